@@ -1,0 +1,119 @@
+// swift-tools-version: 6.2
+
+import CompilerPluginSupport
+import PackageDescription
+
+let package = Package(
+    name: "perdure",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Perdure", targets: ["Perdure"]),
+        .library(name: "PerdureTesting", targets: ["PerdureTesting"]),
+        .library(name: "Postgres", targets: ["Postgres"]),
+        .executable(name: "perdure", targets: ["PerdureCommand"]),
+        .executable(name: "history-web", targets: ["HistoryWeb"]),
+        .executable(name: "transfer-web", targets: ["TransferWeb"]),
+        .executable(name: "account-api", targets: ["AccountAPI"]),
+        .executable(name: "bank-worker", targets: ["BankWorker"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-syntax", from: "603.0.0"),
+    ],
+    targets: [
+        // MARK: The database
+        .systemLibrary(
+            name: "CLibPQ",
+            pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"]), .brew(["libpq"])]
+        ),
+        .target(
+            name: "Postgres",
+            dependencies: ["CLibPQ", .product(name: "Logging", package: "swift-log")]
+        ),
+
+        // MARK: The engine and the SDK
+        .target(
+            name: "PerdureEngine",
+            dependencies: ["Postgres", .product(name: "Logging", package: "swift-log")]
+        ),
+        .macro(
+            name: "PerdureMacros",
+            dependencies: [
+                .product(name: "SwiftSyntax", package: "swift-syntax"),
+                .product(name: "SwiftSyntaxMacros", package: "swift-syntax"),
+                .product(name: "SwiftDiagnostics", package: "swift-syntax"),
+                .product(name: "SwiftCompilerPlugin", package: "swift-syntax"),
+            ]
+        ),
+        .target(
+            name: "Perdure",
+            dependencies: [
+                "PerdureEngine", "PerdureMacros", "Postgres",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .target(name: "PerdureTesting", dependencies: ["Perdure", "PerdureEngine", "Postgres"]),
+        .executableTarget(
+            name: "PerdureCommand",
+            dependencies: [
+                "Perdure", "PerdureEngine", "Postgres",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]
+        ),
+
+        // MARK: The pages
+        .target(
+            name: "WebCommon",
+            dependencies: [
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Mustache", package: "swift-mustache"),
+            ]
+        ),
+        .executableTarget(
+            name: "HistoryWeb",
+            dependencies: ["Perdure", "PerdureEngine", "Postgres", "WebCommon"],
+            resources: [.copy("Templates"), .copy("Public")]
+        ),
+
+        // MARK: The bank
+        .target(
+            name: "Bank",
+            dependencies: [
+                "Perdure", "Postgres",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]
+        ),
+        .executableTarget(name: "BankWorker", dependencies: ["Bank", "Perdure", "Postgres"]),
+        .executableTarget(name: "AccountAPI", dependencies: ["Bank", "Postgres", "WebCommon"]),
+        .executableTarget(
+            name: "TransferWeb",
+            dependencies: ["Bank", "Perdure", "Postgres", "WebCommon"],
+            resources: [.copy("Templates"), .copy("Public")]
+        ),
+
+        // MARK: Tests
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "PerdureTesting"]),
+        .testTarget(name: "PerdureEngineTests", dependencies: ["PerdureEngine", "PerdureTesting"]),
+        .testTarget(
+            name: "PerdureTests",
+            dependencies: [
+                "Perdure", "PerdureTesting", "PerdureMacros",
+                .product(name: "SwiftSyntaxMacrosTestSupport", package: "swift-syntax"),
+            ]
+        ),
+        .testTarget(name: "BankTests", dependencies: ["Bank", "PerdureTesting", "AccountAPI", "TransferWeb"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,4 @@
+@main
+struct AccountAPIMain {
+    static func main() async throws {}
+}

@@ -1,0 +1,4 @@
+@main
+struct BankWorkerMain {
+    static func main() async throws {}
+}

@@ -1,0 +1,4 @@
+@main
+struct HistoryWebMain {
+    static func main() async throws {}
+}

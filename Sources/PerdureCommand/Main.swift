@@ -1,0 +1,4 @@
+@main
+struct PerdureCommandMain {
+    static func main() async throws {}
+}

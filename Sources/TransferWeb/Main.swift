@@ -1,0 +1,4 @@
+@main
+struct TransferWebMain {
+    static func main() async throws {}
+}
