@@ -1,0 +1,69 @@
+-- What people read, and what the transfer page selects from.
+
+create or replace view bank.balances as
+select a.account_id, a.kind,
+       coalesce(a.balance_cents, (select sum(t.amount_cents) from bank.in_transit t), 0)::bigint as balance_cents,
+       a.opening_cents, a.closed_at
+from bank.accounts a;
+comment on view bank.balances is 'One row is an account and what it holds, in cents; in_transit and equity included.';
+comment on column bank.balances.account_id is 'The account.';
+comment on column bank.balances.kind is 'customer, in_transit or equity.';
+comment on column bank.balances.balance_cents is 'What it holds, in cents.';
+comment on column bank.balances.opening_cents is 'What it holds when it opens and after a reset.';
+comment on column bank.balances.closed_at is 'When it was closed.';
+
+create or replace view bank.totals as
+select sum(b.balance_cents) filter (where b.kind = 'customer')::bigint as customer_cents,
+       sum(b.balance_cents) filter (where b.kind = 'in_transit')::bigint as in_transit_cents,
+       -sum(b.balance_cents) filter (where b.kind = 'equity')::bigint as equity_cents,
+       sum(b.balance_cents) = 0 as conserved
+from bank.balances b;
+comment on view bank.totals is 'One row: what customers hold, what is in transit, and what both must add up to. Cheap; bank.audit proves it from the postings.';
+comment on column bank.totals.customer_cents is 'The sum of the customers'' balances.';
+comment on column bank.totals.in_transit_cents is 'What was withdrawn and not yet deposited.';
+comment on column bank.totals.equity_cents is 'What was ever put into the accounts: the sum that must not change.';
+comment on column bank.totals.conserved is 'Whether customers and transit together hold exactly that.';
+
+create or replace view bank.audit as
+select (select count(*) from (
+            select e.entry_id
+            from bank.journal_entries e left join bank.postings p using (entry_id)
+            group by e.entry_id, e.outcome
+            having coalesce(sum(p.amount_cents), 0) <> 0
+                or count(p.amount_cents) < case e.outcome when 'posted' then 2 else 0 end
+                or (e.outcome = 'refused' and count(p.amount_cents) > 0)) wrong)::bigint as wrong_entries,
+       (select count(*) from (
+            select b.account_id
+            from bank.balances b left join bank.postings p using (account_id)
+            group by b.account_id, b.balance_cents
+            having coalesce(sum(p.amount_cents), 0) <> b.balance_cents) wrong)::bigint as wrong_balances,
+       (select coalesce(sum(p.amount_cents), 0) from bank.postings p)::bigint as sum_of_postings,
+       t.customer_cents, t.in_transit_cents, t.equity_cents, t.conserved
+from bank.totals t;
+comment on view bank.audit is 'One row that proves the ledger from its postings: the first three columns are zero and conserved is true. Reads all of it.';
+comment on column bank.audit.wrong_entries is 'Entries whose sides do not add up to zero, or that lack a side.';
+comment on column bank.audit.wrong_balances is 'Accounts whose balance is not the sum of their postings.';
+comment on column bank.audit.sum_of_postings is 'The sum of all postings.';
+comment on column bank.audit.customer_cents is 'The sum of the customers'' balances.';
+comment on column bank.audit.in_transit_cents is 'What was withdrawn and not yet deposited.';
+comment on column bank.audit.equity_cents is 'What was ever put into the accounts.';
+comment on column bank.audit.conserved is 'Whether customers and transit together hold exactly that.';
+
+create or replace view bank.statement as
+select p.account_id, e.entry_id, e.created_at, e.kind,
+       (p.amount_cents / 100.0)::numeric(20, 2) as amount,
+       (sum(p.amount_cents) over (partition by p.account_id order by p.entry_id) / 100.0)::numeric(20, 2) as balance,
+       e.workflow_id, e.run_id, e.activity_id, e.memo, e.idempotency_key
+from bank.postings p join bank.journal_entries e using (entry_id);
+comment on view bank.statement is 'One row is a posting, as on a bank statement: select * from bank.statement where account_id = ''account_A''.';
+comment on column bank.statement.account_id is 'The account.';
+comment on column bank.statement.entry_id is 'The journal entry.';
+comment on column bank.statement.created_at is 'When it was written.';
+comment on column bank.statement.kind is 'opening, withdrawal, deposit or reset.';
+comment on column bank.statement.amount is 'By how much the account changed; negative is out of it.';
+comment on column bank.statement.balance is 'What the account''s postings add up to after it.';
+comment on column bank.statement.workflow_id is 'The workflow that asked.';
+comment on column bank.statement.run_id is 'The run that asked.';
+comment on column bank.statement.activity_id is 'The activity that asked.';
+comment on column bank.statement.memo is 'A few words for people.';
+comment on column bank.statement.idempotency_key is 'The key that it was asked under.';
