@@ -79,11 +79,16 @@ let package = Package(
             dependencies: [
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Mustache", package: "swift-mustache"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
         .executableTarget(
             name: "HistoryWeb",
-            dependencies: ["Perdure", "PerdureEngine", "Postgres", "WebCommon"],
+            dependencies: [
+                "Postgres", "WebCommon",
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
             resources: [.copy("Templates"), .copy("Public")]
         ),
 
@@ -111,6 +116,13 @@ let package = Package(
             dependencies: [
                 "Perdure", "PerdureTesting", "PerdureMacros",
                 .product(name: "SwiftSyntaxMacrosTestSupport", package: "swift-syntax"),
+            ]
+        ),
+        .testTarget(
+            name: "HistoryWebTests",
+            dependencies: [
+                "HistoryWeb", "Postgres", "WebCommon",
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]
         ),
         .testTarget(name: "BankTests", dependencies: ["Bank", "PerdureTesting", "AccountAPI", "TransferWeb"]),

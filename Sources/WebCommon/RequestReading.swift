@@ -1,16 +1,20 @@
-import Foundation
 import Hummingbird
 
 extension Request {
     /// The largest body that a page or an API of ours takes, in bytes.
     public static let maximumBodySize = 1 << 20
 
-    /// The body as a JSON object. Throws 413 for more than 1 MiB and 400 for anything else than an object.
-    public func jsonObject() async throws -> JSONValue {
+    /// The body in one piece. Throws 413 for more than 1 MiB, before reading it if its length is announced.
+    public func wholeBody() async throws -> ByteBuffer {
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > Self.maximumBodySize {
             throw WebError(.contentTooLarge, "the body is too large: at most 1 MiB")
         }
-        let buffer = try await body.collect(upTo: Self.maximumBodySize)
+        return try await body.collect(upTo: Self.maximumBodySize)
+    }
+
+    /// The body as a JSON object. Throws 413 for more than 1 MiB and 400 for anything else than an object.
+    public func jsonObject() async throws -> JSONValue {
+        let buffer = try await wholeBody()
         do {
             let value = try JSONValue(parsing: buffer.readableBytesView)
             guard case .object = value else { throw WebError(.badRequest, "the body must be a JSON object") }
@@ -35,7 +39,7 @@ extension RequestContext {
     /// PostgreSQL has no text for.
     public func pathSegment(_ name: String) throws -> String {
         let raw = try parameters.require(name)
-        guard let decoded = raw.removingPercentEncoding, !decoded.contains("\0") else {
+        guard let decoded = FormFields.decoded(raw.utf8) else {
             throw WebError(.badRequest, "the address holds a character that is not allowed")
         }
         return decoded

@@ -51,3 +51,49 @@ public struct SameOriginOnly<Context: RequestContext>: RouterMiddleware {
         return origin[slashes.upperBound...].lowercased() == host.lowercased()
     }
 }
+
+/// Refuses a request that was sent to another name than ours: a site could point its own name at this machine and have a
+/// visitor's browser read our pages for it (DNS rebinding).
+///
+/// An address in digits cannot be rebound, and `localhost` means this machine everywhere, so both pass, as do the names
+/// that the settings allow.
+public struct KnownHostsOnly<Context: RequestContext>: RouterMiddleware {
+    private let names: Set<String>
+
+    public init(names: Set<String> = []) { self.names = Set(names.map { $0.lowercased() }) }
+
+    public func handle(
+        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        // Only programs that are no browsers leave the host out.
+        if let authority = request.head.authority, !isKnown(authority) {
+            throw WebError(
+                .misdirectedRequest,
+                "this server does not answer to that name; allow it with PERDURE_ALLOWED_HOSTS")
+        }
+        return try await next(request, context)
+    }
+
+    private func isKnown(_ authority: String) -> Bool {
+        if authority.hasPrefix("[") { return true }
+        let host = authority.prefix { $0 != ":" }.lowercased()
+        if host == "localhost" || host.hasSuffix(".localhost") || names.contains(host) { return true }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
+    }
+}
+
+/// Refuses addresses that cannot be decoded, so that no handler has to: a broken percent escape, bytes that are not UTF-8,
+/// NUL.
+public struct ReadableAddressesOnly<Context: RequestContext>: RouterMiddleware {
+    public init() {}
+
+    public func handle(
+        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        guard FormFields.decoded(request.uri.string.utf8) != nil else {
+            throw WebError(.badRequest, "the address holds a character that is not allowed")
+        }
+        return try await next(request, context)
+    }
+}

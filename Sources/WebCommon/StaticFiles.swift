@@ -7,7 +7,8 @@ public struct StaticFiles: Sendable {
     private struct File: Sendable {
         let body: ByteBuffer
         let type: String
-        let tag: String
+        let version: String
+        var tag: String { "\"\(version)\"" }
     }
 
     private let files: [String: File]
@@ -19,15 +20,34 @@ public struct StaticFiles: Sendable {
             let url = folder.appendingPathComponent(path)
             guard !path.hasPrefix("."), let type = Self.types[url.pathExtension] else { continue }
             let data = try Data(contentsOf: url)
-            files[path] = File(body: ByteBuffer(bytes: data), type: type, tag: "\"\(Self.fingerprint(data))\"")
+            files[path] = File(body: ByteBuffer(bytes: data), type: type, version: Self.fingerprint(data))
         }
         self.files = files
     }
 
-    /// The file at a path relative to the folder. A browser may keep it but asks each time whether it has changed.
+    /// The folder that a target's build put beside its executable, whatever directory it was started in.
+    public static func resources(_ folder: String, of bundle: Bundle) throws(StartupFailure) -> URL {
+        guard let url = bundle.resourceURL?.appendingPathComponent(folder, isDirectory: true),
+            FileManager.default.fileExists(atPath: url.path)
+        else { throw StartupFailure("the folder \(folder) is missing from \(bundle.bundlePath): build or install again") }
+        return url
+    }
+
+    /// The address of a file below a prefix, with what tells its version, so that a browser may keep it for good.
+    public func address(of path: String, below prefix: String) -> String {
+        guard let file = files[path] else { preconditionFailure("there is no file \(path)") }
+        return "\(prefix)/\(path)?v=\(file.version)"
+    }
+
+    /// The file at a path relative to the folder. A browser keeps it if the address tells the version; otherwise it asks
+    /// each time whether the file has changed.
     public func response(for path: String, request: Request) throws -> Response {
         guard let file = files[path] else { throw WebError(.notFound, "there is nothing at this address") }
-        var headers: HTTPFields = [.eTag: file.tag, .cacheControl: "no-cache", .contentType: file.type]
+        let isVersioned = request.uri.query == "v=\(file.version)"
+        var headers: HTTPFields = [
+            .eTag: file.tag, .contentType: file.type,
+            .cacheControl: isVersioned ? "public, max-age=31536000, immutable" : "no-cache",
+        ]
         if request.headers[.ifNoneMatch] == file.tag {
             headers[.contentType] = nil
             return Response(status: .notModified, headers: headers)

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Logging
 
 /// An answer that is not a success: a status and a JSON object whose `error` says what is wrong, for people.
 public struct WebError: Error, HTTPResponseError {
@@ -39,10 +40,17 @@ extension Response {
 /// What is the caller's fault is answered and not logged; what is ours is logged with its cause and answered without it.
 public struct ErrorMiddleware<Context: RequestContext>: RouterMiddleware {
     private let translate: @Sendable (any Error) -> WebError?
+    private let page: (@Sendable (WebError) -> String)?
 
-    /// - Parameter translate: what an error of another layer means to a caller (a lost database: 503, say); nil for a bug.
-    public init(translate: @escaping @Sendable (any Error) -> WebError? = { _ in nil }) {
+    /// - Parameters:
+    ///   - translate: what an error of another layer means to a caller (a lost database: 503, say); nil for a bug.
+    ///   - page: the page for an error, for a browser that asked for a page; nil if all answers are JSON.
+    public init(
+        translate: @escaping @Sendable (any Error) -> WebError? = { _ in nil },
+        page: (@Sendable (WebError) -> String)? = nil
+    ) {
         self.translate = translate
+        self.page = page
     }
 
     public func handle(
@@ -50,24 +58,35 @@ public struct ErrorMiddleware<Context: RequestContext>: RouterMiddleware {
     ) async throws -> Response {
         do {
             return try await next(request, context)
-        } catch let error as WebError {
-            return error.response(from: request, context: context)
-        } catch let error as HTTPError {
-            let message = error.body ?? Self.message(for: error.status)
-            return WebError(error.status, message, headers: error.headers).response(from: request, context: context)
-        } catch let error as any HTTPResponseError {
-            return WebError(error.status, Self.message(for: error.status)).response(from: request, context: context)
         } catch let error as CancellationError {
             // The client has gone, or the server stops: nobody reads an answer.
             throw error
         } catch {
-            if let known = translate(error) {
-                context.logger.warning("\(request.method) \(request.uri.path): \(error)")
-                return known.response(from: request, context: context)
+            let answer = answer(to: error, request, context.logger)
+            guard let page, request.headers[.accept]?.contains("text/html") == true else {
+                return answer.response(from: request, context: context)
             }
-            context.logger.error("\(request.method) \(request.uri.path) failed: \(error)")
+            return Response(page: page(answer), status: answer.status, headers: answer.headers)
+        }
+    }
+
+    private func answer(to error: any Error, _ request: Request, _ logger: Logger) -> WebError {
+        switch error {
+        case let error as WebError:
+            return error
+        case let error as HTTPError:
+            return WebError(error.status, error.body ?? Self.message(for: error.status), headers: error.headers)
+        case let error as any HTTPResponseError:
+            return WebError(error.status, Self.message(for: error.status))
+        default:
+            if let known = translate(error) {
+                if known.status.kind == .serverError {
+                    logger.warning("\(request.method) \(request.uri.path): \(error)")
+                }
+                return known
+            }
+            logger.error("\(request.method) \(request.uri.path) failed: \(error)")
             return WebError(.internalServerError, "something went wrong here; the log of this server says what")
-                .response(from: request, context: context)
         }
     }
 

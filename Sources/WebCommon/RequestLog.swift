@@ -1,0 +1,44 @@
+import Hummingbird
+import Logging
+
+/// One line for each request: method, path without its query, status, time until the answer began.
+public struct RequestLog<Context: RequestContext>: RouterMiddleware {
+    private let level: Logger.Level
+
+    public init(level: Logger.Level = .info) { self.level = level }
+
+    public func handle(
+        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let start = ContinuousClock.now
+        let response = try await next(request, context)
+        context.logger.log(
+            level: level,
+            "\(request.method) \(request.uri.path) \(response.status.code)",
+            metadata: ["ms": "\((ContinuousClock.now - start) / .milliseconds(1))"])
+        return response
+    }
+}
+
+extension RouterMethods {
+    /// Everything that stands before the handlers of a web server of ours, in the order that matters: each request is
+    /// logged with its answer, each answer carries the safe headers, and each error has the documented shape.
+    ///
+    /// - Parameters:
+    ///   - settings: which names the server answers to.
+    ///   - errorPage: the page for an error, for a browser that asked for a page.
+    ///   - translate: what an error of another layer means to a caller; nil for a bug.
+    @discardableResult
+    public func addStandardMiddleware(
+        settings: WebSettings, errorPage: (@Sendable (WebError) -> String)? = nil,
+        translate: @escaping @Sendable (any Error) -> WebError? = { _ in nil }
+    ) -> Self {
+        add(middleware: RequestLog())
+        add(middleware: SecurityHeaders())
+        add(middleware: ErrorMiddleware(translate: translate, page: errorPage))
+        add(middleware: KnownHostsOnly(names: settings.allowedHosts))
+        add(middleware: ReadableAddressesOnly())
+        add(middleware: SameOriginOnly())
+        return self
+    }
+}
