@@ -1,4 +1,26 @@
+import Foundation
+import Logging
+import Postgres
+import ServiceLifecycle
+import WebCommon
+
 @main
 struct HistoryWebMain {
-    static func main() async throws {}
+    static func main() async {
+        await runProgram("history-web") {
+            var logger = Logger(label: "history-web")
+            let environment = ProcessInfo.processInfo.environment
+            logger.logLevel = environment["LOG_LEVEL"].flatMap(Logger.Level.init(rawValue:)) ?? .info
+            let settings = try WebSettings(portVariable: "HISTORY_WEB_PORT", defaultPort: 8080)
+            var configuration = PostgresConfiguration.fromEnvironment()
+            configuration.applicationName = "perdure history-web"
+            let pool = PostgresPool(configuration)
+            let site = try Site(
+                store: HistoryStore(pool), namespace: environment["PERDURE_NAMESPACE"] ?? "default", settings: settings)
+            let host = settings.host
+            try await serve(site.router(), settings: settings, logger: logger) { [logger] port in
+                logger.info("the history pages are at http://\(host):\(port)")
+            }
+        }
+    }
 }

@@ -107,17 +107,21 @@ extension JSONValue {
         public var description: String { "\(problem) at byte \(offset)" }
     }
 
-    /// Parses UTF-8 text. Nesting deeper than 64 is refused, so a hostile text cannot exhaust the stack.
-    public init(parsing bytes: some Collection<UInt8>) throws(ParseError) {
-        var parser = Parser(bytes: Array(bytes))
+    /// Parses UTF-8 text. Nesting deeper than `maximumDepth` is refused, so a hostile text cannot exhaust the stack.
+    public init(parsing bytes: some Collection<UInt8>, maximumDepth: Int = 64) throws(ParseError) {
+        var parser = Parser(bytes: Array(bytes), maximumDepth: maximumDepth)
         self = try parser.document()
     }
 
     private struct Parser {
         let bytes: [UInt8]
+        let maximumDepth: Int
         var offset = 0
 
-        init(bytes: [UInt8]) { self.bytes = bytes }
+        init(bytes: [UInt8], maximumDepth: Int) {
+            self.bytes = bytes
+            self.maximumDepth = maximumDepth
+        }
 
         var next: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
@@ -141,7 +145,7 @@ extension JSONValue {
         }
 
         mutating func value(depth: Int) throws(ParseError) -> JSONValue {
-            guard depth < 64 else { throw error("it is nested too deeply") }
+            guard depth < maximumDepth else { throw error("it is nested too deeply") }
             skipSpace()
             defer { skipSpace() }
             switch next {

@@ -77,7 +77,7 @@ public func serve(
 }
 
 /// Runs a program's main function; a `StartupFailure` becomes one line on standard error and exit status 1.
-public func runProgram(_ name: String, _ body: () async throws -> Void) async {
+public func runProgram(_ name: String, _ body: @Sendable () async throws -> Void) async {
     do {
         try await body()
     } catch {

@@ -1,0 +1,75 @@
+import Hummingbird
+import WebCommon
+
+/// `…/{run id}/events/{event id}`: the step that an event belongs to, with everything that is known about it. Without the
+/// rest of the page if a script asks for it (`?part`).
+struct StepPage: Page {
+    func addRoutes(to router: SiteRouter, of site: Site) {
+        router.route(
+            .init(RunPage.route + "/events/:event"),
+            [
+                .get: { request, context in
+                    let run = try await site.run(context)
+                    let text = try context.pathSegment("event")
+                    let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
+                    let steps = Step.steps(of: try await site.store.outline(of: run), pending: pending)
+                    guard let id = Int(text), let step = steps.first(where: { $0.events.contains { $0.id == id } }) else {
+                        throw WebError(
+                            .notFound, "this run has no event \(text); its history has \(run.historyLength) events")
+                    }
+                    let events = try await site.store.events(of: run, ids: step.events.map(\.id))
+                    let whole = Dictionary(uniqueKeysWithValues: events.map { ($0.id, $0) })
+                    var values = RunPage.header(run, current: "history")
+                    values["step"] = StepView.values(step, whole: whole, run: run)
+                    return site.page(
+                        try request.queryFields()["part"] == nil ? "step" : "step_part",
+                        title: "\(step.name) · \(run.workflowID)", namespace: run.namespace, section: .workflows, values)
+                }
+            ])
+    }
+}
+
+/// What templates show of steps and events.
+enum StepView {
+    /// - Parameter whole: the step's events with everything that is in them, by id.
+    static func values(_ step: Step, whole: [Int: HistoryEvent], run: Run) -> [String: Any] {
+        let events = step.events.map { whole[$0.id] ?? $0 }
+        let input = events.lazy.compactMap { $0.attributes.member("input") }.first.map { Payload.list($0) } ?? []
+        let result = events.lazy.compactMap { $0.attributes.member("result") }.first.map { Payload.list($0) } ?? []
+        return [
+            "id": step.id, "kind": step.kind.rawValue, "kindLabel": step.kind.label, "name": step.name,
+            "outcome": View.outcome(step), "start": View.time(step.start), "offset": offset(step.start, run),
+            "duration": step.outcome == .happened || step.kind == .workflow
+                ? false : step.end.map { ($0 - step.start).readable } ?? "open" as Any,
+            "attempts": step.attempts, "isRetried": step.failedAttempts > 0,
+            "inputLine": line(input), "resultLine": line(result),
+            "failureLine": step.failure?.root.message ?? false as Any, "showsKind": step.name != step.kind.label,
+            "isLate": step.outcome == .completed && step.failedAttempts > 0,
+            "failure": View.failure(step.failure),
+            "input": View.payloads(input), "hasInput": !input.isEmpty,
+            "result": View.payloads(result), "hasResult": !result.isEmpty,
+            "worker": step.started?.attributes.text("identity") ?? step.pending?.worker ?? false as Any,
+            "events": events.map { event($0, run: run) },
+            "ids": step.events.map { ["id": $0.id] }, "path": "\(run.path)/events/\(step.id)",
+        ]
+    }
+
+    static func event(_ event: HistoryEvent, run: Run) -> [String: Any] {
+        // The failure is shown as such, with its causes.
+        let attributes = event.attributes.members.filter { $0.name != "failure" }
+        let payload = Payload(["encoding": "json/plain", "data": .object(attributes)])
+        return [
+            "id": event.id, "type": event.type, "time": View.time(event.time), "offset": offset(event.time, run),
+            "kind": event.kind.rawValue, "kindLabel": event.kind.label,
+            "subject": event.subject ?? false as Any, "attributes": payload.map(View.payload) ?? false as Any,
+            "failure": View.failure(event.failure), "failureLine": event.failure?.root.message ?? false as Any,
+            "path": "\(run.path)/events/\(event.id)",
+        ]
+    }
+
+    private static func line(_ payloads: [Payload]) -> Any {
+        payloads.isEmpty ? false : payloads.map { $0.line(120) }.joined(separator: ", ")
+    }
+
+    private static func offset(_ time: Instant, _ run: Run) -> String { "+" + (time - run.start).readable }
+}

@@ -1,0 +1,32 @@
+import { startClocks } from './clocks.js'
+import { followChanges } from './live.js'
+import { showTimeline } from './timeline.js'
+
+// Every page works without scripts; this adds what moves.
+startClocks()
+showTimeline()
+followChanges()
+
+document.addEventListener('click', async (click) => {
+  const button = click.target.closest('button.copy')
+  if (!button) return
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy)
+    button.textContent = 'Copied'
+  } catch {
+    button.textContent = 'Not allowed here'
+  }
+  setTimeout(() => { button.textContent = 'Copy' }, 1500)
+})
+
+// What an address names by its fragment is opened, wherever it stands.
+function openTarget() {
+  document.querySelectorAll('.events .target').forEach((item) => item.classList.remove('target'))
+  const item = location.hash.startsWith('#event-') && document.getElementById(location.hash.slice(1))
+  if (!item) return
+  item.classList.add('target')
+  item.querySelector('details').open = true
+  item.scrollIntoView({ block: 'nearest' })
+}
+addEventListener('hashchange', openTarget)
+openTarget()
