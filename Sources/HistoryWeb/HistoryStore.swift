@@ -95,8 +95,8 @@ struct HistoryStore: Sendable {
         let rows = try await documents(
             """
             select to_jsonb(w) from perdure.workflows w
-            where namespace = \(namespace) and workflow_id = \(workflowID)
-                and (\(runID as UUID?)::uuid is null or run_id = \(runID as UUID?)::uuid)
+            where shard = perdure.shard_for(\(namespace), \(workflowID)) and namespace = \(namespace)
+                and workflow_id = \(workflowID) and (\(runID as UUID?)::uuid is null or run_id = \(runID as UUID?)::uuid)
             order by start_time desc limit 1
             """)
         return rows.first.flatMap(Run.init)
@@ -137,6 +137,18 @@ struct HistoryStore: Sendable {
         return try await documents(query).compactMap(HistoryEvent.init).sorted { $0.id < $1.id }
     }
 
+    /// How a closed run ended: its result, or a failure, also for ends that are no event with a failure.
+    func end(of run: Run) async throws -> (result: [Payload]?, failure: Failure?) {
+        let rows = try await documents(
+            """
+            select to_jsonb(r) from perdure.workflow_result(perdure.shard_for(\(run.namespace), \(run.workflowID)),
+                \(run.namespace), \(run.workflowID), \(run.runID)::text::uuid) r
+            """)
+        return (
+            rows.first?.member("result").map { Payload.list($0) }, rows.first?.member("failure").map { Failure($0) }
+        )
+    }
+
     func pendingActivities(of run: Run) async throws -> [PendingActivity] {
         try await rows(of: "pending_activities", run).compactMap(PendingActivity.init)
     }
@@ -151,10 +163,13 @@ struct HistoryStore: Sendable {
     }
 
     private static func conditions(on run: Run, in query: inout PostgresQuery) -> String {
-        """
-        namespace = $\(query.bind(run.namespace)) and workflow_id = $\(query.bind(run.workflowID)) \
-        and run_id = $\(query.bind(run.runID))::text::uuid
-        """
+        // The shard follows from the rest; saying it lets the indexes, which all begin with it, be used.
+        let namespace = "$\(query.bind(run.namespace))"
+        let workflowID = "$\(query.bind(run.workflowID))"
+        return """
+            shard = perdure.shard_for(\(namespace), \(workflowID)) and namespace = \(namespace)
+            and workflow_id = \(workflowID) and run_id = $\(query.bind(run.runID))::text::uuid
+            """
     }
 
     // MARK: Changes

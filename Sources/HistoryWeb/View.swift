@@ -16,7 +16,9 @@ enum View {
     }
 
     /// A failure with its causes; each says whether another one caused it.
-    static func failure(_ failure: Failure?) -> Any {
+    ///
+    /// - Parameter isUnfolded: whether its stack traces are open from the start.
+    static func failure(_ failure: Failure?, isUnfolded: Bool = false) -> Any {
         guard let failure else { return false }
         let links = failure.chain.enumerated().map { index, link in
             [
@@ -24,7 +26,7 @@ enum View {
                 "stackTrace": link.stackTrace ?? false, "details": payloads(link.details),
             ] as [String: Any]
         }
-        return ["chain": links] as [String: Any]
+        return ["chain": links, "isUnfolded": isUnfolded] as [String: Any]
     }
 
     static func payloads(_ payloads: [Payload]) -> [[String: Any]] { payloads.map(payload) }

@@ -74,7 +74,7 @@ public struct KnownHostsOnly<Context: RequestContext>: RouterMiddleware {
         return try await next(request, context)
     }
 
-    private func isKnown(_ authority: String) -> Bool {
+    func isKnown(_ authority: String) -> Bool {
         if authority.hasPrefix("[") { return true }
         let host = authority.prefix { $0 != ":" }.lowercased()
         if host == "localhost" || host.hasSuffix(".localhost") || names.contains(host) { return true }

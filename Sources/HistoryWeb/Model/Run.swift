@@ -15,8 +15,7 @@ struct Run: Sendable {
     let historyLength: Int
     let memo: [JSONValue.Member]
     let input: [Payload]
-    let result: [Payload]?
-    let failure: Failure?
+    /// How many attempts of the workflow task under way have failed.
     let workflowTaskAttempt: Int
     let workflowTaskFailure: Failure?
 
@@ -37,8 +36,6 @@ struct Run: Sendable {
         historyLength = row.integer("history_length") ?? 0
         memo = row["memo"]?.members ?? []
         input = Payload.list(row["input"])
-        result = row.member("result").map { Payload.list($0) }
-        failure = row.member("failure").map { Failure($0) }
         workflowTaskAttempt = row.integer("workflow_task_attempt") ?? 0
         workflowTaskFailure = row.member("workflow_task_failure").map { Failure($0) }
     }
@@ -115,5 +112,5 @@ struct PendingActivity: Sendable {
         cancelRequested = row.flag("cancel_requested")
     }
 
-    var isStarted: Bool { state == "Started" || state == "CancelRequested" && worker != nil }
+    var isStarted: Bool { state != "Scheduled" && lastStarted != nil }
 }

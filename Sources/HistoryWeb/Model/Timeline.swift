@@ -11,7 +11,7 @@ struct Timeline {
             case queued
             /// The attempts before the last one, and the waits between them.
             case retried
-            /// Waits for its next attempt.
+            /// Waits for its next attempt; lies below `retried`, which covers what of it has passed.
             case backoff
             case work
             /// A timer that has been set.
@@ -80,23 +80,16 @@ struct Timeline {
         switch step.kind {
         case .activity, .workflowTask, .childWorkflow:
             let started = step.started?.time ?? step.pending?.lastStarted
-            let firstAttempts = "\(step.failedAttempts) failed \(step.failedAttempts == 1 ? "attempt" : "attempts")"
-            if let started {
-                if step.failedAttempts > 0 {
-                    stretches.append(stretch(.retried, step.start, started, firstAttempts))
-                } else if started > step.start {
-                    stretches.append(stretch(.queued, step.start, started, "waited for a worker"))
-                }
-                if step.outcome == .waiting {
-                    // Between attempts: it ended badly at an unknown time after it started.
-                    stretches.append(stretch(.backoff, started, step.pending?.nextAttempt ?? end, "waits for its next attempt"))
-                } else {
-                    stretches.append(stretch(.work, started, end, step.outcomeText))
-                }
-            } else {
-                stretches.append(
-                    stretch(step.failedAttempts > 0 ? .retried : .queued, step.start, end, "waits for a worker"))
+            let earlier = "\(step.failedAttempts) failed \(step.failedAttempts == 1 ? "attempt" : "attempts")"
+            if step.outcome == .waiting, let next = step.pending?.nextAttempt {
+                stretches.append(stretch(.backoff, step.start, next, "waits for its next attempt"))
             }
+            if step.failedAttempts > 0 {
+                stretches.append(stretch(.retried, step.start, started ?? end, earlier))
+            } else if started.map({ $0 > step.start }) ?? true {
+                stretches.append(stretch(.queued, step.start, started ?? end, "waits for a worker"))
+            }
+            if let started, step.outcome != .waiting { stretches.append(stretch(.work, started, end, step.outcomeText)) }
         case .timer:
             // Open ones are drawn up to the time at which they are due.
             let due = step.events[0].attributes.text("startToFireTimeout").flatMap { Duration(contract: $0) }

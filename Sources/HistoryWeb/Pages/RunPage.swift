@@ -32,10 +32,12 @@ struct RunPage: Page {
         values["notice"] = fields["done"].flatMap { RunActionPage.Action(rawValue: $0)?.done } ?? false as Any
         values["input"] = View.payloads(run.input)
         values["hasInput"] = !run.input.isEmpty
-        values["result"] = run.result.map(View.payloads) ?? false as Any
-        values["isEmptyResult"] = run.status == .completed && (run.result ?? []).isEmpty
-        values["failure"] = View.failure(run.failure)
-        values["taskFailure"] = run.close == nil ? View.failure(run.workflowTaskFailure) : false
+        let end = run.close == nil ? (result: nil, failure: nil) : try await site.store.end(of: run)
+        values["result"] = end.result.map(View.payloads) ?? false as Any
+        values["failure"] = View.failure(end.failure)
+        values["hasEnded"] = run.close != nil
+        values["hasNoResult"] = end.failure == nil && (end.result ?? []).isEmpty
+        values["taskFailure"] = run.close == nil ? View.failure(run.workflowTaskFailure, isUnfolded: true) : false
         values["taskAttempt"] = run.workflowTaskAttempt
         values["pending"] = pending.map { Self.row($0, steps: steps, run: run, now: now) }
         values["hasPending"] = !pending.isEmpty

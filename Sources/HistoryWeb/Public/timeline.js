@@ -170,8 +170,8 @@ class Timeline {
         const cross = make('text', { x: Math.max(to, from + 3) + 4, y: middle + 4, class: 'sub' }, plot)
         cross.textContent = stretch.outcome === 'failed' ? '✕ failed' : '✕ timed out'
       }
-      if (stretch.part === 'retried' && to - from > 60) {
-        const text = make('text', { x: from + 6, y: middle - barHeight / 2 - 1, class: 'sub' }, plot)
+      if (stretch.part === 'retried' && to - from > 110) {
+        const text = make('text', { x: from + 6, y: middle + 4, class: 'on-bar' }, plot)
         text.textContent = `✕ ${stretch.text}`
       }
     }

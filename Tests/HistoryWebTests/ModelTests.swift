@@ -1,0 +1,186 @@
+import Foundation
+import Testing
+import WebCommon
+
+@testable import HistoryWeb
+
+private func json(_ text: String) throws -> JSONValue { try JSONValue(parsing: text.utf8) }
+
+private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: String = "{}") throws -> HistoryEvent {
+    HistoryEvent(
+        id: id, time: Instant(microseconds: 1_800_000_000_000_000) + .seconds(seconds), type: type,
+        attributes: try json(attributes))
+}
+
+private func run(status: String = "Running", close: String = "null") throws -> Run {
+    try #require(
+        Run(
+            json(
+                """
+                {"namespace": "default", "workflow_id": "w/1", "run_id": "0b0b6c0e-0000-4000-8000-000000000001",
+                 "workflow_type": "Transfer", "status": "\(status)", "task_queue": "bank",
+                 "start_time": "2027-01-15T08:00:00.000000Z", "close_time": \(close)}
+                """)))
+}
+
+@Suite struct InstantTests {
+    @Test(arguments: [
+        ("2026-01-31T09:00:00.000000Z", 1_769_850_000_000_000),
+        ("2026-01-31T10:30:00.5+01:30", 1_769_850_000_500_000),
+        ("1969-12-31 23:59:59.999999+00", -1),
+        ("2000-02-29T00:00:00Z", 951_782_400_000_000),
+    ])
+    func reads(text: String, microseconds: Int64) {
+        #expect(Instant(rfc3339: text)?.microseconds == microseconds)
+    }
+
+    @Test(arguments: ["", "2026-01-31", "yesterday", "2026-01-31T09:00:00", "2026-01-31T09:00:00.Z"])
+    func refuses(text: String) { #expect(Instant(rfc3339: text) == nil) }
+
+    @Test func writesWhatItReads() {
+        for day in stride(from: Int64(-30_000), to: 30_000, by: 17) {
+            let instant = Instant(microseconds: day * 86_400_000_000 + 12_345_678_901)
+            #expect(Instant(rfc3339: instant.rfc3339) == instant)
+        }
+    }
+
+    @Test func tellsDurationsInWords() {
+        #expect(Duration.milliseconds(850).readable == "850 ms")
+        #expect(Duration.milliseconds(59_990).readable == "59.9 s")
+        #expect(Duration.seconds(184).readable == "3 min 04 s")
+        #expect(Duration.seconds(3 * 86_400 + 4 * 3600).readable == "3 d 4 h")
+        #expect(Duration(contract: "0.25s") == .milliseconds(250))
+        #expect(Duration(contract: "soon") == nil)
+    }
+}
+
+@Suite struct StepTests {
+    @Test func gathersTheEventsOfAStep() throws {
+        let steps = Step.steps(of: [
+            try event(1, 0, "WorkflowExecutionStarted", #"{"workflowType": {"name": "T"}}"#),
+            try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "withdraw"}}"#),
+            try event(6, 1, "TimerStarted", #"{"timerId": "t", "startToFireTimeout": "3s"}"#),
+            try event(7, 2, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 3, "lastFailure": {"message": "no"}}"#),
+            try event(8, 3, "ActivityTaskCompleted", #"{"scheduledEventId": 5, "startedEventId": 7}"#),
+            try event(9, 4, "TimerFired", #"{"timerId": "t", "startedEventId": 6}"#),
+        ])
+        #expect(steps.map { $0.events.map(\.id) } == [[1], [5, 7, 8], [6, 9]])
+        let activity = steps[1]
+        #expect(activity.outcome == .completed)
+        #expect(activity.failedAttempts == 2)
+        #expect(activity.outcomeText == "Completed after 2 failed attempts")
+        #expect(activity.failure?.message == "no")
+        #expect(steps[2].outcome == .completed)
+    }
+
+    @Test func tellsWhatAnOpenActivityWaitsFor() throws {
+        let events = [try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "withdraw"}}"#)]
+        func outcome(_ activity: String) throws -> Step {
+            Step.steps(of: events, pending: [try #require(PendingActivity(json(activity)))])[0]
+        }
+        #expect(Step.steps(of: events)[0].outcome == .waiting)
+        let backingOff = try outcome(
+            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Scheduled", "attempt": 4, "last_failure": {"message": "down"}}"#)
+        #expect(backingOff.outcomeText == "Waits for attempt 4")
+        #expect(backingOff.failure?.message == "down")
+        let running = try outcome(
+            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Started", "attempt": 2, "worker_identity": "w"}"#)
+        #expect(running.outcomeText == "Running attempt 2")
+    }
+
+    @Test func followsCausesToTheirRoot() throws {
+        let failure = Failure(
+            try json(
+                """
+                {"message": "outer", "activityFailureInfo": {"activityType": {"name": "withdraw"}, "retryState": "MaximumAttemptsReached"},
+                 "cause": {"message": "inner", "stackTrace": "line 1", "applicationFailureInfo": {"type": "IOError", "nonRetryable": true}}}
+                """))
+        #expect(failure.chain.map(\.message) == ["outer", "inner"])
+        #expect(failure.root.type == "IOError")
+        #expect(failure.root.facts == ["not retryable"])
+        #expect(failure.chain[0].facts == ["retry state: MaximumAttemptsReached"])
+    }
+}
+
+@Suite struct TimelineTests {
+    private func stretches(_ events: [HistoryEvent], close: String = "null") throws -> [JSONValue] {
+        let run = try run(close: close)
+        let timeline = Timeline(run: run, steps: Step.steps(of: events)).json(now: run.start + .seconds(60))
+        return timeline["rows"]?.elements.flatMap { $0["stretches"]?.elements ?? [] } ?? []
+    }
+
+    @Test func drawsEarlierAttemptsApartFromTheLastOne() throws {
+        let stretches = try stretches([
+            try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "a"}}"#),
+            try event(6, 4, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 3}"#),
+            try event(7, 5, "ActivityTaskFailed", #"{"scheduledEventId": 5, "startedEventId": 6, "failure": {"message": "x"}}"#),
+        ])
+        #expect(stretches.map { $0.text("part") } == ["retried", "work"])
+        #expect(stretches.map { $0.text("outcome") } == ["failed", "failed"])
+        #expect(stretches.map { $0.text("from") } == ["1000.000", "4000.000"])
+        #expect(stretches.map { $0.text("to") } == ["4000.000", "5000.000"])
+    }
+
+    @Test func leavesOpenWhatGoesOnUntilTheRunHasEnded() throws {
+        let events = [
+            try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "a"}}"#),
+            try event(6, 2, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 1}"#),
+        ]
+        #expect(try stretches(events).last?.member("to") == nil)
+        #expect(try stretches(events, close: "\"2027-01-15T08:00:09.5Z\"").last?.text("to") == "9500.000")
+    }
+
+    @Test func putsAllWorkflowTasksInOneRow() throws {
+        let run = try run()
+        let rows = Timeline(
+            run: run,
+            steps: Step.steps(of: [
+                try event(2, 0, "WorkflowTaskScheduled"), try event(3, 1, "WorkflowTaskStarted", #"{"scheduledEventId": 2}"#),
+                try event(4, 2, "WorkflowTaskFailed", #"{"scheduledEventId": 2, "startedEventId": 3}"#),
+                try event(5, 3, "WorkflowTaskScheduled"),
+            ])
+        ).rows
+        #expect(rows.map(\.text) == ["2 workflow tasks, 1 failed"])
+    }
+}
+
+@Suite struct TemporalHistoryTests {
+    @Test func writesWhatTemporalReads() throws {
+        let started = TemporalHistory.json(
+            try event(
+                1, 0, "WorkflowExecutionStarted",
+                """
+                {"workflowType": {"name": "T"}, "taskQueue": {"name": "q", "kind": "Normal"},
+                 "input": [{"encoding": "json/plain", "data": {"a": 1.50}}, {"encoding": "binary/null"}],
+                 "memo": {"m": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"k": "v"}, "attempt": 1}
+                """))
+        #expect(started.text("eventId") == "1")
+        #expect(started.text("eventType") == "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED")
+        let attributes = try #require(started["workflowExecutionStartedEventAttributes"])
+        #expect(attributes["taskQueue"]?.text("kind") == "TASK_QUEUE_KIND_NORMAL")
+        let payloads = attributes["input"]?["payloads"]?.elements ?? []
+        #expect(payloads.count == 2)
+        #expect(payloads[0]["metadata"]?.text("encoding") == Data("json/plain".utf8).base64EncodedString())
+        #expect(payloads[0].text("data") == Data(#"{"a":1.50}"#.utf8).base64EncodedString())
+        #expect(payloads[1]["data"] == nil)
+        #expect(attributes["memo"]?["fields"]?["m"]?.text("data") == Data(#""x""#.utf8).base64EncodedString())
+        #expect(attributes["searchAttributes"]?["indexedFields"]?["k"] != nil)
+    }
+
+    @Test func writesIdsAsStringsAndFailuresWithTheirCauses() throws {
+        let failed = TemporalHistory.json(
+            try event(
+                7, 0, "ActivityTaskFailed",
+                """
+                {"scheduledEventId": 5, "startedEventId": 6, "retryState": "MaximumAttemptsReached", "failure": {"message": "m",
+                 "cause": {"message": "c", "timeoutFailureInfo": {"timeoutType": "StartToClose",
+                 "lastHeartbeatDetails": [{"encoding": "json/plain", "data": 1}]}}}}
+                """))
+        let attributes = try #require(failed["activityTaskFailedEventAttributes"])
+        #expect(attributes["scheduledEventId"] == "5")
+        #expect(attributes.text("retryState") == "RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED")
+        let info = attributes["failure"]?["cause"]?["timeoutFailureInfo"]
+        #expect(info?.text("timeoutType") == "TIMEOUT_TYPE_START_TO_CLOSE")
+        #expect(info?["lastHeartbeatDetails"]?["payloads"]?.elements.count == 1)
+    }
+}

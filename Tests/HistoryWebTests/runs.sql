@@ -1,0 +1,119 @@
+-- Runs to look at, walked by hand through the engine's functions as a worker would, with a clock of its own.
+-- One statement, so that psql and the tests can run it alike.
+do $walk$
+declare
+    v_worker uuid := gen_random_uuid();
+    v_shard smallint;
+    v_clock timestamptz;
+    v_run uuid;
+    v_task record;
+    v_step record;
+    v_downstream jsonb := $json${"message": "HTTP 500 from the account API", "source": "Swift",
+        "stackTrace": "AccountClient.withdraw(_:) at AccountClient.swift:88\nTransferActivities.withdraw(input:) at TransferActivities.swift:41",
+        "applicationFailureInfo": {"type": "DownstreamError"},
+        "cause": {"message": "connection reset by peer", "applicationFailureInfo": {"type": "IOError"}}}$json$;
+    v_input jsonb := $json$[{"encoding": "json/plain", "data": {"from_account": "account_A", "to_account": "account_F", "amount": 100.00,
+        "note": {"text": "Rent <b>März</b> \"quoted\" & more", "tags": ["daily", "batch"]}}}]$json$;
+begin
+    perform perdure.add_search_attribute(name => 'from_account', type => 'Keyword');
+    perform perdure.add_search_attribute(name => 'to_account', type => 'Keyword');
+    v_clock := clock_timestamp() - interval '90 s';
+    perform set_config('perdure.now', v_clock::text, true);
+    perform perdure.register_worker(v_worker, 'default', '4711@worker-1', 'build-7f3a', array['bank'], interval '1 hour', '{}');
+
+    -- What is done, in order: (workflow, seconds after the first step, what, with what).
+    for v_step in
+        select * from (values
+            ('transfer-done', 0.00, 'start', v_input),
+            ('transfer-done', 0.05, 'claim', null),
+            ('transfer-done', 0.09, 'commands', '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1",
+                "activityType": {"name": "check_balance_from"}, "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "10s"}}]'),
+            ('transfer-done', 0.20, 'claim activity', null),
+            ('transfer-done', 0.60, 'completed', '[{"encoding": "json/plain", "data": 1000.00}]'),
+            ('transfer-done', 0.62, 'claim', null),
+            ('transfer-done', 0.66, 'commands', '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "2",
+                "activityType": {"name": "withdraw"}, "input": [{"encoding": "json/plain", "data": {"account": "account_A", "amount": 100.00}}],
+                "startToCloseTimeout": "10s"}}]'),
+            ('transfer-done', 0.70, 'claim activity', null),
+            ('transfer-done', 1.10, 'failed', v_downstream),
+            ('transfer-done', 2.30, 'claim activity', null),
+            ('transfer-done', 2.80, 'failed', v_downstream),
+            ('transfer-done', 5.20, 'claim activity', null),
+            ('transfer-done', 5.90, 'completed', '[{"encoding": "json/plain", "data": {"new_balance": 900.00}}]'),
+            ('transfer-done', 5.95, 'claim', null),
+            ('transfer-done', 6.00, 'commands', '[{"commandType": "StartTimer", "attributes": {"timerId": "settle", "startToFireTimeout": "2s"}}]'),
+            ('transfer-done', 7.00, 'signal', '[{"encoding": "json/plain", "data": true}]'),
+            ('transfer-done', 7.05, 'claim', null),
+            ('transfer-done', 7.10, 'commands', '[]'),
+            ('transfer-done', 8.10, 'upkeep', null),
+            ('transfer-done', 8.15, 'claim', null),
+            ('transfer-done', 8.20, 'commands', '[{"commandType": "CompleteWorkflowExecution", "attributes": {"result": [{"encoding": "json/plain",
+                "data": {"success": true, "from_account_starting_balance": 1000.00}}]}}]'),
+
+            ('transfer-failed', 10.00, 'start', v_input),
+            ('transfer-failed', 10.10, 'claim', null),
+            ('transfer-failed', 10.20, 'commands', '[{"commandType": "FailWorkflowExecution", "attributes": {"failure": {"message": "insufficient funds",
+                "applicationFailureInfo": {"type": "InsufficientFunds", "nonRetryable": true, "details": [{"encoding": "json/plain", "data": {"balance": 5}}]}}}}]'),
+
+            ('transfer-waiting', 60.00, 'start', v_input),
+            ('transfer-waiting', 60.05, 'claim', null),
+            ('transfer-waiting', 60.09, 'commands', '[
+                {"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1", "activityType": {"name": "withdraw"},
+                    "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "600s",
+                    "retryPolicy": {"initialInterval": "600s", "maximumAttempts": 10}}},
+                {"commandType": "StartTimer", "attributes": {"timerId": "deadline", "startToFireTimeout": "900s"}}]'),
+            ('transfer-waiting', 60.20, 'claim activity', null),
+            ('transfer-waiting', 62.00, 'failed', v_downstream),
+
+            ('audit-running', 63.00, 'start', '[]'),
+            ('audit-running', 63.05, 'claim', null),
+            ('audit-running', 63.09, 'commands', '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1",
+                "activityType": {"name": "audit"}, "startToCloseTimeout": "600s", "heartbeatTimeout": "300s"}}]'),
+            ('audit-running', 64.00, 'claim activity', null),
+            ('audit-running', 66.00, 'heartbeat', '[{"encoding": "json/plain", "data": {"page": 17}}]'),
+
+            ('stuck <script>alert(1)</script> "''&%2F/..ü', 70.00, 'start', '[{"encoding": "json/plain", "data": "</script><img src=x onerror=alert(1)>"}]'),
+            ('stuck <script>alert(1)</script> "''&%2F/..ü', 70.10, 'claim', null),
+            ('stuck <script>alert(1)</script> "''&%2F/..ü', 70.20, 'bug', '{"message": "Index out of range", "source": "Swift",
+                "stackTrace": "Transfer.run(_:) at Transfer.swift:42\nFatal <b>error</b>", "applicationFailureInfo": {"type": "RangeError"}}'),
+
+            ('waits-for-a-worker', 80.00, 'start', '[]')
+        ) as s (workflow, after, what, argument)
+    loop
+        v_shard := perdure.shard_for('default', v_step.workflow);
+        perform set_config('perdure.now', (v_clock + v_step.after * interval '1 s')::text, true);
+        case v_step.what
+            when 'start' then
+                select s.run_id into v_run from perdure.start_workflow(v_shard, 'default', v_step.workflow,
+                    case when v_step.workflow like 'transfer%' then 'Transfer' else 'Audit"<i>' end, 'bank', v_step.argument::jsonb,
+                    case when v_step.workflow like 'transfer%' then '{"searchAttributes": {"from_account": "account_A", "to_account": "account_F"},
+                        "memo": {"origin": {"encoding": "json/plain", "data": "daily batch"}}}'::jsonb else '{}' end) s;
+            when 'claim' then
+                select * into strict v_task from perdure.claim_workflow_tasks(v_shard, v_worker, 'bank', 1);
+            when 'commands' then
+                perform perdure.complete_workflow_tasks(v_shard, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
+                    'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'commands', v_step.argument::jsonb, 'sticky', false)));
+            when 'bug' then
+                perform perdure.fail_workflow_tasks(v_shard, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
+                    'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'cause', 'WorkflowWorkerUnhandledFailure',
+                    'failure', v_step.argument::jsonb)));
+            when 'claim activity' then
+                -- A retry that is due is made claimable first.
+                perform perdure.upkeep(v_shard);
+                select * into strict v_task from perdure.claim_activity_tasks(v_shard, v_worker, 'bank', 1);
+            when 'heartbeat' then
+                perform perdure.heartbeat_activity_tasks(v_shard, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
+                    'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'details', v_step.argument::jsonb)));
+            when 'signal' then
+                perform perdure.signal_workflow(v_shard, 'default', v_step.workflow, null, 'approve', v_step.argument::jsonb);
+            when 'upkeep' then
+                perform perdure.upkeep(v_shard);
+            else
+                perform perdure.finish_activity_tasks(v_shard, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
+                    'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'outcome', v_step.what,
+                    case v_step.what when 'failed' then 'failure' else 'result' end, v_step.argument::jsonb)));
+        end case;
+    end loop;
+    perform set_config('perdure.now', '', true);
+end
+$walk$
