@@ -1,0 +1,72 @@
+/// One event of a run's history.
+public struct HistoryEvent: Sendable, Hashable {
+    /// 1 for the first event of a run; without gaps.
+    public var eventId: Int64
+    public var eventTime: Timestamp
+    public var eventType: EventType
+    /// An object, with the names of Temporal's public API.
+    public var attributes: JSON
+
+    public init(eventId: Int64, eventTime: Timestamp, eventType: EventType, attributes: JSON = [:]) {
+        self.eventId = eventId
+        self.eventTime = eventTime
+        self.eventType = eventType
+        self.attributes = attributes
+    }
+}
+
+extension [HistoryEvent] {
+    /// Reads the wire form of a history, which is an array of batches: an event's id is its batch's first id plus
+    /// its place, its time the batch's unless it has its own.
+    public init(wire: JSON) throws(HistoryFormatError) {
+        guard let batches = wire.arrayValue else { throw HistoryFormatError(reason: "a history is an array of batches") }
+        self = []
+        for batch in batches {
+            guard let first = batch["firstEventId"]?.int64Value, let events = batch["events"]?.arrayValue,
+                let time = batch["eventTime"]?.stringValue.flatMap({ Timestamp($0) })
+            else { throw HistoryFormatError(reason: "a batch has firstEventId, eventTime and events") }
+            for (place, event) in events.enumerated() {
+                guard let type = event["eventType"]?.stringValue else {
+                    throw HistoryFormatError(reason: "event \(first + Int64(place)) has no eventType")
+                }
+                append(
+                    HistoryEvent(
+                        eventId: first + Int64(place),
+                        eventTime: event["eventTime"]?.stringValue.flatMap { Timestamp($0) } ?? time,
+                        eventType: EventType(rawValue: type), attributes: event["attributes"] ?? [:]))
+            }
+        }
+    }
+
+    /// The wire form, one batch an event.
+    public var wire: JSON {
+        .array(
+            map { event in
+                [
+                    "firstEventId": .number(event.eventId), "eventTime": .string(event.eventTime.description),
+                    "events": [["eventType": .string(event.eventType.rawValue), "attributes": event.attributes]],
+                ]
+            })
+    }
+}
+
+/// JSON that is not a history.
+public struct HistoryFormatError: Error, Sendable, Hashable, CustomStringConvertible {
+    public let reason: String
+    public var description: String { "not a history: \(reason)" }
+}
+
+/// What a workflow task asks of the engine.
+public struct Command: Sendable, Hashable {
+    public var commandType: CommandType
+    /// An object, with the names of Temporal's public API.
+    public var attributes: JSON
+
+    public init(commandType: CommandType, attributes: JSON = [:]) {
+        self.commandType = commandType
+        self.attributes = attributes
+    }
+
+    /// The wire form.
+    public var json: JSON { ["commandType": .string(commandType.rawValue), "attributes": attributes] }
+}

@@ -1,0 +1,117 @@
+import Foundation
+
+/// A point in time as PostgreSQL keeps it: whole microseconds, so that it survives the way there and back.
+public struct Timestamp: Sendable, Hashable, Comparable {
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    public var microseconds: Int64
+
+    public init(microseconds: Int64) { self.microseconds = microseconds }
+
+    /// The microsecond nearest to a date.
+    public init(_ date: Date) {
+        // Apart, because a double cannot hold today's microseconds since 1970 and their fraction.
+        let seconds = date.timeIntervalSince1970.rounded(.down)
+        let fraction = date.timeIntervalSince1970 - seconds
+        microseconds = Int64(seconds) * 1_000_000 + Int64((fraction * 1_000_000).rounded())
+    }
+
+    public var date: Date { Date(timeIntervalSince1970: Double(microseconds) / 1_000_000) }
+
+    public static func < (left: Timestamp, right: Timestamp) -> Bool { left.microseconds < right.microseconds }
+
+    /// The time that passes from `start` to this.
+    public func duration(since start: Timestamp) -> Duration { .microseconds(microseconds - start.microseconds) }
+
+    public func advanced(by duration: Duration) -> Timestamp {
+        Timestamp(microseconds: microseconds + duration.wholeMicroseconds)
+    }
+}
+
+extension Timestamp: LosslessStringConvertible {
+    /// Reads an RFC 3339 time: any offset, up to nine decimals of a second, of which six count.
+    public init?(_ text: some StringProtocol) {
+        var rest = Substring(text)[...]
+        func number(_ digits: Int) -> Int64? {
+            let part = rest.prefix(digits)
+            guard part.utf8.count == digits, part.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+            rest = rest.dropFirst(digits)
+            return Int64(part)
+        }
+        func skip(_ characters: Set<Character>) -> Character? {
+            guard let first = rest.first, characters.contains(first) else { return nil }
+            rest = rest.dropFirst()
+            return first
+        }
+        guard let year = number(4), skip(["-"]) != nil, let month = number(2), skip(["-"]) != nil, let day = number(2),
+            skip(["T", "t", " "]) != nil, let hour = number(2), skip([":"]) != nil, let minute = number(2),
+            skip([":"]) != nil, let second = number(2), (1...12).contains(month),
+            (1...Self.daysInMonth(year, month)).contains(day), hour < 24, minute < 60, second <= 60
+        else { return nil }
+        var fraction: Int64 = 0
+        if skip(["."]) != nil {
+            let digits = rest.prefix(while: { $0.isASCII && $0.isNumber })
+            guard (1...9).contains(digits.count) else { return nil }
+            fraction = Int64(digits.prefix(6))!
+            for _ in digits.count..<max(digits.count, 6) { fraction *= 10 }
+            rest = rest.dropFirst(digits.count)
+        }
+        guard let zone = skip(["Z", "z", "+", "-"]) else { return nil }
+        var offset: Int64 = 0
+        if zone == "+" || zone == "-" {
+            guard let hours = number(2), skip([":"]) != nil, let minutes = number(2), hours < 24, minutes < 60 else {
+                return nil
+            }
+            offset = (hours * 3600 + minutes * 60) * (zone == "-" ? -1 : 1)
+        }
+        guard rest.isEmpty else { return nil }
+        let days = Self.daysSince1970(year, month, day)
+        microseconds = (days * 86400 + hour * 3600 + minute * 60 + second - offset) * 1_000_000 + fraction
+    }
+
+    public init?(_ text: String) { self.init(Substring(text)) }
+
+    /// RFC 3339 in UTC with six decimals: `2026-01-31T09:00:00.000000Z`.
+    public var description: String {
+        let (second, fraction) = microseconds.flooredDivision(by: 1_000_000)
+        let (days, inDay) = second.flooredDivision(by: 86400)
+        let (year, month, day) = Self.civil(daysSince1970: days)
+        func padded(_ value: Int64, _ width: Int) -> String {
+            let digits = String(value)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        return "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))T\(padded(inDay / 3600, 2)):"
+            + "\(padded(inDay / 60 % 60, 2)):\(padded(inDay % 60, 2)).\(padded(fraction, 6))Z"
+    }
+
+    private static func daysInMonth(_ year: Int64, _ month: Int64) -> Int64 {
+        switch month {
+        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+        case 4, 6, 9, 11: 30
+        default: 31
+        }
+    }
+
+    // Days are counted in eras of 400 years that start in March, so that the leap day is the last of its year.
+    private static func daysSince1970(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
+        let shifted = month <= 2 ? year - 1 : year
+        let (era, yearOfEra) = shifted.flooredDivision(by: 400)
+        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
+        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+
+    private static func civil(daysSince1970 days: Int64) -> (year: Int64, month: Int64, day: Int64) {
+        let (era, dayOfEra) = (days + 719_468).flooredDivision(by: 146_097)
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shifted = (5 * dayOfYear + 2) / 153
+        let month = shifted < 10 ? shifted + 3 : shifted - 9
+        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
+    }
+}
+
+extension Int64 {
+    fileprivate func flooredDivision(by divisor: Int64) -> (quotient: Int64, remainder: Int64) {
+        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
+        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
+    }
+}
