@@ -198,8 +198,8 @@ struct HistoryStore: Sendable {
     func backlog(_ namespace: String) async throws -> [JSONValue] {
         try await documents(
             """
-            select to_jsonb(q) from perdure.task_queue_backlog q where namespace = \(namespace)
-            order by task_queue limit 500
+            select to_jsonb(q) || jsonb_build_object('oldest', date_trunc('second', q.oldest)::text)
+            from perdure.task_queue_backlog q where namespace = \(namespace) order by task_queue, kind limit 500
             """)
     }
 

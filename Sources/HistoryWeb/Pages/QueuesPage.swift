@@ -10,9 +10,16 @@ struct QueuesPage: Page {
                 .get: { _, context in
                     let namespace = try context.pathSegment("namespace")
                     let rows = try await site.store.backlog(namespace)
+                    let queues = rows.map { row in
+                        [
+                            "name": row.text("task_queue") ?? "", "kind": row.text("kind") == "activity" ? "Activity tasks" : "Workflow tasks",
+                            "waiting": row.integer("waiting") ?? 0, "running": row.integer("running") ?? 0,
+                            "backingOff": row.integer("backing_off") ?? 0, "oldest": row.text("oldest") ?? false as Any,
+                        ] as [String: Any]
+                    }
                     return site.page(
                         "queues", title: "Queues", namespace: namespace, section: .queues,
-                        ["table": TableView.values(rows, without: ["namespace"]), "isEmpty": rows.isEmpty])
+                        ["queues": queues, "isEmpty": rows.isEmpty])
                 }
             ])
     }
