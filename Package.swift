@@ -87,7 +87,8 @@ let package = Package(
             name: "HistoryWeb",
             dependencies: [
                 "Postgres", "WebCommon",
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             resources: [.copy("Templates"), .copy("Public")]
         ),

@@ -190,7 +190,8 @@ struct HistoryStore: Sendable {
 
     /// A text that is another one once the first page of the list would show something else.
     func mark(of filter: Filter, limit: Int) async throws -> String {
-        try await runs(filter, after: nil, limit: limit).map { "\($0.runID)\($0.status.rawValue)" }.joined(separator: ",")
+        try await runs(filter, after: nil, limit: limit).map { "\($0.runID)\($0.status.rawValue)" }.joined(
+            separator: ",")
     }
 
     // MARK: Workers and queues

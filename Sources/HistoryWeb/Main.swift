@@ -1,7 +1,6 @@
 import Foundation
 import Logging
 import Postgres
-import ServiceLifecycle
 import WebCommon
 
 @main
@@ -14,13 +13,15 @@ struct HistoryWebMain {
             let settings = try WebSettings(portVariable: "HISTORY_WEB_PORT", defaultPort: 8080)
             var configuration = PostgresConfiguration.fromEnvironment()
             configuration.applicationName = "perdure history-web"
-            let pool = PostgresPool(configuration)
+            // A visitor does not wait long for a page that cannot come.
+            let pool = PostgresPool(configuration, acquireTimeout: .seconds(3), logger: logger)
             let site = try Site(
                 store: HistoryStore(pool), namespace: environment["PERDURE_NAMESPACE"] ?? "default", settings: settings)
             let host = settings.host
             try await serve(site.router(), settings: settings, logger: logger) { [logger] port in
                 logger.info("the history pages are at http://\(host):\(port)")
             }
+            await pool.close()
         }
     }
 }

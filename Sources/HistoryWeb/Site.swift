@@ -41,7 +41,8 @@ struct Site: Sendable {
         router.route("/", [.get: { _, _ in .redirect(to: workflowsPath(namespace), type: .found) }])
         router.route("health", [.get: { _, _ in Response(json: ["status": "ok"]) }])
         router.route(
-            "public/:file", [.get: { request, context in try files.response(for: context.pathSegment("file"), request: request) }])
+            "public/:file",
+            [.get: { request, context in try files.response(for: context.pathSegment("file"), request: request) }])
         for page in Self.pages { page.addRoutes(to: router, of: self) }
         return router
     }
@@ -106,11 +107,13 @@ struct Site: Sendable {
         case "PD003", "PD008", "PD009": return WebError(.badRequest, text)
         case "PD004": return WebError(.contentTooLarge, text)
         case "PD010", "3F000", "42P01", "42883":
-            return WebError(.serviceUnavailable, "the database is not migrated to what these pages read: run perdure migrate")
-        default:
-            guard error.isRetryable || error.kind == .closed else { return nil }
             return WebError(
-                .serviceUnavailable, "the database cannot be reached at the moment; try again", headers: [.retryAfter: "1"])
+                .serviceUnavailable, "the database is not migrated to what these pages read: run perdure migrate")
+        default:
+            guard error.isRetryable || error.kind == .closed || error.kind == .cancelled else { return nil }
+            return WebError(
+                .serviceUnavailable, "the database cannot be reached at the moment; try again",
+                headers: [.retryAfter: "1"])
         }
     }
 }
@@ -122,7 +125,8 @@ extension Site {
         let workflowID = try context.pathSegment("workflow")
         let text = try context.pathSegment("run")
         guard let runID = UUID(uuidString: text) else {
-            throw WebError(.notFound, "\"\(text)\" is no run id: a run id is a UUID; leave it out to see the latest run")
+            throw WebError(
+                .notFound, "\"\(text)\" is no run id: a run id is a UUID; leave it out to see the latest run")
         }
         guard let run = try await store.run(namespace, workflowID, runID) else {
             throw WebError(
@@ -138,7 +142,8 @@ extension Site {
     /// - Parameter mark: a text that changes when the page would.
     func changes(_ request: Request, _ mark: @escaping @Sendable () async throws -> String) async throws -> Response {
         let first = try await mark()
-        let (events, continuation) = AsyncStream.makeStream(of: ServerSentEvent.self, bufferingPolicy: .bufferingNewest(1))
+        let (events, continuation) = AsyncStream.makeStream(
+            of: ServerSentEvent.self, bufferingPolicy: .bufferingNewest(1))
         let poll = Task {
             var seen = request.headers[.lastEventID] ?? first
             var next = first

@@ -12,7 +12,9 @@ enum View {
     static func outcome(_ step: Step) -> [String: Any] {
         let late = step.outcome == .completed && step.failedAttempts > 0
         let retrying = (step.outcome == .waiting || step.outcome == .running) && step.failedAttempts > 0
-        return ["look": late ? "completed-late" : retrying ? "retrying" : step.outcome.rawValue, "label": step.outcomeText]
+        return [
+            "look": late ? "completed-late" : retrying ? "retrying" : step.outcome.rawValue, "label": step.outcomeText,
+        ]
     }
 
     /// A failure with its causes; each says whether another one caused it.
@@ -59,7 +61,8 @@ enum View {
     /// A value as a tree that folds. Every node sets every name: a template looks in the parent for what is missing.
     private static func node(_ value: JSONValue, name: String?, depth: Int) -> [String: Any] {
         var node: [String: Any] = [
-            "hasName": name != nil, "name": name ?? "", "isContainer": false, "isOpen": depth < 2, "children": [[String: Any]](),
+            "hasName": name != nil, "name": name ?? "", "isContainer": false, "isOpen": depth < 2,
+            "children": [[String: Any]](),
             "left": "", "right": "", "count": "", "value": value.text, "look": "",
         ]
         switch value {

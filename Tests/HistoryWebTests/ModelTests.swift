@@ -60,7 +60,9 @@ private func run(status: String = "Running", close: String = "null") throws -> R
             try event(1, 0, "WorkflowExecutionStarted", #"{"workflowType": {"name": "T"}}"#),
             try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "withdraw"}}"#),
             try event(6, 1, "TimerStarted", #"{"timerId": "t", "startToFireTimeout": "3s"}"#),
-            try event(7, 2, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 3, "lastFailure": {"message": "no"}}"#),
+            try event(
+                7, 2, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 3, "lastFailure": {"message": "no"}}"#
+            ),
             try event(8, 3, "ActivityTaskCompleted", #"{"scheduledEventId": 5, "startedEventId": 7}"#),
             try event(9, 4, "TimerFired", #"{"timerId": "t", "startedEventId": 6}"#),
         ])
@@ -74,17 +76,21 @@ private func run(status: String = "Running", close: String = "null") throws -> R
     }
 
     @Test func tellsWhatAnOpenActivityWaitsFor() throws {
-        let events = [try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "withdraw"}}"#)]
+        let events = [
+            try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "withdraw"}}"#)
+        ]
         func outcome(_ activity: String) throws -> Step {
             Step.steps(of: events, pending: [try #require(PendingActivity(json(activity)))])[0]
         }
         #expect(Step.steps(of: events)[0].outcome == .waiting)
         let backingOff = try outcome(
-            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Scheduled", "attempt": 4, "last_failure": {"message": "down"}}"#)
+            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Scheduled", "attempt": 4, "last_failure": {"message": "down"}}"#
+        )
         #expect(backingOff.outcomeText == "Waits for attempt 4")
         #expect(backingOff.failure?.message == "down")
         let running = try outcome(
-            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Started", "attempt": 2, "worker_identity": "w"}"#)
+            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Started", "attempt": 2, "last_started_time": "2027-01-15T08:00:02Z"}"#
+        )
         #expect(running.outcomeText == "Running attempt 2")
     }
 
@@ -113,7 +119,9 @@ private func run(status: String = "Running", close: String = "null") throws -> R
         let stretches = try stretches([
             try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "a"}}"#),
             try event(6, 4, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 3}"#),
-            try event(7, 5, "ActivityTaskFailed", #"{"scheduledEventId": 5, "startedEventId": 6, "failure": {"message": "x"}}"#),
+            try event(
+                7, 5, "ActivityTaskFailed",
+                #"{"scheduledEventId": 5, "startedEventId": 6, "failure": {"message": "x"}}"#),
         ])
         #expect(stretches.map { $0.text("part") } == ["retried", "work"])
         #expect(stretches.map { $0.text("outcome") } == ["failed", "failed"])
@@ -135,7 +143,8 @@ private func run(status: String = "Running", close: String = "null") throws -> R
         let rows = Timeline(
             run: run,
             steps: Step.steps(of: [
-                try event(2, 0, "WorkflowTaskScheduled"), try event(3, 1, "WorkflowTaskStarted", #"{"scheduledEventId": 2}"#),
+                try event(2, 0, "WorkflowTaskScheduled"),
+                try event(3, 1, "WorkflowTaskStarted", #"{"scheduledEventId": 2}"#),
                 try event(4, 2, "WorkflowTaskFailed", #"{"scheduledEventId": 2, "startedEventId": 3}"#),
                 try event(5, 3, "WorkflowTaskScheduled"),
             ])

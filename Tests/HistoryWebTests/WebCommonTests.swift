@@ -18,9 +18,13 @@ private func templates(_ texts: [String: String]) throws -> PageTemplates {
 }
 
 @Suite struct PageTemplateTests {
-    @Test(arguments: ["<script>alert(1)</script>", "\"' onload=x", "\"\u{301} onload=x", "<\u{200D}b", "&lt;", "a\r\n<b>"])
+    @Test(arguments: [
+        "<script>alert(1)</script>", "\"' onload=x", "\"\u{301} onload=x", "<\u{200D}b", "&lt;", "a\r\n<b>",
+    ])
     func escapesEverything(hostile: String) throws {
-        let templates = try templates(["page": "<p title=\"{{value}}\">{{>part}}</p>", "part": "{{#list}}{{.}}{{/list}}"])
+        let templates = try templates([
+            "page": "<p title=\"{{value}}\">{{>part}}</p>", "part": "{{#list}}{{.}}{{/list}}",
+        ])
         let page = templates.render("page", ["value": hostile, "list": [hostile]] as [String: Any])
         let inner = page.dropFirst("<p title=\"".count).dropLast("</p>".count)
         #expect(inner.unicodeScalars.filter { $0 == "\"" }.count == 1)
@@ -61,7 +65,8 @@ private func templates(_ texts: [String: String]) throws -> PageTemplates {
     private func application() -> some ApplicationProtocol {
         let router = Router()
         router.addStandardMiddleware(
-            settings: WebSettings(port: 0, allowedHosts: ["pages.example"]), errorPage: { "<h1>\($0.status.code)</h1>" })
+            settings: WebSettings(port: 0, allowedHosts: ["pages.example"]), errorPage: { "<h1>\($0.status.code)</h1>" }
+        )
         router.route(
             "thing/:name",
             [
@@ -100,10 +105,12 @@ private func templates(_ texts: [String: String]) throws -> PageTemplates {
         }
     }
 
-    @Test(arguments: [
-        ("https://evil.example", nil, 403), ("null", nil, 403), (nil, "cross-site", 403), ("http://localhost", nil, 200),
-        (nil, nil, 200), (nil, "same-origin", 200), ("http://localhost.evil.example", nil, 403),
-    ] as [(String?, String?, Int)])
+    @Test(
+        arguments: [
+            ("https://evil.example", nil, 403), ("null", nil, 403), (nil, "cross-site", 403),
+            ("http://localhost", nil, 200),
+            (nil, nil, 200), (nil, "same-origin", 200), ("http://localhost.evil.example", nil, 403),
+        ] as [(String?, String?, Int)])
     func takesWritesFromItsOwnPagesOnly(origin: String?, site: String?, status: Int) async throws {
         var headers: HTTPFields = [:]
         headers[HTTPField.Name("Origin")!] = origin
@@ -132,7 +139,8 @@ private func templates(_ texts: [String: String]) throws -> PageTemplates {
     }
 
     @Test(arguments: [
-        ("localhost:8080", true), ("127.0.0.1", true), ("[::1]:8080", true), ("pages.example:80", true), ("192.168.1.7", true),
+        ("localhost:8080", true), ("127.0.0.1", true), ("[::1]:8080", true), ("pages.example:80", true),
+        ("192.168.1.7", true),
         ("evil.example", false), ("127.0.0.1.evil.example", false), ("localhost.evil.example:8080", false),
     ])
     func answersToItsOwnNamesOnly(host: String, isKnown: Bool) {

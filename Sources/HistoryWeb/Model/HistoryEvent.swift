@@ -10,7 +10,8 @@ struct HistoryEvent: Sendable, Hashable {
 
     /// Nil for what is not an event as the view `history_events` shows it.
     init?(_ row: JSONValue) {
-        guard let id = row.integer("event_id"), let time = row.time("event_time"), let type = row.text("event_type") else {
+        guard let id = row.integer("event_id"), let time = row.time("event_time"), let type = row.text("event_type")
+        else {
             return nil
         }
         self.init(id: id, time: time, type: type, attributes: row.member("attributes") ?? .object([]))

@@ -28,7 +28,9 @@ enum TemporalHistory {
             ("lastHeartbeatDetails", .array(let payloads)), ("lastCompletionResult", .array(let payloads)):
             return with(["payloads": .array(payloads.map(payload))])
         case ("details", .object(let lists)) where eventType == "MarkerRecorded":
-            return with(.object(lists.map { .init(name: $0.name, value: ["payloads": .array($0.value.elements.map(payload))]) }))
+            return with(
+                .object(lists.map { .init(name: $0.name, value: ["payloads": .array($0.value.elements.map(payload))]) })
+            )
         case ("memo", .object(let fields)), ("upsertedMemo", .object(let fields)), ("header", .object(let fields)):
             return with(["fields": .object(fields.map { .init(name: $0.name, value: payload($0.value)) })])
         case ("searchAttributes", .object(let fields)):
@@ -65,8 +67,10 @@ enum TemporalHistory {
         case "initiator": "CONTINUE_AS_NEW_INITIATOR_"
         case "cause" where eventType == "WorkflowTaskFailed": "WORKFLOW_TASK_FAILED_CAUSE_"
         case "cause" where eventType.hasPrefix("StartChildWorkflow"): "START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_"
-        case "cause" where eventType.contains("External"): eventType.hasPrefix("Signal")
-            ? "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_" : "CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_"
+        case "cause" where eventType.contains("External"):
+            eventType.hasPrefix("Signal")
+                ? "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_"
+                : "CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_"
         default: nil
         }
     }

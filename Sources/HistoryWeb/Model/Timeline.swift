@@ -89,7 +89,9 @@ struct Timeline {
             } else if started.map({ $0 > step.start }) ?? true {
                 stretches.append(stretch(.queued, step.start, started ?? end, "waits for a worker"))
             }
-            if let started, step.outcome != .waiting { stretches.append(stretch(.work, started, end, step.outcomeText)) }
+            if let started, step.outcome != .waiting {
+                stretches.append(stretch(.work, started, end, step.outcomeText))
+            }
         case .timer:
             // Open ones are drawn up to the time at which they are due.
             let due = step.events[0].attributes.text("startToFireTimeout").flatMap { Duration(contract: $0) }
@@ -127,7 +129,8 @@ struct Timeline {
             ]
         }
         return [
-            "start": .string(start.rfc3339), "close": close.map(offset) ?? .null, "now": offset(now), "rows": .array(rows),
+            "start": .string(start.rfc3339), "close": close.map(offset) ?? .null, "now": offset(now),
+            "rows": .array(rows),
         ]
     }
 }

@@ -98,7 +98,8 @@ struct EventTable {
             let ids = chosen.flatMap { $0.events.map(\.id) }.sorted()
             let (shown, page) = slice(ids) { $0 == event }
             let whole = try await whole(shown, of: run, store)
-            values["json"] = shown.compactMap { whole[$0] }.map { TemporalHistory.json($0).indented }.joined(separator: ",\n")
+            values["json"] = shown.compactMap { whole[$0] }.map { TemporalHistory.json($0).indented }.joined(
+                separator: ",\n")
             values.merge(paging(page, of: ids.count, "events")) { $1 }
         }
         return values

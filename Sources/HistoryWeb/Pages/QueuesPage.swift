@@ -12,7 +12,8 @@ struct QueuesPage: Page {
                     let rows = try await site.store.backlog(namespace)
                     let queues = rows.map { row in
                         [
-                            "name": row.text("task_queue") ?? "", "kind": row.text("kind") == "activity" ? "Activity tasks" : "Workflow tasks",
+                            "name": row.text("task_queue") ?? "",
+                            "kind": row.text("kind") == "activity" ? "Activity tasks" : "Workflow tasks",
                             "waiting": row.integer("waiting") ?? 0, "running": row.integer("running") ?? 0,
                             "backingOff": row.integer("backing_off") ?? 0, "oldest": row.text("oldest") ?? false as Any,
                         ] as [String: Any]

@@ -17,7 +17,8 @@ struct RunActionPage: Page {
         /// What will happen.
         var consequence: String {
             switch self {
-            case .signal: "The signal is written to the history, and the workflow's handler of that name runs with the input."
+            case .signal:
+                "The signal is written to the history, and the workflow's handler of that name runs with the input."
             case .cancel:
                 "The workflow is told that it should stop. It can clean up, undo what it did, and decide when to end; "
                     + "it can also ignore the request."
@@ -50,7 +51,8 @@ struct RunActionPage: Page {
                     switch action {
                     case .signal:
                         guard let name = fields["name"] else {
-                            throw WebError(.badRequest, "a signal needs a name: the one that the workflow's handler has")
+                            throw WebError(
+                                .badRequest, "a signal needs a name: the one that the workflow's handler has")
                         }
                         let input = try fields["input"].map { text in
                             do {
@@ -76,12 +78,14 @@ struct RunActionPage: Page {
 
     private static func form(_ action: Action, _ run: Run, _ site: Site) -> Response {
         var values = RunPage.header(run, current: "")
-        values["action"] = [
-            "name": action.rawValue, "label": action.label, "consequence": action.consequence,
-            "isSignal": action == .signal, "isTerminate": action == .terminate,
-            "href": "\(run.path)/actions/\(action.rawValue)", "isClosed": run.close != nil,
-        ] as [String: Any]
+        values["action"] =
+            [
+                "name": action.rawValue, "label": action.label, "consequence": action.consequence,
+                "isSignal": action == .signal, "isTerminate": action == .terminate,
+                "href": "\(run.path)/actions/\(action.rawValue)", "isClosed": run.close != nil,
+            ] as [String: Any]
         return site.page(
-            "action", title: "\(action.label) · \(run.workflowID)", namespace: run.namespace, section: .workflows, values)
+            "action", title: "\(action.label) · \(run.workflowID)", namespace: run.namespace, section: .workflows,
+            values)
     }
 }

@@ -64,7 +64,9 @@ struct RunPage: Page {
                 "close": View.time(run.close), "isOpen": run.close == nil,
                 "duration": ((run.close ?? .now) - run.start).readable, "historyLength": run.historyLength,
                 "latest": Run.path(run.namespace, run.workflowID),
-                "attributes": run.searchAttributes.map { ["name": $0.name, "value": $0.value.string ?? $0.value.text] },
+                "attributes": run.searchAttributes.map {
+                    ["name": $0.name, "value": $0.value.string ?? $0.value.text]
+                },
                 "memo": run.memo.map { ["name": $0.name, "value": Payload($0.value)?.line(200) ?? $0.value.text] },
             ] as [String: Any],
             "tabs": tabs.map { ["label": $1, "href": $2, "current": $0 == current] as [String: Any] },

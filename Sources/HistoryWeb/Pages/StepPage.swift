@@ -13,7 +13,8 @@ struct StepPage: Page {
                     let text = try context.pathSegment("event")
                     let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
                     let steps = Step.steps(of: try await site.store.outline(of: run), pending: pending)
-                    guard let id = Int(text), let step = steps.first(where: { $0.events.contains { $0.id == id } }) else {
+                    guard let id = Int(text), let step = steps.first(where: { $0.events.contains { $0.id == id } })
+                    else {
                         throw WebError(
                             .notFound, "this run has no event \(text); its history has \(run.historyLength) events")
                     }
@@ -23,7 +24,8 @@ struct StepPage: Page {
                     values["step"] = StepView.values(step, whole: whole, run: run)
                     return site.page(
                         try request.queryFields()["part"] == nil ? "step" : "step_part",
-                        title: "\(step.name) · \(run.workflowID)", namespace: run.namespace, section: .workflows, values)
+                        title: "\(step.name) · \(run.workflowID)", namespace: run.namespace, section: .workflows, values
+                    )
                 }
             ])
     }

@@ -18,7 +18,8 @@ struct WorkersPage: Page {
                             "status": row.flag("alive")
                                 ? ["look": "completed", "label": row.flag("waiting") ? "Alive, idle" : "Alive"]
                                 : ["look": "failed", "label": "Lease ran out"],
-                            "registered": View.time(row.time("registered_at")), "lease": View.time(row.time("lease_until")),
+                            "registered": View.time(row.time("registered_at")),
+                            "lease": View.time(row.time("lease_until")),
                         ] as [String: Any]
                     }
                     return site.page(

@@ -17,7 +17,9 @@ struct WorkflowsPage: Page {
             [
                 .get: { request, context in
                     let filter = try Self.filter(request, context)
-                    return try await site.changes(request) { try await site.store.mark(of: filter, limit: Self.pageSize) }
+                    return try await site.changes(request) {
+                        try await site.store.mark(of: filter, limit: Self.pageSize)
+                    }
                 }
             ])
         router.route(
@@ -50,7 +52,8 @@ struct WorkflowsPage: Page {
             }
         }
         return .init(
-            namespace: try context.pathSegment("namespace"), status: status, type: fields["type"], idPrefix: fields["id"])
+            namespace: try context.pathSegment("namespace"), status: status, type: fields["type"],
+            idPrefix: fields["id"])
     }
 
     private func page(_ request: Request, _ context: BasicRequestContext, of site: Site) async throws -> Response {
@@ -75,7 +78,8 @@ struct WorkflowsPage: Page {
         let total = counts.values.reduce(0, +)
         var chips: [[String: Any]] = [
             [
-                "label": "All", "count": total > Self.longestCount ? "1,000+" : String(total), "current": filter.status == nil,
+                "label": "All", "count": total > Self.longestCount ? "1,000+" : String(total),
+                "current": filter.status == nil,
                 "href": path + filter.query(status: .some(nil)), "look": false,
             ]
         ]
@@ -85,18 +89,22 @@ struct WorkflowsPage: Page {
                 "href": path + filter.query(status: .some(status)), "look": status.look,
             ])
         }
-        let next = runs.last.map { path + filter.query(after: HistoryStore.Cursor(start: $0.start, runID: $0.runID).text) }
+        let next = runs.last.map {
+            path + filter.query(after: HistoryStore.Cursor(start: $0.start, runID: $0.runID).text)
+        }
         return site.page(
             "workflows", title: "Workflows", namespace: filter.namespace, section: .workflows,
             [
                 "chips": chips, "path": path, "types": try await types,
-                "status": filter.status?.rawValue ?? false as Any, "type": filter.type ?? "", "id": filter.idPrefix ?? "",
+                "status": filter.status?.rawValue ?? false as Any, "type": filter.type ?? "",
+                "id": filter.idPrefix ?? "",
                 "isFiltered": filter.status != nil || filter.type != nil || filter.idPrefix != nil,
                 "runs": runs.map { Self.row($0, now: now) }, "isEmpty": runs.isEmpty,
                 "next": hasMore ? next ?? false as Any : false,
                 "first": cursor == nil ? false : path + filter.query() as Any,
                 "changes": cursor == nil
-                    ? "/namespaces/\(filter.namespace.escapedForAddress)/workflow-changes" + filter.query() : false as Any,
+                    ? "/namespaces/\(filter.namespace.escapedForAddress)/workflow-changes" + filter.query()
+                    : false as Any,
             ])
     }
 
@@ -131,7 +139,8 @@ extension HistoryStore.Cursor {
 
     fileprivate init?(text: String) {
         let halves = text.split(separator: "_")
-        guard halves.count == 2, let start = Instant(rfc3339: String(halves[0])), let runID = UUID(uuidString: String(halves[1]))
+        guard halves.count == 2, let start = Instant(rfc3339: String(halves[0])),
+            let runID = UUID(uuidString: String(halves[1]))
         else { return nil }
         self.start = start
         self.runID = runID
