@@ -77,6 +77,7 @@ let package = Package(
         .target(
             name: "WebCommon",
             dependencies: [
+                "Postgres",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Mustache", package: "swift-mustache"),
                 .product(name: "Logging", package: "swift-log"),
