@@ -50,22 +50,14 @@ public struct Ledger: Sendable {
 
     /// Throws a ``Refusal``, or the database's own error when it could not be asked.
     public func move(_ movement: Movement) async throws -> Answer {
-        let function: PostgresQuery =
-            switch movement.direction {
-            case .withdraw:
-                """
-                select outcome = 'posted', previous_cents, new_cents from bank.withdraw(\(movement.account),
-                    \(movement.amount.cents), \(movement.idempotencyKey), \(movement.workflowID), \(movement.runID),
-                    \(movement.activityID))
-                """
-            case .deposit:
-                """
-                select outcome = 'posted', previous_cents, new_cents from bank.deposit(\(movement.account),
-                    \(movement.amount.cents), \(movement.idempotencyKey), \(movement.workflowID), \(movement.runID),
-                    \(movement.activityID))
-                """
-            }
-        let row = try await refusing { try await pool.query(function)[0] }
+        let function = movement.direction == .withdraw ? "withdraw" : "deposit"
+        let query = PostgresQuery(
+            "select outcome = 'posted', previous_cents, new_cents from bank.\(function)($1, $2, $3, $4, $5, $6)",
+            binds: [
+                movement.account, movement.amount.cents, movement.idempotencyKey, movement.workflowID, movement.runID,
+                movement.activityID,
+            ])
+        let row = try await refusing { try await pool.query(query)[0] }
         return Answer(
             isPosted: try row.decode(at: 0), previousBalance: Money(cents: try row.decode(at: 1)),
             newBalance: Money(cents: try row.decode(at: 2)))

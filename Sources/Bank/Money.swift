@@ -35,7 +35,7 @@ extension Money {
     }
 
     /// Reads a JSON number by its digits: `12.5` and `1.25e1` are 1250 cents, `0.1` is 10 and never 9.999….
-    public init(parsing text: some StringProtocol) throws(Invalid) {
+    public init(parsing text: String) throws(Invalid) {
         var rest = text[...]
         let isNegative = rest.first == "-"
         if isNegative { rest = rest.dropFirst() }
@@ -82,7 +82,7 @@ extension Money {
         return amount
     }
 
-    private static func areDigits(_ text: some StringProtocol) -> Bool {
+    private static func areDigits(_ text: Substring) -> Bool {
         !text.isEmpty && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }
 }
