@@ -11,20 +11,27 @@ struct AccountRoutes: Sendable {
     /// Numbers from 0 up to 1, from which Real World Mode decides.
     var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
 
-    func router() -> Router<BasicRequestContext> {
+    func router(settings: WebSettings) -> Router<BasicRequestContext> {
         let router = Router()
-        router.add(middleware: SecurityHeaders())
-        router.add(middleware: ErrorMiddleware(translate: WebError.init(database:)))
+        router.addStandardMiddleware(settings: settings, translate: WebError.init(database:))
         router.route("health", [.get: { _, _ in Response(json: ["status": "ok"]) }])
         router.route(
             "accounts/:id",
             [.get: { request, context in try await facingTheRealWorld(request) { _ in try await account(context) } }])
         router.route(
             "accounts/:id/withdraw",
-            [.post: { request, context in try await facingTheRealWorld(request) { try await move(.withdraw, $0, context) } }])
+            [
+                .post: { request, context in
+                    try await facingTheRealWorld(request) { try await move(.withdraw, $0, context) }
+                }
+            ])
         router.route(
             "accounts/:id/deposit",
-            [.post: { request, context in try await facingTheRealWorld(request) { try await move(.deposit, $0, context) } }])
+            [
+                .post: { request, context in
+                    try await facingTheRealWorld(request) { try await move(.deposit, $0, context) }
+                }
+            ])
         return router
     }
 
@@ -65,14 +72,14 @@ struct AccountRoutes: Sendable {
     }
 
     private static func amount(in body: JSONValue) throws -> Money {
-        do {
+        do throws(Money.Invalid) {
             switch body["amount"] {
             case .number(let digits): return try Money.requested(digits)
-            case nil, .null: throw Money.Invalid.missing
-            default: throw Money.Invalid.notANumber
+            case nil, .null: throw .missing
+            default: throw .notANumber
             }
-        } catch let invalid as Money.Invalid {
-            throw WebError(.badRequest, invalid.description)
+        } catch {
+            throw WebError(.badRequest, error.description)
         }
     }
 

@@ -78,7 +78,25 @@ public struct Ledger: Sendable {
         return try rows.map { (try $0.decode(at: 0), Money(cents: try $0.decode(at: 1))) }
     }
 
-    /// Brings all balances back to opening; see `sql/bank/reset_balances.sql` for what running transfers see.
+    /// What all money adds up to; see the view `bank.totals`.
+    public struct Totals: Sendable, Hashable {
+        public var customers: Money
+        /// Withdrawn and not yet deposited.
+        public var inTransit: Money
+        /// What both must add up to.
+        public var expected: Money
+        public var isConserved: Bool
+    }
+
+    public func totals() async throws -> Totals {
+        let row = try await pool.query("select * from bank.totals")[0]
+        return Totals(
+            customers: Money(cents: try row.decode("customer_cents")),
+            inTransit: Money(cents: try row.decode("in_transit_cents")),
+            expected: Money(cents: try row.decode("equity_cents")), isConserved: try row.decode("conserved"))
+    }
+
+    /// Brings all balances back to opening; see `sql/bank/20_reset_balances.sql` for what running transfers see.
     public func resetBalances() async throws {
         _ = try await pool.query("select from bank.reset_balances()")
     }
@@ -112,6 +130,14 @@ public struct RealWorldMode: Sendable, Hashable {
     /// The share of those 500s that come after the work was done.
     public var lostAnswerShare: Double
     public var hang: Duration
+
+    public init(isEnabled: Bool, hangRate: Double, errorRate: Double, lostAnswerShare: Double, hang: Duration) {
+        self.isEnabled = isEnabled
+        self.hangRate = hangRate
+        self.errorRate = errorRate
+        self.lostAnswerShare = lostAnswerShare
+        self.hang = hang
+    }
 
     init(_ row: PostgresRow) throws {
         isEnabled = try row.decode("real_world_mode")

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { element, fromTemplate, reconcile, setText } from "./dom.js";
-import { accountName, clock, money, shortName, signedMoney } from "./format.js";
+import { accountName, clock, historyURL, money, shortName, signedMoney } from "./format.js";
 import { onChange, state } from "./state.js";
 
 const row = (id) => element("accounts").querySelector(`[data-account="${CSS.escape(id)}"]`);
@@ -77,7 +77,7 @@ function updateLine(node, transfer) {
   setText(node.querySelector(".sign"), isSent ? "→" : "←");
   const link = node.querySelector(".history");
   setText(link, `${isSent ? "to" : "from"} ${accountName(transfer.counterparty)}`);
-  link.href = transfer.history_url;
+  link.href = historyURL(transfer);
   const states = { COMPLETED: clock(transfer.close_time ?? 0), RUNNING: "under way" };
   setText(node.querySelector(".state"), states[transfer.status] ?? transfer.status.toLowerCase().replace("_", " "));
   const moved = transfer.status === "COMPLETED" || transfer.status === "RUNNING";

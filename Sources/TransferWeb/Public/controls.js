@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { element, setText } from "./dom.js";
+import { modeInWords } from "./format.js";
 import { onChange, state } from "./state.js";
 
 const mode = element("mode");
@@ -25,7 +26,7 @@ async function attempt(button, action, done) {
 
 function updateMode() {
   mode.setAttribute("aria-checked", String(state.mode.enabled));
-  setText(element("mode-note"), state.mode.description);
+  setText(element("mode-note"), modeInWords(state.mode));
 }
 
 export function enableControls() {

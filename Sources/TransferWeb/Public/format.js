@@ -2,7 +2,7 @@
 
 const amount = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const signed = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export const money = (value) => amount.format(value);
 export const signedMoney = (value) => signed.format(value);
@@ -27,3 +27,13 @@ const steps = {
   refund: "Refund",
 };
 export const stepName = (step) => steps[step] ?? step;
+
+/** Where the history pages show a transfer. */
+export const historyURL = (transfer) =>
+  `${document.body.dataset.history}/namespaces/default/workflows/${encodeURIComponent(transfer.workflow_id)}/${transfer.run_id}`;
+
+/** Real World Mode's rates in words. */
+export function modeInWords(mode) {
+  const percent = (share) => `${Math.round(share * 1000) / 10} %`;
+  return `${percent(mode.hang_rate)} of calls to the accounts hang for ${mode.hang_seconds} s, ${percent(mode.error_rate)} fail, ${percent(mode.lost_answer_share)} of those after the money has moved.`;
+}

@@ -13,7 +13,7 @@ enableForm();
 enableControls();
 
 const live = element("live");
-follow((connection) => {
+follow((connection, problem) => {
   live.dataset.state = connection;
-  setText(live.querySelector(".text"), connection === "live" ? "Live" : "Reconnecting");
+  setText(live.querySelector(".text"), problem ?? (connection === "live" ? "Live" : "Reconnecting"));
 });

@@ -55,6 +55,7 @@ export function follow(onConnection) {
     apply(JSON.parse(event.data), true);
   });
   stream.addEventListener("change", (event) => apply(JSON.parse(event.data), false));
+  stream.addEventListener("trouble", (event) => onConnection("trouble", JSON.parse(event.data).error));
   stream.addEventListener("error", () => {
     onConnection("connecting");
     // A refused connection (the server is starting) ends an EventSource for good: begin a new one.

@@ -1,7 +1,7 @@
 // Transfers under way and finished.
 
 import { element, fromTemplate, reconcile, setText, announce } from "./dom.js";
-import { accountName, clock, duration, money, stepName } from "./format.js";
+import { accountName, clock, duration, historyURL, money, stepName } from "./format.js";
 import { now, onChange, state } from "./state.js";
 
 const tick = "m3.5 8.5 3 3 6-7";
@@ -18,7 +18,7 @@ function describe(node, transfer) {
   setText(node.querySelector(".to"), accountName(transfer.input.to_account));
   setText(node.querySelector(".amount"), money(transfer.input.amount));
   const link = node.querySelector(".history");
-  if (link.getAttribute("href") !== transfer.history_url) link.href = transfer.history_url;
+  if (!link.hasAttribute("href")) link.href = historyURL(transfer);
   const label = `History of ${accountName(transfer.input.from_account)} to ${accountName(transfer.input.to_account)}, ${money(transfer.input.amount)}`;
   link.setAttribute("aria-label", label);
 }
