@@ -20,8 +20,8 @@ export function duration(seconds) {
 }
 
 const steps = {
-  check_balance_from: "Check source",
-  check_balance_to: "Check destination",
+  check_balance_from: "Check payer",
+  check_balance_to: "Check payee",
   withdraw: "Withdraw",
   deposit: "Deposit",
   refund: "Refund",
