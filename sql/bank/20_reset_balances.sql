@@ -72,4 +72,3 @@ $$;
 comment on function bank.reset_balances() is
     'Brings balances back to opening in one balanced entry, less what running transfers have in transit. '
     'Returns the entry (null when nothing had to change), how many accounts changed, and the cents still in transit.';
-revoke all on function bank.reset_balances() from public;

@@ -26,4 +26,3 @@ end
 $$;
 comment on function bank.set_real_world_mode(boolean, double precision, double precision, double precision, double precision) is
     'Turns Real World Mode on or off; a setting that is null stays as it is. Raises BK002 for rates that do not fit.';
-revoke all on function bank.set_real_world_mode(boolean, double precision, double precision, double precision, double precision) from public;

@@ -28,11 +28,12 @@ create or replace view bank.transfers as
 select w.workflow_id, w.run_id,
        upper(regexp_replace(w.status, '([a-z])([A-Z])', '\1_\2', 'g')) as status,
        w.start_time, w.close_time,
-       w.input ->> 'from_account' as from_account,
-       w.input ->> 'to_account' as to_account,
-       (w.input ->> 'amount')::numeric(20, 2) as amount,
-       w.search_attributes, w.result, w.failure
+       i.input ->> 'from_account' as from_account,
+       i.input ->> 'to_account' as to_account,
+       (i.input ->> 'amount')::numeric(20, 2) as amount,
+       w.search_attributes, perdure.plain(w.result) as result, w.failure
 from perdure.workflows w
+cross join lateral (select perdure.plain(w.input) as input) i
 where w.namespace = 'default' and w.workflow_type = 'TransferWorkflow';
 comment on view bank.transfers is 'One row is a transfer, running or ended.';
 comment on column bank.transfers.workflow_id is 'The transfer''s workflow.';
