@@ -35,7 +35,8 @@ struct Transfers: Sendable {
         try await pool.query(
             """
             select t.run_id, t.status = 'RUNNING' as is_running, bank.transfer_document(t) as document
-            from bank.transfers t where t.workflow_id = \(workflowID)
+            from bank.transfers t
+            where t.shard = perdure.shard_for('default', \(workflowID)) and t.workflow_id = \(workflowID)
             order by t.start_time desc, t.run_id desc limit 1
             """
         ).first.map(Entry.init)

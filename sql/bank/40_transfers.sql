@@ -1,27 +1,36 @@
 -- Transfers, as the transfer page and its API show them: what the engine knows of each TransferWorkflow.
+--
+-- What is called once a row is PL/pgSQL, because that keeps the plans of its statements for the session; a SQL function
+-- within another one is planned anew at every call, which takes longer than reading the rows.
 
 -- Which steps a transfer has behind it, and which one it is at, from its history. A step's name is its activity's id.
 create or replace function bank.transfer_progress(
-    p_workflow_id text, p_run_id uuid, out completed_steps text[], out current_step text
+    p_shard smallint, p_run_id uuid, out completed_steps text[], out current_step text
 )
-language sql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-    with scheduled as (
-        select e.event_id, e.attributes ->> 'activityId' as step
+begin
+    with event as materialized (
+        select e.event_id, e.event_type, e.attributes
         from perdure.history_events e
-        where e.workflow_id = p_workflow_id and e.run_id = p_run_id and e.event_type = 'ActivityTaskScheduled'
+        where e.shard = p_shard and e.run_id = p_run_id
+          and e.event_type in ('ActivityTaskScheduled', 'ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut',
+                               'ActivityTaskCanceled')
+    ),
+    scheduled as (
+        select e.event_id, e.attributes ->> 'activityId' as step from event e where e.event_type = 'ActivityTaskScheduled'
     ),
     ended as (
         select (e.attributes ->> 'scheduledEventId')::bigint as event_id, e.event_type
-        from perdure.history_events e
-        where e.workflow_id = p_workflow_id and e.run_id = p_run_id
-          and e.event_type in ('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')
+        from event e where e.event_type <> 'ActivityTaskScheduled'
     )
     select coalesce(array_agg(s.step order by s.event_id) filter (where e.event_type = 'ActivityTaskCompleted'), '{}'),
            (array_agg(s.step order by s.event_id desc) filter (where e.event_id is null))[1]
-    from scheduled s left join ended e using (event_id)
+    into completed_steps, current_step
+    from scheduled s left join ended e using (event_id);
+end
 $$;
-comment on function bank.transfer_progress(text, uuid) is
+comment on function bank.transfer_progress(smallint, uuid) is
     'The steps that a transfer has completed, in order, and the one that is under way, if any.';
 
 create or replace view bank.transfers as
@@ -31,7 +40,7 @@ select w.workflow_id, w.run_id,
        i.input ->> 'from_account' as from_account,
        i.input ->> 'to_account' as to_account,
        (i.input ->> 'amount')::numeric(20, 2) as amount,
-       w.search_attributes, perdure.plain(w.result) as result, w.failure
+       w.search_attributes, perdure.plain(w.result) as result, w.failure, w.shard
 from perdure.workflows w
 cross join lateral (select perdure.plain(w.input) as input) i
 where w.namespace = 'default' and w.workflow_type = 'TransferWorkflow';
@@ -47,30 +56,60 @@ comment on column bank.transfers.amount is 'How much, in units with two decimals
 comment on column bank.transfers.search_attributes is 'from_account and to_account, by which transfers are found.';
 comment on column bank.transfers.result is 'What a completed transfer returned.';
 comment on column bank.transfers.failure is 'Why a transfer failed.';
+comment on column bank.transfers.shard is 'perdure.shard_for(''default'', workflow_id): look a transfer up by it and the workflow''s or run''s id.';
 
 -- How a transfer ended, in one shape whatever ended it: its own result, the result that a business failure carries as its
 -- details, or what is known of a transfer that was ended from outside.
 create or replace function bank.transfer_result(t bank.transfers) returns json
-language sql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-    select case when t.status = 'RUNNING' then null else json_build_object(
+declare
+    v_result jsonb := coalesce(t.result, t.failure #> '{applicationFailureInfo,details,0,data}');
+begin
+    if t.status = 'RUNNING' then
+        return null;
+    end if;
+    return json_build_object(
         'success', t.status = 'COMPLETED',
         'from_account', t.from_account,
         'to_account', t.to_account,
         'amount', t.amount,
-        'from_account_starting_balance', (r ->> 'from_account_starting_balance')::numeric(20, 2),
-        'to_account_starting_balance', (r ->> 'to_account_starting_balance')::numeric(20, 2),
-        'error_message', case when t.status <> 'COMPLETED' then
-            coalesce(r ->> 'error_message', t.failure ->> 'message', 'the transfer was ' || lower(replace(t.status, '_', ' '))) end)
-    end
-    from coalesce(t.result, t.failure -> 'applicationFailureInfo' -> 'details' -> 0 -> 'data') r
+        'from_account_starting_balance', (v_result ->> 'from_account_starting_balance')::numeric(20, 2),
+        'to_account_starting_balance', (v_result ->> 'to_account_starting_balance')::numeric(20, 2),
+        'error_message', case when t.status <> 'COMPLETED' then coalesce(
+            v_result ->> 'error_message', t.failure ->> 'message', 'the transfer was ' || lower(replace(t.status, '_', ' '))) end);
+end
 $$;
 comment on function bank.transfer_result(bank.transfers) is 'How a transfer ended, as the transfer API writes it; null while it runs.';
 
 create or replace function bank.transfer_document(t bank.transfers) returns json
-language sql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-    select json_build_object(
+declare
+    v_steps     text[] := array['check_balance_from', 'check_balance_to', 'withdraw', 'deposit'];
+    v_completed text[];
+    v_current   text;
+    v_pending   record;
+begin
+    if t.status = 'COMPLETED' then
+        v_completed := v_steps;
+    else
+        select p.completed_steps, p.current_step into v_completed, v_current from bank.transfer_progress(t.shard, t.run_id) p;
+    end if;
+    if t.status = 'RUNNING' then
+        -- Between two steps it is at the first one that is not behind it.
+        v_current := coalesce(v_current, (
+            select step.name from unnest(v_steps) with ordinality as step (name, place)
+            where step.name <> all (v_completed) order by step.place limit 1));
+    else
+        v_current := null;
+    end if;
+    select a.attempt, a.last_failure_message, a.next_attempt_time into v_pending
+    from perdure.pending_activities a
+    where t.status = 'RUNNING' and a.shard = t.shard and a.run_id = t.run_id
+    order by a.scheduled_time desc
+    limit 1;
+    return json_build_object(
         'workflow_id', t.workflow_id,
         'run_id', t.run_id,
         'status', t.status,
@@ -78,41 +117,25 @@ as $$
         'close_time', extract(epoch from t.close_time),
         'input', json_build_object('from_account', t.from_account, 'to_account', t.to_account, 'amount', t.amount),
         'result', bank.transfer_result(t),
-        'steps', case when 'refund' = any (p.completed_steps) or p.current_step = 'refund'
-            then '["check_balance_from","check_balance_to","withdraw","deposit","refund"]'::json
-            else '["check_balance_from","check_balance_to","withdraw","deposit"]'::json end,
-        'current_step', case when t.status = 'RUNNING' then coalesce(p.current_step, (
-            select s from unnest('{check_balance_from,check_balance_to,withdraw,deposit}'::text[]) with ordinality as step (s, n)
-            where s <> all (p.completed_steps) order by n limit 1)) end,
-        'completed_steps', p.completed_steps,
-        'attempt', a.attempt,
-        'last_failure', a.last_failure_message,
-        'next_attempt_time', extract(epoch from a.next_attempt_time))
-    from (
-        select '{check_balance_from,check_balance_to,withdraw,deposit}'::text[] as completed_steps, null::text as current_step
-        where t.status = 'COMPLETED'
-        union all
-        select h.completed_steps, h.current_step
-        from bank.transfer_progress(t.workflow_id, t.run_id) h
-        where t.status <> 'COMPLETED'
-    ) p
-    left join lateral (
-        select pa.attempt, pa.last_failure_message, pa.next_attempt_time
-        from perdure.pending_activities pa
-        where t.status = 'RUNNING' and pa.workflow_id = t.workflow_id and pa.run_id = t.run_id
-        order by pa.scheduled_time desc
-        limit 1
-    ) a on true
+        'steps', case when v_current = 'refund' or 'refund' = any (v_completed) then v_steps || 'refund'::text else v_steps end,
+        'current_step', v_current,
+        'completed_steps', v_completed,
+        'attempt', v_pending.attempt,
+        'last_failure', v_pending.last_failure_message,
+        'next_attempt_time', extract(epoch from v_pending.next_attempt_time));
+end
 $$;
 comment on function bank.transfer_document(bank.transfers) is 'A transfer as the transfer API writes it.';
 
 create or replace function bank.account_transfer_document(t bank.transfers, account text) returns json
-language sql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
+begin
     -- Joined as text: jsonb would lose the order of the members.
-    select (left(bank.transfer_document(t)::text, -1) || ', ' || substr(json_build_object(
+    return (left(bank.transfer_document(t)::text, -1) || ', ' || substr(json_build_object(
         'direction', case account when t.from_account then 'sent' else 'received' end,
-        'counterparty', case account when t.from_account then t.to_account else t.from_account end)::text, 2))::json
+        'counterparty', case account when t.from_account then t.to_account else t.from_account end)::text, 2))::json;
+end
 $$;
 comment on function bank.account_transfer_document(bank.transfers, text) is
     'A transfer as one account''s list shows it: whether the account sent or received it, and who the other one is.';

@@ -25,12 +25,12 @@ returns table (run_id uuid, is_running boolean, document json)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
     with shown as (
-        (select w.workflow_id, w.run_id, w.start_time
+        (select w.shard, w.run_id, w.start_time
          from perdure.workflows w
          where w.namespace = 'default' and w.workflow_type = 'TransferWorkflow'
          order by w.start_time desc, w.run_id desc limit 100)
         union
-        (select w.workflow_id, w.run_id, w.start_time
+        (select w.shard, w.run_id, w.start_time
          from perdure.workflows w
          where w.namespace = 'default' and w.workflow_type = 'TransferWorkflow' and w.status = 'Running'
          order by w.start_time desc, w.run_id desc limit 100)
@@ -38,7 +38,7 @@ as $$
     select t.run_id, t.status = 'RUNNING',
            case when t.status = 'RUNNING' or t.run_id <> all (known_closed) then bank.transfer_document(t) end
     from shown s
-    join bank.transfers t on t.workflow_id = s.workflow_id and t.run_id = s.run_id
+    join bank.transfers t on t.shard = s.shard and t.run_id = s.run_id
     order by s.start_time desc, s.run_id desc
 $$;
 comment on function bank.page_transfers(uuid[]) is
