@@ -1,5 +1,4 @@
 import Bank
-import Foundation
 import Logging
 import Postgres
 import WebCommon
@@ -9,13 +8,23 @@ import WebCommon
 struct AccountAPIMain {
     static func main() async {
         await runProgram("account-api") {
-            let settings = try WebSettings(portVariable: "ACCOUNT_API_PORT", defaultPort: 5000)
+            ConsoleLog.bootstrap()
             let logger = Logger(label: "account-api")
-            let pool = PostgresPool(ProcessInfo.processInfo.environment["DATABASE_URL"]!)
-            let routes = AccountRoutes(ledger: Ledger(pool))
-            try await serve(routes.router(settings: settings), settings: settings, logger: logger) { port in
-                logger.info("the account API is at http://\(settings.host):\(port)")
+            let settings = try WebSettings(portVariable: "ACCOUNT_API_PORT", defaultPort: 5000)
+            var configuration = PostgresConfiguration.fromEnvironment()
+            configuration.applicationName = "perdure account-api"
+            let pool = PostgresPool(configuration, logger: logger)
+            let ledger = Ledger(pool)
+            do { _ = try await ledger.realWorldMode() } catch let error as PostgresError {
+                throw StartupFailure(database: error)
             }
+
+            try await serve(
+                AccountRoutes(ledger: ledger).router(settings: settings), settings: settings, logger: logger
+            ) { port in
+                logger.notice("the account API is at http://\(settings.host):\(port)")
+            }
+            await pool.close()
         }
     }
 }

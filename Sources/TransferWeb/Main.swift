@@ -1,5 +1,4 @@
 import Bank
-import Foundation
 import Logging
 import Postgres
 import WebCommon
@@ -9,11 +8,18 @@ import WebCommon
 struct TransferWebMain {
     static func main() async {
         await runProgram("transfer-web") {
-            let settings = try TransferSettings()
+            ConsoleLog.bootstrap()
             let logger = Logger(label: "transfer-web")
-            let pool = PostgresPool(ProcessInfo.processInfo.environment["DATABASE_URL"]!)
+            let settings = try TransferSettings()
+            var configuration = PostgresConfiguration.fromEnvironment()
+            configuration.applicationName = "perdure transfer-web"
+            let pool = PostgresPool(configuration, logger: logger)
             let ledger = Ledger(pool)
             let transfers = Transfers(pool: pool)
+            do { _ = try await transfers.pageState() } catch let error as PostgresError {
+                throw StartupFailure(database: error)
+            }
+
             let routes = TransferRoutes(
                 settings: settings, ledger: ledger, transfers: transfers,
                 starter: TransferStarter(pool: pool, taskQueue: settings.taskQueue),
@@ -21,8 +27,9 @@ struct TransferWebMain {
                 page: try TransferPage(
                     resources: TransferPage.resources, ledger: ledger, historyURL: settings.historyURL))
             try await serve(routes.router(), settings: settings.web, logger: logger) { port in
-                logger.info("the transfer page is at http://\(settings.web.host):\(port)")
+                logger.notice("the transfer page is at http://\(settings.web.host):\(port)")
             }
+            await pool.close()
         }
     }
 }

@@ -15,7 +15,15 @@ struct BankDatabase: Sendable {
         try psql(server, ["create database \(name) template \(template)"])
         defer { _ = try? psql(server, ["drop database if exists \(name) with (force)"]) }
         let url = Self.url(of: name)
-        return try await withPool(url) { pool in try await body(BankDatabase(url: url, pool: pool)) }
+        let pool = PostgresPool(PostgresConfiguration(url), maximumConnections: 8)
+        do {
+            let value = try await body(BankDatabase(url: url, pool: pool))
+            await pool.close()
+            return value
+        } catch {
+            await pool.close()
+            throw error
+        }
     }
 
     /// The cents that every account holds, and whether the books prove it.
