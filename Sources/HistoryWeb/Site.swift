@@ -110,10 +110,7 @@ struct Site: Sendable {
             return WebError(
                 .serviceUnavailable, "the database is not migrated to what these pages read: run perdure migrate")
         default:
-            guard error.isRetryable || error.kind == .closed || error.kind == .cancelled else { return nil }
-            return WebError(
-                .serviceUnavailable, "the database cannot be reached at the moment; try again",
-                headers: [.retryAfter: "1"])
+            return WebError(database: error)
         }
     }
 }

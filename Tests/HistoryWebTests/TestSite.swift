@@ -18,14 +18,13 @@ struct TestSite {
         let name = "history_web_test_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let server = PostgresConfiguration.fromEnvironment(environment)
-        let owner = try await PostgresConnection.connect(server, logger: logger)
+        let owner = try await PostgresConnection.connect(PostgresConfiguration(server), logger: logger)
         try await owner.simpleQuery("create database \(name)")
 
         let result: Result<Void, any Error>
         do {
             try await prepare(conninfo(database: name), logger)
-            let pool = PostgresPool(PostgresConfiguration(conninfo(database: name)), logger: logger)
+            let pool = PostgresPool(PostgresConfiguration(try conninfo(database: name)), logger: logger)
             let site = try Site(store: HistoryStore(pool), namespace: "default", settings: WebSettings(port: 0))
             let application = Application(router: site.router(), logger: logger)
             try await application.test(.live) { try await body(TestSite(pool: pool), $0) }
@@ -49,23 +48,13 @@ struct TestSite {
         await database.close()
     }
 
-    private static let environment = {
-        var environment = ProcessInfo.processInfo.environment
-        if environment["DATABASE_URL"] == nil, environment["PGHOST"] == nil {
-            environment["DATABASE_URL"] = "postgresql://postgres@127.0.0.1:55432/postgres"
-        }
-        return environment
-    }()
+    private static let server =
+        ProcessInfo.processInfo.environment["DATABASE_URL"] ?? "postgresql://postgres@127.0.0.1:55432/postgres"
 
-    /// The server of the environment, another database: libpq takes the last of two that are named.
-    private static func conninfo(database: String) -> String {
-        guard let url = environment["DATABASE_URL"], let scheme = url.range(of: "://") else {
-            return "dbname=\(database)"
-        }
-        let rest = url[scheme.upperBound...]
-        let query = rest.firstIndex(of: "?").map { rest[$0...] } ?? ""
-        let authority = rest.prefix { $0 != "/" && $0 != "?" }
-        return "\(url[..<scheme.upperBound])\(authority)/\(database)\(query)"
+    private static func conninfo(database: String) throws -> String {
+        var url = try #require(URLComponents(string: server))
+        url.path = "/\(database)"
+        return try #require(url.string)
     }
 
     private static func schemaFiles() throws -> [URL] {
