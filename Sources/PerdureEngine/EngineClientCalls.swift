@@ -198,7 +198,7 @@ extension Engine {
             closeTime: try row.decode("close_time"))
     }
 
-    /// At most `limit` events of a run from an event on.
+    /// Events of a run from one on, of at most `limit` batches; empty when there is no more.
     public func history(
         namespace: String, workflowID: String, runID: UUID, from eventID: Int64 = 1, limit: Int = 1000
     ) async throws -> [HistoryEvent] {
@@ -208,7 +208,7 @@ extension Engine {
             \(Int32(clamping: limit)))
             """
         ).decode(at: 0)
-        return try [HistoryEvent](wire: wire)
+        return try [HistoryEvent](wire: wire).filter { $0.eventId >= eventID }
     }
 
     /// Newest first.

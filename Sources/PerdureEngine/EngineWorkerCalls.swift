@@ -81,11 +81,14 @@ public struct WorkflowTaskOutcome: Sendable {
 
     public let runID: UUID
     public let state: State
+    /// The id that the run's next event will have, once the task is completed.
+    public let nextEventID: Int64?
     public let failure: Failure?
 
-    public init(runID: UUID, state: State, failure: Failure? = nil) {
+    public init(runID: UUID, state: State, nextEventID: Int64? = nil, failure: Failure? = nil) {
         self.runID = runID
         self.state = state
+        self.nextEventID = nextEventID
         self.failure = failure
     }
 }
@@ -321,12 +324,13 @@ extension Engine {
     ) async throws -> [WorkflowTaskOutcome] {
         try await query(
             """
-            select run_id, outcome, failure from perdure.complete_workflow_tasks(\(shard), \(workerID), \
+            select run_id, outcome, next_event_id, failure from perdure.complete_workflow_tasks(\(shard), \(workerID), \
             \(JSON.array(completions.map(\.json))))
             """
         ).map { row in
             WorkflowTaskOutcome(
                 runID: try row.decode("run_id"), state: try row.state("outcome"),
+                nextEventID: try row.decode("next_event_id"),
                 failure: try row.decode(JSON?.self, "failure").map { json in try Failure(json: json) })
         }
     }
@@ -344,15 +348,18 @@ extension Engine {
         }
     }
 
+    /// Events of a run from one on; empty when there is no more.
+    ///
     /// - Parameters:
     ///   - shard: the shard of the run, as its claim said.
+    ///   - limit: batches of events, at most.
     public func history(
         shard: Int16, runID: UUID, from eventID: Int64 = 1, limit: Int = 1000
     ) async throws -> [HistoryEvent] {
         let wire: JSON = try await row(
             "select perdure.get_history(\(shard), \(runID), \(eventID), \(Int32(clamping: limit)))"
         ).decode(at: 0)
-        return try [HistoryEvent](wire: wire)
+        return try [HistoryEvent](wire: wire).filter { $0.eventId >= eventID }
     }
 
     public func claimActivityTasks(

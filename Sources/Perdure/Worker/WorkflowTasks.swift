@@ -3,10 +3,13 @@ import Logging
 import PerdureEngine
 import Postgres
 
-/// A run that is live in this process, and the last event that it has seen.
+/// A run that is live in this process.
 struct CachedRun: Sendable {
     let run: any LiveRun
+    /// The last event that it was fed, which is the start of its last workflow task.
     var lastEventID: Int64
+    /// The last event that holds nothing new to it: what came of its own commands.
+    var upToDateThrough: Int64 = 0
 }
 
 /// What the worker tells the engine at the end of a workflow task.
@@ -55,7 +58,10 @@ extension WorkerSession {
             metrics.workflowTaskEnded(outcome.state.rawValue)
             switch outcome.state {
             case .completed:
-                if keeps { kept = run }
+                if keeps {
+                    kept = run
+                    kept?.upToDateThrough = (outcome.nextEventID ?? 0) - 1
+                }
                 if commands.contains(where: { $0.commandType == .startTimer }) { upkeepDue.signal() }
             case .lost: logger.debug("The workflow task was not this worker's any more")
             case .failed:
@@ -207,7 +213,7 @@ extension WorkerSession {
         defer { cache.release(query.runID, cached) }
         let answer: Result<[Payload], Failure>
         do {
-            if let cached, cached.lastEventID >= query.lastEventID {
+            if let cached, cached.upToDateThrough >= query.lastEventID {
                 answer = .success(try await withinDeadline { try await cached.run.query(query.queryType, input: query.input) })
             } else {
                 let replayed = try await replay(query)
