@@ -1,0 +1,382 @@
+import CLibPQ
+import Dispatch
+import Foundation
+import Logging
+
+/// One libpq connection and the serial queue that owns it.
+///
+/// libpq is used in its non-blocking mode: statements are sent, the queue's read source says when bytes have come, and
+/// whoever waits is resumed. No thread ever waits for the server.
+///
+/// Unchecked because `PGconn` and all mutable state below are touched on `queue` only; every method that
+/// is called from elsewhere begins with `queue.async`.
+final class Wire: @unchecked Sendable {
+    let queue = DispatchQueue(label: "perdure.postgres")
+    private let configuration: PostgresConfiguration
+    private let logger: Logger
+
+    private var connection: OpaquePointer?
+    private var readSource: (any DispatchSourceRead)?
+    private var writeSource: (any DispatchSourceWrite)?
+    private var writeSourceIsWaiting = false
+    private var failure: PostgresError?
+
+    private var current: Operation?
+    private var waiting = WaitList<Operation>()
+    /// While a cancel request is on its way nothing new is sent, or it could hit the next statement.
+    private var cancelsUnderWay = 0
+
+    var statements = StatementCache()
+    private var listeners: [String: [UInt64: AsyncThrowingStream<PostgresNotification, any Error>.Continuation]] = [:]
+    private var nextListener: UInt64 = 0
+
+    init(_ configuration: PostgresConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+        statements.isEnabled = configuration.preparedStatements
+    }
+
+    // MARK: Connecting
+
+    func connect() async throws {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            queue.async { self.start(continuation) }
+        }
+    }
+
+    private func start(_ continuation: CheckedContinuation<Void, any Error>) {
+        let attempt = ConnectAttempt(continuation)
+        do {
+            connection = try configuration.start()
+        } catch {
+            return attempt.finish(.failure(error))
+        }
+        PQsetErrorVerbosity(connection, PQERRORS_VERBOSE)
+        let seconds = configuration.connectTimeout.components
+        let timeout = Double(seconds.seconds) + Double(seconds.attoseconds) / 1e18
+        queue.asyncAfter(deadline: .now() + timeout) {
+            guard !attempt.isDone else { return }
+            self.abandon(
+                attempt,
+                PostgresError(
+                    .connection, "no connection to \(self.configuration) within \(self.configuration.connectTimeout)",
+                    hint: "Is the server running and reachable?"))
+        }
+        guard PQstatus(connection) != CONNECTION_BAD else {
+            return abandon(attempt, PostgresError(connection: connection))
+        }
+        wait(forReading: false, attempt)
+    }
+
+    private func poll(_ attempt: ConnectAttempt) {
+        guard !attempt.isDone, let connection else { return }
+        switch PQconnectPoll(connection) {
+        case PGRES_POLLING_READING: wait(forReading: true, attempt)
+        case PGRES_POLLING_WRITING: wait(forReading: false, attempt)
+        case PGRES_POLLING_OK:
+            PQsetErrorVerbosity(connection, PQERRORS_DEFAULT)
+            PQsetnonblocking(connection, 1)
+            PQsetNoticeProcessor(connection, { _, _ in }, nil)
+            watch(connection)
+            attempt.finish(.success(()))
+        default: abandon(attempt, PostgresError(connection: connection))
+        }
+    }
+
+    /// libpq may close its socket in the next poll, so that comes only after the source has let go of it.
+    private func wait(forReading: Bool, _ attempt: ConnectAttempt) {
+        let socket = PQsocket(connection)
+        guard socket >= 0 else { return abandon(attempt, PostgresError(connection: connection)) }
+        let source: any DispatchSourceProtocol =
+            forReading
+            ? DispatchSource.makeReadSource(fileDescriptor: socket, queue: queue)
+            : DispatchSource.makeWriteSource(fileDescriptor: socket, queue: queue)
+        source.setEventHandler { source.cancel() }
+        source.setCancelHandler { self.poll(attempt) }
+        attempt.source = source
+        source.resume()
+    }
+
+    private func abandon(_ attempt: ConnectAttempt, _ error: PostgresError) {
+        guard !attempt.isDone else { return }
+        failure = error
+        attempt.finish(.failure(error))
+        let connection = self.connection
+        self.connection = nil
+        if let source = attempt.source, !source.isCancelled {
+            source.setCancelHandler { PQfinish(connection) }
+            source.cancel()
+        } else {
+            PQfinish(connection)
+        }
+    }
+
+    private func watch(_ connection: OpaquePointer) {
+        let socket = PQsocket(connection)
+        let read = DispatchSource.makeReadSource(fileDescriptor: socket, queue: queue)
+        let write = DispatchSource.makeWriteSource(fileDescriptor: socket, queue: queue)
+        // The connection is freed when both sources have let go of its socket.
+        let released = DispatchGroup()
+        for source in [read, write] as [any DispatchSourceProtocol] {
+            released.enter()
+            source.setCancelHandler { released.leave() }
+        }
+        let pointer = SendablePointer(connection)
+        released.notify(queue: queue) { PQfinish(pointer.value) }
+        read.setEventHandler { [weak self] in self?.readable() }
+        write.setEventHandler { [weak self] in self?.writable() }
+        read.resume()
+        readSource = read
+        writeSource = write
+    }
+
+    // MARK: Statements
+
+    /// Runs an operation when its turn comes, and cancels it in the server if the task is cancelled.
+    func run(_ makeOperation: @escaping @Sendable () -> Operation) async throws -> [ResultHandle] {
+        let token = CancellationToken()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                queue.async {
+                    let operation = makeOperation()
+                    operation.continuation = continuation
+                    self.submit(operation, token)
+                }
+            }
+        } onCancel: {
+            queue.async { self.cancel(token) }
+        }
+    }
+
+    private func submit(_ operation: Operation, _ token: CancellationToken) {
+        if let failure {
+            return operation.finish(.failure(failure.kind == .closed ? failure : failure))
+        }
+        if token.isCancelled { return operation.finish(.failure(.cancelled)) }
+        let ticket = waiting.ticket()
+        token.ticket = ticket
+        operation.ticket = ticket
+        waiting.append(operation, ticket: ticket)
+        advance()
+    }
+
+    private func cancel(_ token: CancellationToken) {
+        token.isCancelled = true
+        guard let ticket = token.ticket else { return }
+        if let operation = waiting.remove(ticket) {
+            operation.finish(.failure(.cancelled))
+        } else if let current, current.ticket == ticket, let request = PQgetCancel(connection) {
+            current.wasCancelled = true
+            cancelsUnderWay += 1
+            let request = SendablePointer(request)
+            // PQcancel opens a connection of its own and waits for it.
+            DispatchQueue.global().async {
+                var message = [CChar](repeating: 0, count: 256)
+                _ = PQcancel(request.value, &message, 256)
+                PQfreeCancel(request.value)
+                self.queue.async {
+                    self.cancelsUnderWay -= 1
+                    self.advance()
+                }
+            }
+        }
+    }
+
+    private func advance() {
+        while current == nil, cancelsUnderWay == 0, failure == nil, let connection,
+            let next = waiting.popFirst()?.waiter
+        {
+            current = next
+            next.begin(on: self)
+            sendNextStage(connection)
+        }
+    }
+
+    private func sendNextStage(_ connection: OpaquePointer) {
+        guard let operation = current else { return }
+        guard let stage = operation.nextStage() else { return finishCurrent(connection) }
+        guard stage(connection) else {
+            // Nothing was sent: libpq refused the arguments, or the connection is gone.
+            let error = PostgresError(connection: connection)
+            if PQstatus(connection) == CONNECTION_BAD { return fail(error) }
+            operation.stages = []
+            operation.error = error
+            return finishCurrent(connection)
+        }
+        flush(connection)
+    }
+
+    private func finishCurrent(_ connection: OpaquePointer) {
+        guard let operation = current else { return }
+        if let error = operation.error, error.isStalePlan, !operation.wasRetried,
+            PQtransactionStatus(connection) == PQTRANS_IDLE, operation.retry(on: self)
+        {
+            return sendNextStage(connection)
+        }
+        current = nil
+        operation.end(on: self)
+        if let error = operation.error {
+            operation.finish(.failure(operation.wasCancelled && error.sqlState == "57014" ? .cancelled : error))
+        } else {
+            operation.finish(.success(operation.results))
+        }
+        advance()
+    }
+
+    // MARK: The socket
+
+    private func flush(_ connection: OpaquePointer) {
+        switch PQflush(connection) {
+        case 0: break
+        case 1:
+            if !writeSourceIsWaiting {
+                writeSourceIsWaiting = true
+                writeSource?.resume()
+            }
+        default: fail(PostgresError(connection: connection))
+        }
+    }
+
+    private func writable() {
+        writeSource?.suspend()
+        writeSourceIsWaiting = false
+        guard let connection else { return }
+        flush(connection)
+        current?.feed?(connection)
+    }
+
+    private func readable() {
+        guard let connection else { return }
+        guard PQconsumeInput(connection) == 1 else { return fail(PostgresError(connection: connection)) }
+        if writeSourceIsWaiting { flush(connection) }
+        takeNotifications(connection)
+        takeResults(connection)
+    }
+
+    private func takeResults(_ connection: OpaquePointer) {
+        while let operation = current, PQisBusy(connection) == 0 {
+            let result = PQgetResult(connection).map(ResultHandle.init)
+            switch operation.take(result, connection) {
+            case .more: continue
+            case .stageEnded: sendNextStage(connection)
+            case .feeding: return
+            }
+            if PQstatus(connection) == CONNECTION_BAD {
+                return fail(operation.error ?? PostgresError(connection: connection))
+            }
+        }
+        if current == nil, PQstatus(connection) == CONNECTION_BAD { fail(PostgresError(connection: connection)) }
+    }
+
+    private func takeNotifications(_ connection: OpaquePointer) {
+        while let pointer = PQnotifies(connection) {
+            let notification = PostgresNotification(
+                channel: String(cString: pointer.pointee.relname), payload: String(cString: pointer.pointee.extra),
+                processID: pointer.pointee.be_pid)
+            PQfreemem(pointer)
+            for listener in (listeners[notification.channel] ?? [:]).values { listener.yield(notification) }
+        }
+    }
+
+    /// The connection is lost or closed: everybody who waits for it learns so.
+    private func fail(_ error: PostgresError) {
+        guard failure == nil else { return }
+        var error = error
+        if error.kind == .server { error.kind = .connection }
+        failure = error
+        connection = nil
+        readSource?.cancel()
+        if !writeSourceIsWaiting { writeSource?.resume() }
+        writeSource?.cancel()
+        readSource = nil
+        writeSource = nil
+        if error.kind != .closed { logger.debug("connection lost", metadata: ["error": "\(error)"]) }
+        let inFlight = current
+        current = nil
+        inFlight?.finish(.failure(error))
+        for operation in waiting.removeAll() { operation.finish(.failure(error)) }
+        for listener in listeners.values.flatMap(\.values) { listener.finish(throwing: error) }
+        listeners = [:]
+    }
+
+    func close() async {
+        await withCheckedContinuation { continuation in
+            queue.async {
+                self.fail(.closed)
+                continuation.resume()
+            }
+        }
+    }
+
+    // MARK: What the connection knows of itself
+
+    /// What the queue alone knows; waits for its turn, not for the server.
+    func inspect<T: Sendable>(_ body: @escaping @Sendable (OpaquePointer?) -> T) async -> T {
+        await withCheckedContinuation { continuation in
+            queue.async { continuation.resume(returning: body(self.connection)) }
+        }
+    }
+
+    var isClosed: Bool { queue.sync { failure != nil } }
+
+    /// Whether the connection is good, idle and outside of any transaction, as far as one can know without asking the server.
+    func isReusable() async -> Bool {
+        await inspect { connection in
+            guard let connection, self.failure == nil, self.current == nil,
+                PQtransactionStatus(connection) == PQTRANS_IDLE
+            else {
+                return false
+            }
+            // A server that went away has closed its end: the socket is readable and has nothing to say.
+            guard PQconsumeInput(connection) == 1, PQstatus(connection) == CONNECTION_OK else {
+                self.fail(PostgresError(connection: connection))
+                return false
+            }
+            return true
+        }
+    }
+
+    func addListener(
+        _ channel: String, _ continuation: AsyncThrowingStream<PostgresNotification, any Error>.Continuation
+    ) {
+        queue.async {
+            if let failure = self.failure { return continuation.finish(throwing: failure) }
+            let id = self.nextListener
+            self.nextListener += 1
+            self.listeners[channel, default: [:]][id] = continuation
+            continuation.onTermination = { _ in self.queue.async { self.listeners[channel]?[id] = nil } }
+        }
+    }
+
+    func removeListeners(_ channel: String) {
+        queue.async {
+            for listener in (self.listeners.removeValue(forKey: channel) ?? [:]).values { listener.finish() }
+        }
+    }
+}
+
+/// A pointer on its way to the one place that uses it next.
+///
+/// Unchecked because it is only moved, never shared: the sender does not touch it again.
+struct SendablePointer: @unchecked Sendable {
+    let value: OpaquePointer
+    init(_ value: OpaquePointer) { self.value = value }
+}
+
+/// Touched on the wire's queue only, which is why it may be captured by handlers from elsewhere.
+private final class CancellationToken: @unchecked Sendable {
+    var ticket: UInt64?
+    var isCancelled = false
+}
+
+/// One attempt to connect; touched on the wire's queue only.
+private final class ConnectAttempt: @unchecked Sendable {
+    private var continuation: CheckedContinuation<Void, any Error>?
+    var source: (any DispatchSourceProtocol)?
+    init(_ continuation: CheckedContinuation<Void, any Error>) { self.continuation = continuation }
+    var isDone: Bool { continuation == nil }
+    func finish(_ result: Result<Void, any Error>) {
+        continuation?.resume(with: result)
+        continuation = nil
+    }
+}

@@ -1,0 +1,121 @@
+-- Workers register, renew their lease, say when they sleep, and leave.
+
+create or replace function perdure.register_worker(
+    p_worker_id uuid, p_namespace text, p_identity text, p_build_id text, p_task_queues text[],
+    p_lease interval, p_details jsonb default '{}')
+returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := perdure.clock();
+begin
+    if p_worker_id is null or p_lease is null or p_lease <= interval '0' or coalesce(cardinality(p_task_queues), 0) = 0 then
+        raise exception 'a worker needs an id, at least one task queue and a lease above zero' using errcode = 'PD003',
+            hint = 'For example register_worker(gen_random_uuid(), ''default'', ''me'', ''1'', array[''queue''], ''10 s'').';
+    end if;
+    if not exists (select from perdure.namespaces n where n.namespace = p_namespace) then
+        raise exception 'there is no namespace %', coalesce(quote_ident(left(p_namespace, 100)), 'null') using errcode = 'PD005',
+            hint = format('Create it: select perdure.create_namespace(%L);', left(p_namespace, 100));
+    end if;
+    insert into perdure.workers (worker_id, namespace, identity, build_id, task_queues, lease, lease_until, registered_at, details)
+    values (p_worker_id, p_namespace, coalesce(p_identity, ''), coalesce(p_build_id, ''), p_task_queues, p_lease, v_now + p_lease, v_now,
+        coalesce(p_details, '{}'))
+    on conflict (worker_id) do update set lease_until = excluded.lease_until, task_queues = excluded.task_queues, lease = excluded.lease;
+    -- A worker that comes may carry the fix that failing workflow tasks wait for.
+    update perdure.workflow_tasks t set state = 'scheduled', deadline = null
+    where t.state = 'backoff' and t.namespace = p_namespace and t.task_queue = any (p_task_queues)
+      and t.run_id in (select b.run_id from perdure.workflow_tasks b where b.state = 'backoff' and b.namespace = p_namespace for update skip locked);
+end
+$$;
+comment on function perdure.register_worker(uuid, text, text, text, text[], interval, jsonb) is
+    'Makes a worker known and its lease run; failing workflow tasks of its queues become claimable at once.';
+
+create or replace function perdure.renew_lease(p_worker_id uuid, p_waiting boolean default null) returns timestamptz
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := perdure.clock();
+    v_until timestamptz;
+begin
+    update perdure.workers w set lease_until = v_now + w.lease, waiting = coalesce(p_waiting, w.waiting)
+    where w.worker_id = p_worker_id returning w.lease_until into v_until;
+    if v_until is null then
+        raise exception 'worker % is not registered, or its lease ran out', p_worker_id using errcode = 'PD007',
+            hint = 'Register under a new id and drop every cached run.';
+    end if;
+    return v_until;
+end
+$$;
+comment on function perdure.renew_lease(uuid, boolean) is 'Extends a worker''s lease; raises PD007 when it is gone.';
+
+create or replace function perdure.set_waiting(p_worker_id uuid, p_waiting boolean) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    update perdure.workers w set waiting = p_waiting where w.worker_id = p_worker_id and w.waiting <> p_waiting
+$$;
+comment on function perdure.set_waiting(uuid, boolean) is 'Says whether a worker sleeps on LISTEN, so that producers notify it.';
+
+create or replace function perdure.require_worker(p_worker_id uuid) returns perdure.workers
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_worker perdure.workers;
+begin
+    select * into v_worker from perdure.workers w where w.worker_id = p_worker_id;
+    if v_worker.worker_id is null then
+        raise exception 'worker % is not registered, or its lease ran out', p_worker_id using errcode = 'PD007',
+            hint = 'Register under a new id and drop every cached run.';
+    end if;
+    return v_worker;
+end
+$$;
+comment on function perdure.require_worker(uuid) is 'The worker''s row; raises PD007 when it is gone.';
+
+create or replace function perdure.release_tasks(p_shard smallint, p_worker_id uuid, p_tasks jsonb) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := perdure.clock();
+    v_workflow int;
+    v_activity int;
+begin
+    with asked as (
+        select (t ->> 'runId')::uuid as run_id from jsonb_array_elements(p_tasks) t where t ->> 'kind' = 'workflow')
+    update perdure.workflow_tasks t set state = 'scheduled', worker = null, started_at = null, deadline = null, sticky_worker = null
+    from asked where t.shard = p_shard and t.run_id = asked.run_id and t.worker = p_worker_id and t.state = 'started';
+    get diagnostics v_workflow = row_count;
+    with asked as (
+        select (t ->> 'runId')::uuid as run_id, (t ->> 'scheduledEventId')::bigint as scheduled_event_id
+        from jsonb_array_elements(p_tasks) t where t ->> 'kind' = 'activity')
+    update perdure.activity_tasks a set state = 'scheduled', worker = null, started_at = null, attempt_scheduled_at = v_now,
+        deadline = perdure.activity_deadline(a.schedule_to_close_timeout, a.schedule_to_start_timeout, null, null, a.scheduled_at, v_now, null, null)
+    from asked where a.shard = p_shard and a.run_id = asked.run_id and a.scheduled_event_id = asked.scheduled_event_id
+      and a.worker = p_worker_id and a.state = 'started';
+    get diagnostics v_activity = row_count;
+    return v_workflow + v_activity;
+end
+$$;
+comment on function perdure.release_tasks(smallint, uuid, jsonb) is 'Hands back tasks that a worker holds and will not finish; their attempt does not count.';
+
+create or replace function perdure.stop_worker(p_worker_id uuid) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_shard smallint;
+    v_held jsonb;
+begin
+    delete from perdure.workers w where w.worker_id = p_worker_id;
+    for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s where s.name = 'shard_count' loop
+        select coalesce(jsonb_agg(held.task), '[]') into v_held from (
+            select jsonb_build_object('kind', 'workflow', 'runId', t.run_id) as task
+            from perdure.workflow_tasks t where t.shard = v_shard and t.worker = p_worker_id
+            union all
+            select jsonb_build_object('kind', 'activity', 'runId', a.run_id, 'scheduledEventId', a.scheduled_event_id)
+            from perdure.activity_tasks a where a.shard = v_shard and a.worker = p_worker_id) held;
+        perform perdure.release_tasks(v_shard, p_worker_id, v_held);
+        update perdure.workflow_tasks t set sticky_worker = null, deadline = null
+        where t.shard = v_shard and t.sticky_worker = p_worker_id and t.state = 'scheduled';
+    end loop;
+end
+$$;
+comment on function perdure.stop_worker(uuid) is 'A worker leaves: what it still holds goes back to the queue, and no task waits for it.';

@@ -1,0 +1,63 @@
+-- Hands out workflow tasks: first those that wait for this worker, which has the run cached, then any.
+
+create or replace function perdure.claim_workflow_tasks(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
+returns table (run_id uuid, workflow_id text, workflow_type text, attempt int, scheduled_event_id bigint, started_event_id bigint,
+    started_at timestamptz, previous_started_event_id bigint, history_from bigint, history jsonb)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := perdure.clock();
+    v_worker perdure.workers := perdure.require_worker(p_worker_id);
+    v_sticky uuid[];
+    v_claimed uuid[];
+begin
+    with c as materialized (
+        select t.run_id from perdure.workflow_tasks t
+        where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
+        order by t.priority, t.scheduled_at limit p_limit for update skip locked),
+    u as (
+        update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
+        from c where t.shard = p_shard and t.run_id = c.run_id returning t.run_id)
+    select coalesce(array_agg(u.run_id), '{}') into v_sticky from u;
+
+    v_claimed := v_sticky;
+    if cardinality(v_claimed) < p_limit then
+        with c as materialized (
+            select t.run_id from perdure.workflow_tasks t
+            where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue
+              and t.state = 'scheduled' and t.sticky_worker is null
+            order by t.priority, t.scheduled_at limit p_limit - cardinality(v_sticky) for update skip locked),
+        u as (
+            update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
+            from c where t.shard = p_shard and t.run_id = c.run_id returning t.run_id)
+        select v_claimed || coalesce(array_agg(u.run_id), '{}') into v_claimed from u;
+    end if;
+    if cardinality(v_claimed) = 0 then
+        return;
+    end if;
+
+    -- A new statement sees whatever was appended before the rows were ours.
+    return query
+    select r.run_id, r.workflow_id, r.workflow_type, t.attempt,
+        ids.scheduled, ids.started, t.started_at, r.last_started_event_id, h.from_event_id,
+        coalesce(b.batches, '[]') || jsonb_build_object(
+            'firstEventId', case when t.attempt = 1 then ids.started else ids.scheduled end, 'eventTime', perdure.rfc3339(t.started_at),
+            'events', case when t.attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(r, t.attempt)) else '[]' end
+                || perdure.workflow_task_started(ids.scheduled, v_worker.identity, p_worker_id, t.started_at))
+    from unnest(v_claimed) as mine (run_id)
+    join perdure.workflow_tasks t on t.shard = p_shard and t.run_id = mine.run_id
+    join perdure.run_states r on r.shard = p_shard and r.run_id = mine.run_id
+    cross join lateral (select case when t.attempt = 1 then t.scheduled_event_id else r.next_event_id end as scheduled,
+        case when t.attempt = 1 then r.next_event_id else r.next_event_id + 1 end as started) ids
+    cross join lateral (select case when mine.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) h
+    left join lateral (
+        select jsonb_agg(jsonb_build_object('firstEventId', page.first_event_id, 'eventTime', perdure.rfc3339(page.event_time), 'events', to_jsonb(page.events))
+            order by page.first_event_id) as batches
+        from (select e.first_event_id, e.event_time, e.events from perdure.history e
+            where e.shard = p_shard and e.run_id = mine.run_id and e.first_event_id >= h.from_event_id
+            order by e.first_event_id limit 500) page) b on true;
+end
+$$;
+comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int) is
+    'Hands out up to p_limit workflow tasks in priority and age order, each with the history that the worker has not seen.';

@@ -1,0 +1,217 @@
+-- Activity tasks: handed out, kept alive by heartbeats, finished, retried by policy.
+
+create or replace function perdure.activity_deadline(
+    p_schedule_to_close interval, p_schedule_to_start interval, p_start_to_close interval, p_heartbeat interval,
+    p_scheduled_at timestamptz, p_attempt_scheduled_at timestamptz, p_started_at timestamptz, p_heartbeat_at timestamptz)
+returns timestamptz
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select least(p_scheduled_at + p_schedule_to_close,
+        case when p_started_at is null then p_attempt_scheduled_at + p_schedule_to_start end,
+        p_started_at + p_start_to_close,
+        case when p_started_at is not null then greatest(p_started_at, p_heartbeat_at) + p_heartbeat end)
+$$;
+comment on function perdure.activity_deadline(interval, interval, interval, interval, timestamptz, timestamptz, timestamptz, timestamptz) is
+    'The earliest of an activity''s timeouts in its present state; null if none runs.';
+
+create or replace function perdure.claim_activity_tasks(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
+returns table (run_id uuid, scheduled_event_id bigint, workflow_id text, workflow_type text, activity_id text, activity_type text,
+    input jsonb, attempt int, scheduled_at timestamptz, current_attempt_scheduled_at timestamptz, started_at timestamptz,
+    deadline timestamptz, heartbeat_timeout interval, start_to_close_timeout interval, schedule_to_close_timeout interval,
+    heartbeat_details jsonb, idempotency_key text)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := perdure.clock();
+    v_worker perdure.workers := perdure.require_worker(p_worker_id);
+begin
+    return query
+    with c as materialized (
+        select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
+        where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue and t.state = 'scheduled'
+        order by t.priority, t.attempt_scheduled_at limit p_limit for update skip locked)
+    update perdure.activity_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, last_worker_identity = v_worker.identity,
+        heartbeat_at = null,
+        deadline = perdure.activity_deadline(t.schedule_to_close_timeout, null, t.start_to_close_timeout, t.heartbeat_timeout,
+            t.scheduled_at, t.attempt_scheduled_at, v_now, null)
+    from c where t.shard = p_shard and t.run_id = c.run_id and t.scheduled_event_id = c.scheduled_event_id
+    returning t.run_id, t.scheduled_event_id, t.workflow_id, t.workflow_type, t.activity_id, t.activity_type, t.input, t.attempt,
+        t.scheduled_at, t.attempt_scheduled_at, t.started_at, t.deadline, t.heartbeat_timeout, t.start_to_close_timeout,
+        t.schedule_to_close_timeout, t.heartbeat_details, t.run_id || ':' || t.activity_id;
+end
+$$;
+comment on function perdure.claim_activity_tasks(smallint, uuid, text, int) is 'Hands out up to p_limit activity tasks in priority and age order.';
+
+create or replace function perdure.activity_started(p_task perdure.activity_tasks) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select perdure.event('ActivityTaskStarted', jsonb_build_object('scheduledEventId', p_task.scheduled_event_id,
+        'identity', p_task.last_worker_identity, 'requestId', p_task.worker, 'attempt', p_task.attempt,
+        'lastFailure', case when p_task.attempt > 1 then p_task.last_failure end), p_task.started_at)
+$$;
+comment on function perdure.activity_started(perdure.activity_tasks) is 'The event ActivityTaskStarted of the last attempt, which is written when the activity ends.';
+
+create or replace function perdure.fail_activity(
+    p_shard smallint, p_run perdure.run_states, p_task perdure.activity_tasks, p_now timestamptz, p_failure jsonb,
+    p_timeout_type text default null)
+returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_state text := 'InProgress';
+    v_wait interval;
+    v_type text := p_failure #>> '{applicationFailureInfo,type}';
+    v_events jsonb[] := array[]::jsonb[];
+begin
+    -- Semantics of the retry policy: temporal.api.common.v1.RetryPolicy, and the server's activity retry.
+    v_wait := least(
+        perdure.duration(p_task.retry_policy -> 'initialInterval', 'initialInterval')
+            * power((p_task.retry_policy ->> 'backoffCoefficient')::double precision, least(p_task.attempt - 1, 1000))::double precision,
+        perdure.duration(p_task.retry_policy -> 'maximumInterval', 'maximumInterval'));
+    if p_timeout_type in ('ScheduleToStart', 'ScheduleToClose') then
+        v_state := 'Timeout';
+    elsif p_task.cancel_requested then
+        v_state := 'CancelRequested';
+    elsif coalesce((p_failure #>> '{applicationFailureInfo,nonRetryable}')::boolean, false)
+        or coalesce((p_failure #>> '{serverFailureInfo,nonRetryable}')::boolean, false)
+        or p_failure ? 'canceledFailureInfo' or p_failure ? 'terminatedFailureInfo'
+        or coalesce(p_task.retry_policy -> 'nonRetryableErrorTypes' ? v_type, false) then
+        v_state := 'NonRetryableFailure';
+    elsif p_task.attempt >= coalesce((p_task.retry_policy ->> 'maximumAttempts')::int, 2147483647) then
+        v_state := 'MaximumAttemptsReached';
+    elsif p_now + v_wait > p_task.scheduled_at + p_task.schedule_to_close_timeout then
+        v_state := 'Timeout';
+    end if;
+
+    if v_state = 'InProgress' then
+        update perdure.activity_tasks t set
+            state = case when v_wait > interval '0' then 'backoff' else 'scheduled' end,
+            attempt = t.attempt + 1, worker = null, started_at = null, last_failure = p_failure,
+            attempt_scheduled_at = p_now + v_wait, deadline = least(p_now + v_wait, t.scheduled_at + t.schedule_to_close_timeout)
+        where t.shard = p_shard and t.run_id = p_task.run_id and t.scheduled_event_id = p_task.scheduled_event_id;
+        return 'retrying';
+    end if;
+
+    delete from perdure.activity_tasks t
+    where t.shard = p_shard and t.run_id = p_task.run_id and t.scheduled_event_id = p_task.scheduled_event_id;
+    -- A task that waited has nothing started to write, but one that timed out after failed attempts shows the last of them.
+    if p_task.state = 'started' then
+        v_events := array[perdure.activity_started(p_task)];
+    end if;
+    perform perdure.record_events(p_shard, p_run, p_now, v_events || case
+        when p_timeout_type is null then perdure.event('ActivityTaskFailed', jsonb_build_object('failure', p_failure,
+            'scheduledEventId', p_task.scheduled_event_id, 'startedEventId', case when p_task.state <> 'started' then 0 end,
+            'identity', p_task.last_worker_identity, 'retryState', v_state))
+        else perdure.event('ActivityTaskTimedOut', jsonb_build_object('failure', p_failure,
+            'scheduledEventId', p_task.scheduled_event_id, 'startedEventId', case when p_task.state <> 'started' then 0 end,
+            'retryState', v_state)) end);
+    return 'failed';
+end
+$$;
+comment on function perdure.fail_activity(smallint, perdure.run_states, perdure.activity_tasks, timestamptz, jsonb, text) is
+    'An attempt failed or timed out: queues the next by the retry policy, or ends the activity. Answers retrying or failed.';
+
+create or replace function perdure.finish_activity_tasks(p_shard smallint, p_worker_id uuid, p_results jsonb)
+returns table (run_id uuid, scheduled_event_id bigint, outcome text)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := perdure.clock();
+    v_item jsonb;
+    v_run perdure.run_states;
+    v_task perdure.activity_tasks;
+    v_failure jsonb;
+    v_outcome text;
+begin
+    perform perdure.require_worker(p_worker_id);
+    if jsonb_typeof(p_results) is distinct from 'array' then
+        raise exception 'the results must be an array' using errcode = 'PD003', hint = 'docs/reference/contract.md shows one.';
+    end if;
+    for v_item in select f.value from jsonb_array_elements(p_results) f
+        order by (f.value ->> 'runId')::uuid, (f.value ->> 'scheduledEventId')::bigint loop
+        run_id := (v_item ->> 'runId')::uuid;
+        scheduled_event_id := (v_item ->> 'scheduledEventId')::bigint;
+        v_outcome := v_item ->> 'outcome';
+        select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = (v_item ->> 'runId')::uuid for update;
+        select * into v_task from perdure.activity_tasks t where t.shard = p_shard and t.run_id = (v_item ->> 'runId')::uuid
+            and t.scheduled_event_id = (v_item ->> 'scheduledEventId')::bigint for update;
+        if v_run.run_id is null or v_task.state is distinct from 'started' or v_task.worker <> p_worker_id
+            or v_task.attempt <> (v_item ->> 'attempt')::int then
+            outcome := 'lost';
+            return next;
+            continue;
+        end if;
+        v_failure := v_item -> 'failure';
+        if v_outcome = 'completed' then
+            begin
+                perform perdure.check_payloads(v_item -> 'result', 'activity result');
+            exception when sqlstate 'PD003' or sqlstate 'PD004' then
+                v_outcome := 'failed';
+                v_failure := jsonb_build_object('message', sqlerrm, 'source', 'Perdure',
+                    'applicationFailureInfo', jsonb_build_object('type', 'PayloadError', 'nonRetryable', true));
+            end;
+        elsif v_outcome = 'canceled' and not v_task.cancel_requested then
+            v_outcome := 'failed';
+            v_failure := coalesce(v_failure, jsonb_build_object('message', 'the activity said that it was canceled, but nobody had asked for it',
+                'source', 'Perdure', 'applicationFailureInfo', jsonb_build_object('type', 'CanceledError')));
+        elsif v_outcome not in ('failed', 'canceled') or v_outcome is null then
+            raise exception 'unknown outcome %', coalesce(quote_literal(v_outcome), 'null') using errcode = 'PD003',
+                hint = 'It is completed, failed or canceled.';
+        end if;
+        case v_outcome
+        when 'completed' then
+            delete from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_task.run_id and t.scheduled_event_id = v_task.scheduled_event_id;
+            perform perdure.record_events(p_shard, v_run, v_now, array[perdure.activity_started(v_task),
+                perdure.event('ActivityTaskCompleted', jsonb_build_object('result', v_item -> 'result',
+                    'scheduledEventId', v_task.scheduled_event_id, 'identity', v_task.last_worker_identity))]);
+            outcome := 'completed';
+        when 'canceled' then
+            delete from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_task.run_id and t.scheduled_event_id = v_task.scheduled_event_id;
+            perform perdure.record_events(p_shard, v_run, v_now, array[perdure.activity_started(v_task),
+                perdure.event('ActivityTaskCanceled', jsonb_build_object('details', v_item -> 'details',
+                    'scheduledEventId', v_task.scheduled_event_id, 'identity', v_task.last_worker_identity))]);
+            outcome := 'canceled';
+        when 'failed' then
+            outcome := perdure.fail_activity(p_shard, v_run, v_task, v_now,
+                coalesce(v_failure, '{"message": "the activity failed and gave no failure"}'));
+        end case;
+        return next;
+    end loop;
+end
+$$;
+comment on function perdure.finish_activity_tasks(smallint, uuid, jsonb) is
+    'Takes the ends of activity attempts and answers for each: completed, failed, retrying, canceled or lost (another attempt holds it).';
+
+create or replace function perdure.heartbeat_activity_tasks(p_shard smallint, p_worker_id uuid, p_heartbeats jsonb)
+returns table (run_id uuid, scheduled_event_id bigint, cancel_requested boolean, lost boolean)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := perdure.clock();
+begin
+    perform perdure.require_worker(p_worker_id);
+    return query
+    with beat as (
+        select (b.value ->> 'runId')::uuid as run_id, (b.value ->> 'scheduledEventId')::bigint as scheduled_event_id,
+            (b.value ->> 'attempt')::int as attempt, b.value -> 'details' as details
+        from jsonb_array_elements(p_heartbeats) b),
+    mine as materialized (
+        select t.run_id, t.scheduled_event_id, beat.details from perdure.activity_tasks t
+        join beat on t.run_id = beat.run_id and t.scheduled_event_id = beat.scheduled_event_id and t.attempt = beat.attempt
+        where t.shard = p_shard and t.worker = p_worker_id and t.state = 'started'
+        order by t.run_id, t.scheduled_event_id for update of t),
+    kept as (
+        update perdure.activity_tasks t set heartbeat_at = v_now, heartbeat_details = coalesce(mine.details, t.heartbeat_details),
+            deadline = perdure.activity_deadline(t.schedule_to_close_timeout, null, t.start_to_close_timeout, t.heartbeat_timeout,
+                t.scheduled_at, t.attempt_scheduled_at, t.started_at, v_now)
+        from mine where t.shard = p_shard and t.run_id = mine.run_id and t.scheduled_event_id = mine.scheduled_event_id
+        returning t.run_id, t.scheduled_event_id, t.cancel_requested)
+    select beat.run_id, beat.scheduled_event_id, coalesce(kept.cancel_requested, false), kept.run_id is null
+    from beat left join kept on kept.run_id = beat.run_id and kept.scheduled_event_id = beat.scheduled_event_id;
+end
+$$;
+comment on function perdure.heartbeat_activity_tasks(smallint, uuid, jsonb) is
+    'Keeps running activities alive, stores their details, and tells which were asked to cancel and which are lost.';

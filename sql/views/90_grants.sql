@@ -1,0 +1,27 @@
+-- Who may do what: workers execute functions, readers select views, nobody else touches anything.
+revoke all on all functions in schema perdure from public;
+revoke all on all procedures in schema perdure from public;
+do $$
+declare
+    v_role text;
+    v_object regclass;
+begin
+    foreach v_role in array array['perdure_worker', 'perdure_reader'] loop
+        continue when not exists (select from pg_roles where rolname = v_role);
+        execute format('grant usage on schema perdure to %I', v_role);
+        for v_object in select c.oid::regclass from pg_class c where c.relnamespace = 'perdure'::regnamespace and c.relkind = 'v' loop
+            execute format('grant select on %s to %I', v_object, v_role);
+        end loop;
+        execute format('grant select on perdure.namespaces, perdure.search_attributes to %I', v_role);
+        execute format('grant execute on function perdure.plain(jsonb) to %I', v_role);
+    end loop;
+    if exists (select from pg_roles where rolname = 'perdure_worker') then
+        grant execute on all functions in schema perdure to perdure_worker;
+        grant execute on all procedures in schema perdure to perdure_worker;
+        -- The pieces of transitions are not transitions.
+        revoke execute on function perdure.record_events(smallint, perdure.run_states, timestamptz, jsonb[]),
+            perdure.append_events(smallint, uuid, timestamptz, bigint, jsonb[]),
+            perdure.close_run(smallint, uuid, perdure.execution_status, timestamptz, bigint) from perdure_worker;
+    end if;
+end
+$$;
