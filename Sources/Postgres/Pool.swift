@@ -16,7 +16,8 @@ public final class PostgresPool: Sendable {
         var isClosed = false
     }
 
-    private let configuration: PostgresConfiguration
+    /// Where the connections go.
+    public let configuration: PostgresConfiguration
     private let maximumConnections: Int
     private let acquireTimeout: Duration
     private let logger: Logger

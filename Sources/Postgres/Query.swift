@@ -41,6 +41,13 @@ public struct PostgresQuery: ExpressibleByStringInterpolation, Sendable {
             query.sql += "$\(query.binds.count)"
         }
 
+        /// A value that may be NULL.
+        public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
+            if let value { return appendInterpolation(value) }
+            query.binds.appendNull(type: Value.postgresType)
+            query.sql += "$\(query.binds.count)"
+        }
+
         /// Splices SQL as it stands, for what cannot be a parameter (a constant column list, say). Never pass input here.
         public mutating func appendInterpolation(unescaped sql: String) { query.sql += sql }
     }
