@@ -47,7 +47,9 @@ struct JSONTests {
         #expect(throws: JSONParseError.self) { try JSON(parsing: nested(limit + 1)) }
         #expect(throws: JSONParseError.self) { try JSON(parsing: String(repeating: "[", count: 1_000_000)) }
         // Beside each other is not nested.
-        #expect(throws: Never.self) { try JSON(parsing: "[" + Array(repeating: "[]", count: 2000).joined(separator: ",") + "]") }
+        #expect(throws: Never.self) {
+            try JSON(parsing: "[" + Array(repeating: "[]", count: 2000).joined(separator: ",") + "]")
+        }
     }
 
     @Test("Any value survives the way to text and back")
@@ -129,7 +131,8 @@ struct WireTests {
         "Times are exact to the microsecond",
         arguments: [
             ("1970-01-01T00:00:00.000000Z", 0), ("1969-12-31T23:59:59.999999Z", -1),
-            ("2026-01-31T09:00:00.000001Z", 1_769_850_000_000_001), ("2000-02-29T12:00:00.500000Z", 951_825_600_500_000),
+            ("2026-01-31T09:00:00.000001Z", 1_769_850_000_000_001),
+            ("2000-02-29T12:00:00.500000Z", 951_825_600_500_000),
             ("0001-01-01T00:00:00.000000Z", -62_135_596_800_000_000),
         ])
     func times(text: String, microseconds: Int64) {
@@ -153,7 +156,9 @@ struct WireTests {
         #expect(Duration.microseconds(-1_500_001).wire == "-1.500001s")
         #expect(Duration(wire: "0.25s") == .milliseconds(250))
         #expect(Duration(wire: "-1.5s") == .milliseconds(-1500))
-        for text in ["", "s", "1", "1m", "1.s", ".5s", "1e3s", "1 s"] { #expect(Duration(wire: text) == nil, "\(text)") }
+        for text in ["", "s", "1", "1m", "1.s", ".5s", "1e3s", "1 s"] {
+            #expect(Duration(wire: text) == nil, "\(text)")
+        }
     }
 
     @Test("A failure and its causes survive the way there and back")
@@ -211,7 +216,8 @@ extension JSON {
     static func random(depth: Int, using random: inout SplitMix) -> JSON {
         func string() -> String {
             let alphabet: [Character] = ["a", "\"", "\\", "\n", "\u{1}", "é", "😀", "\u{0}", " ", "/", "\u{FFFD}", "0"]
-            return String((0..<Int.random(in: 0...6, using: &random)).map { _ in alphabet.randomElement(using: &random)! })
+            return String(
+                (0..<Int.random(in: 0...6, using: &random)).map { _ in alphabet.randomElement(using: &random)! })
         }
         switch Int.random(in: 0..<(depth > 0 ? 7 : 5), using: &random) {
         case 0: return .null
@@ -220,7 +226,8 @@ extension JSON {
         case 3: return .number("\(Double.random(in: -1e9...1e9, using: &random))")
         case 4: return .string(string())
         case 5:
-            return .array((0..<Int.random(in: 0...4, using: &random)).map { _ in .random(depth: depth - 1, using: &random) })
+            return .array(
+                (0..<Int.random(in: 0...4, using: &random)).map { _ in .random(depth: depth - 1, using: &random) })
         default:
             return .object(
                 Dictionary(

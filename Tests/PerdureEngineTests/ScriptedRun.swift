@@ -79,7 +79,8 @@ extension Command {
             commandType: .scheduleActivityTask,
             attributes: .compact([
                 "activityId": .string(id), "activityType": ["name": .string(type)], "input": input.json,
-                "startToCloseTimeout": .string(startToClose.wire), "heartbeatTimeout": heartbeat.map { .string($0.wire) },
+                "startToCloseTimeout": .string(startToClose.wire),
+                "heartbeatTimeout": heartbeat.map { .string($0.wire) },
                 "retryPolicy": retry?.json,
             ]))
     }

@@ -134,7 +134,8 @@ struct WorkerTests {
             try await stage.withWorker(code) {
                 let handle = try await stage.start("W")
                 try await eventually("the activity runs") {
-                    try await handle.describe().pendingActivities.first?["state"]?.stringValue?.lowercased() == "started"
+                    try await handle.describe().pendingActivities.first?["state"]?.stringValue?.lowercased()
+                        == "started"
                 }
                 try await handle.cancel(reason: "changed my mind")
                 let error = await #expect(throws: WorkflowFailedError.self) { try await handle.resultPayloads() }
@@ -175,7 +176,9 @@ struct WorkerTests {
             }
             code.workflow("Fine") { _ in [.complete()] }
             defer { isStuck.withLock { $0 = false } }
-            try await stage.withWorker(code) { $0.deadlockTimeout = .milliseconds(200) } _: {
+            try await stage.withWorker(code) {
+                $0.deadlockTimeout = .milliseconds(200)
+            } _: {
                 let stuck = try await stage.start("Stuck")
                 try await eventually("the task fails") { try await stage.types(stuck).contains("WorkflowTaskFailed") }
                 _ = try await stage.start("Fine").resultPayloads()
@@ -204,7 +207,9 @@ struct WorkerTests {
                     }
                 }
                 code.activity("a") { _ in [] }
-                return try await stage.withWorker(code) { $0.maxCachedWorkflows = cached } _: {
+                return try await stage.withWorker(code) {
+                    $0.maxCachedWorkflows = cached
+                } _: {
                     let handle = try await stage.start("W")
                     _ = try await handle.resultPayloads()
                     #expect(replays.withLock { $0 } == (cached == 0 ? 7 : 1))
@@ -260,7 +265,12 @@ struct WorkerTests {
             var code = WorkerCode()
             code.oneActivity(workflow: "W", activity: "a")
             code.activity("a") { _ in
-                guard calls.withLock({ $0 += 1; return $0 }) == 1 else { return [try Payload(encoding: "second")] }
+                guard
+                    calls.withLock({
+                        $0 += 1
+                        return $0
+                    }) == 1
+                else { return [try Payload(encoding: "second")] }
                 // Does not stop when it is cancelled, as code that calls out may not.
                 await Task.detached { while isHeld.value { try? await Task.sleep(for: .milliseconds(5)) } }.value
                 heldCodeEnded.withLock { $0 = true }
@@ -301,7 +311,9 @@ struct WorkerTests {
                     #expect(try await handle.result(as: Int.self) == number)
                 }
                 let error = await #expect(throws: WorkflowFailedError.self) { try await handles[0].resultPayloads() }
-                #expect(error?.failure.chain.contains { $0.message.contains("refused") } == true, "\(String(describing: error))")
+                #expect(
+                    error?.failure.chain.contains { $0.message.contains("refused") } == true,
+                    "\(String(describing: error))")
             }
         }
     }
@@ -345,12 +357,16 @@ struct WorkerTests {
         }
     }
 
-    @Test("An idle worker hears of work at once, and a worker that cannot listen finds it by polling", arguments: [true, false])
+    @Test(
+        "An idle worker hears of work at once, and a worker that cannot listen finds it by polling",
+        arguments: [true, false])
     func wakesUp(listens: Bool) async throws {
         try await Stage.with { stage in
             var code = WorkerCode()
             code.workflow("W") { _ in [.complete()] }
-            try await stage.withWorker(code) { $0.usesNotifications = listens } _: {
+            try await stage.withWorker(code) {
+                $0.usesNotifications = listens
+            } _: {
                 if listens {
                     try await eventually("the worker waits") {
                         let rows = try await stage.database.pool.query("select bool_or(waiting) from perdure.workers")

@@ -1,7 +1,7 @@
 import Foundation
-public import Logging
-public import PerdureEngine
-public import Postgres
+import Logging
+import PerdureEngine
+import Postgres
 public import ServiceLifecycle
 import Synchronization
 
