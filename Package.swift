@@ -77,6 +77,7 @@ let package = Package(
         .target(
             name: "WebCommon",
             dependencies: [
+                "Postgres",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Mustache", package: "swift-mustache"),
                 .product(name: "Logging", package: "swift-log"),
@@ -100,7 +101,13 @@ let package = Package(
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]
         ),
-        .executableTarget(name: "BankWorker", dependencies: ["Bank", "Perdure", "Postgres"]),
+        .executableTarget(
+            name: "BankWorker",
+            dependencies: [
+                "Bank", "Perdure", "Postgres",
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
         .executableTarget(name: "AccountAPI", dependencies: ["Bank", "Postgres", "WebCommon"]),
         .executableTarget(
             name: "TransferWeb",
@@ -110,7 +117,7 @@ let package = Package(
 
         // MARK: Tests
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "PerdureTesting"]),
-        .testTarget(name: "PerdureEngineTests", dependencies: ["PerdureEngine", "PerdureTesting"]),
+        .testTarget(name: "PerdureEngineTests", dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres"]),
         .testTarget(
             name: "PerdureTests",
             dependencies: [
@@ -125,7 +132,14 @@ let package = Package(
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]
         ),
-        .testTarget(name: "BankTests", dependencies: ["Bank", "PerdureTesting", "AccountAPI", "TransferWeb"]),
+        .testTarget(
+            name: "BankTests",
+            dependencies: [
+                "Bank", "Perdure", "PerdureTesting", "AccountAPI", "TransferWeb", "Postgres", "WebCommon",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -103,10 +103,10 @@ comment on column bank.in_transit.amount_cents is 'How much is under way, in cen
 create table bank.settings (
     only_row          boolean primary key default true check (only_row),
     real_world_mode   boolean not null default false,
-    hang_rate         numeric not null default 0.10 check (hang_rate between 0 and 1),
-    error_rate        numeric not null default 0.40 check (error_rate between 0 and 1),
-    lost_answer_share numeric not null default 0.25 check (lost_answer_share between 0 and 1),
-    hang_seconds      numeric not null default 30 check (hang_seconds between 0 and 300),
+    hang_rate         double precision not null default 0.10 check (hang_rate between 0 and 1),
+    error_rate        double precision not null default 0.40 check (error_rate between 0 and 1),
+    lost_answer_share double precision not null default 0.25 check (lost_answer_share between 0 and 1),
+    hang_seconds      double precision not null default 30 check (hang_seconds between 0 and 300),
     updated_at        timestamptz not null default now(),
     constraint settings_rates_fit check (hang_rate + error_rate <= 1)
 );

@@ -1,4 +1,30 @@
+import Bank
+import Logging
+import Postgres
+import WebCommon
+
+/// The account API (port 5000).
 @main
 struct AccountAPIMain {
-    static func main() async throws {}
+    static func main() async {
+        await runProgram("account-api") {
+            ConsoleLog.bootstrap()
+            let logger = Logger(label: "account-api")
+            let settings = try WebSettings(portVariable: "ACCOUNT_API_PORT", defaultPort: 5000)
+            var configuration = PostgresConfiguration.fromEnvironment()
+            configuration.applicationName = "perdure account-api"
+            let pool = PostgresPool(configuration, logger: logger)
+            let ledger = Ledger(pool)
+            do { _ = try await ledger.realWorldMode() } catch let error as PostgresError {
+                throw StartupFailure(database: error)
+            }
+
+            try await serve(
+                AccountRoutes(ledger: ledger).router(settings: settings), settings: settings, logger: logger
+            ) { port in
+                logger.notice("the account API is at http://\(settings.host):\(port)")
+            }
+            await pool.close()
+        }
+    }
 }

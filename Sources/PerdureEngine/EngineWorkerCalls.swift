@@ -303,20 +303,8 @@ extension Engine {
     public func claimWorkflowTasks(
         shard: Int16, workerID: UUID, taskQueue: String, limit: Int
     ) async throws -> [ClaimedWorkflowTask] {
-        try await query(
-            """
-            select * from perdure.claim_workflow_tasks(\(shard), \(workerID), \(taskQueue), \(Int32(clamping: limit)))
-            """
-        ).map { row in
-            ClaimedWorkflowTask(
-                shard: shard, runID: try row.decode("run_id"), workflowID: try row.decode("workflow_id"),
-                workflowType: try row.decode("workflow_type"), attempt: try row.decode("attempt"),
-                scheduledEventID: try row.decode("scheduled_event_id"),
-                startedEventID: try row.decode("started_event_id"), startedAt: try row.decode("started_at"),
-                previousStartedEventID: try row.decode(Int64?.self, "previous_started_event_id") ?? 0,
-                historyFrom: try row.decode("history_from"),
-                history: try [HistoryEvent](wire: row.decode("history")))
-        }
+        try await query(Self.claimOfWorkflowTasks(shard, workerID, taskQueue, limit))
+            .map { row in try ClaimedWorkflowTask(row, shard) }
     }
 
     public func completeWorkflowTasks(
@@ -365,26 +353,8 @@ extension Engine {
     public func claimActivityTasks(
         shard: Int16, workerID: UUID, taskQueue: String, limit: Int
     ) async throws -> [ClaimedActivityTask] {
-        try await query(
-            """
-            select * from perdure.claim_activity_tasks(\(shard), \(workerID), \(taskQueue), \(Int32(clamping: limit)))
-            """
-        ).map { row in
-            ClaimedActivityTask(
-                shard: shard, runID: try row.decode("run_id"),
-                scheduledEventID: try row.decode("scheduled_event_id"), workflowID: try row.decode("workflow_id"),
-                workflowType: try row.decode("workflow_type"), activityID: try row.decode("activity_id"),
-                activityType: try row.decode("activity_type"),
-                input: try [Payload](json: row.decode(JSON?.self, "input")), attempt: try row.decode("attempt"),
-                scheduledAt: try row.decode("scheduled_at"),
-                currentAttemptScheduledAt: try row.decode("current_attempt_scheduled_at"),
-                startedAt: try row.decode("started_at"), deadline: try row.decode("deadline"),
-                heartbeatTimeout: try row.decode("heartbeat_timeout"),
-                startToCloseTimeout: try row.decode("start_to_close_timeout"),
-                scheduleToCloseTimeout: try row.decode("schedule_to_close_timeout"),
-                heartbeatDetails: try [Payload](json: row.decode(JSON?.self, "heartbeat_details")),
-                idempotencyKey: try row.decode("idempotency_key"))
-        }
+        try await query(Self.claimOfActivityTasks(shard, workerID, taskQueue, limit))
+            .map { row in try ClaimedActivityTask(row, shard) }
     }
 
     public func finishActivityTasks(
@@ -424,62 +394,14 @@ extension Engine {
     }
 }
 
-/// What one poll of a worker claimed.
-public struct ClaimedWork: Sendable {
-    public var workflowTasks: [ClaimedWorkflowTask] = []
-    public var activityTasks: [ClaimedActivityTask] = []
-    public var queries: [ClaimedQuery] = []
-
-    public init() {}
-
-    public var isEmpty: Bool { workflowTasks.isEmpty && activityTasks.isEmpty && queries.isEmpty }
-}
-
-extension Engine {
-    /// Claims all kinds of work at once, at most so many of each; 0 asks for none of a kind.
-    ///
-    /// What one kind claimed is not lost when another cannot be: it is returned, and the error comes again next time.
-    public func claim(
-        shard: Int16, workerID: UUID, taskQueue: String, workflowTasks: Int, activityTasks: Int, queries: Int
-    ) async throws -> ClaimedWork {
-        async let claimedActivities =
-            activityTasks > 0
-            ? claimActivityTasks(shard: shard, workerID: workerID, taskQueue: taskQueue, limit: activityTasks) : []
-        async let claimedQueries =
-            queries > 0 ? claimQueries(shard: shard, workerID: workerID, taskQueue: taskQueue, limit: queries) : []
-        var work = ClaimedWork()
-        var failure: (any Error)?
-        do {
-            if workflowTasks > 0 {
-                work.workflowTasks = try await claimWorkflowTasks(
-                    shard: shard, workerID: workerID, taskQueue: taskQueue, limit: workflowTasks)
-            }
-        } catch { failure = error }
-        do { work.activityTasks = try await claimedActivities } catch { failure = error }
-        do { work.queries = try await claimedQueries } catch { failure = error }
-        if let failure, work.isEmpty { throw failure }
-        return work
-    }
-}
-
 // MARK: - Queries and upkeep
 
 extension Engine {
     public func claimQueries(
         shard: Int16, workerID: UUID, taskQueue: String, limit: Int
     ) async throws -> [ClaimedQuery] {
-        try await query(
-            """
-            select * from perdure.claim_queries(\(shard), \(workerID), \(taskQueue), \(Int32(clamping: limit)))
-            """
-        ).map { row in
-            ClaimedQuery(
-                shard: shard, queryID: try row.decode("query_id"), runID: try row.decode("run_id"),
-                workflowID: try row.decode("workflow_id"), workflowType: try row.decode("workflow_type"),
-                queryType: try row.decode("query_type"),
-                input: try [Payload](json: row.decode(JSON?.self, "input")),
-                lastEventID: try row.decode("last_event_id"))
-        }
+        try await query(Self.claimOfQueries(shard, workerID, taskQueue, limit))
+            .map { row in try ClaimedQuery(row, shard) }
     }
 
     public func answerQueries(shard: Int16, workerID: UUID, answers: [QueryAnswer]) async throws {

@@ -41,9 +41,22 @@ public struct TestDatabase: Sendable {
             throw error
         }
         await admin.close()
+        let database = TestDatabase(
+            name: name, configuration: configuration,
+            pool: PostgresPool(configuration, maximumConnections: maximumConnections, logger: logger), server: server)
+        do {
+            try await database.apply(sqlFiles().filter { includes($0.path) }, logger)
+            return database
+        } catch {
+            try? await database.drop()
+            throw error
+        }
+    }
+
+    private func apply(_ files: [URL], _ logger: Logger) async throws {
         let connection = try await PostgresConnection.connect(configuration, logger: logger)
         do {
-            for file in try sqlFiles() where includes(file.path) {
+            for file in files {
                 do {
                     try await connection.simpleQuery(String(contentsOf: file, encoding: .utf8))
                 } catch let error as PostgresError {
@@ -57,9 +70,6 @@ public struct TestDatabase: Sendable {
             throw error
         }
         await connection.close()
-        return TestDatabase(
-            name: name, configuration: configuration,
-            pool: PostgresPool(configuration, maximumConnections: maximumConnections, logger: logger), server: server)
     }
 
     /// Runs a body with a database that is dropped afterwards.

@@ -16,7 +16,7 @@ public final class PostgresPool: Sendable {
         var isClosed = false
     }
 
-    /// Where the connections go.
+    /// For connections beside the pool's, such as one that listens.
     public let configuration: PostgresConfiguration
     private let maximumConnections: Int
     private let acquireTimeout: Duration

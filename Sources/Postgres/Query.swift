@@ -41,10 +41,9 @@ public struct PostgresQuery: ExpressibleByStringInterpolation, Sendable {
             query.sql += "$\(query.binds.count)"
         }
 
-        /// A value that may be NULL.
+        /// A value that may be nil, which binds NULL.
         public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
-            if let value { return appendInterpolation(value) }
-            query.binds.appendNull(type: Value.postgresType)
+            query.binds.append(value)
             query.sql += "$\(query.binds.count)"
         }
 

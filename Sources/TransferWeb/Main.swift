@@ -1,4 +1,35 @@
+import Bank
+import Logging
+import Postgres
+import WebCommon
+
+/// The transfer page (port 5001): in a browser, and as an API for other front ends.
 @main
 struct TransferWebMain {
-    static func main() async throws {}
+    static func main() async {
+        await runProgram("transfer-web") {
+            ConsoleLog.bootstrap()
+            let logger = Logger(label: "transfer-web")
+            let settings = try TransferSettings()
+            var configuration = PostgresConfiguration.fromEnvironment()
+            configuration.applicationName = "perdure transfer-web"
+            let pool = PostgresPool(configuration, logger: logger)
+            let ledger = Ledger(pool)
+            let transfers = Transfers(pool: pool)
+            do { _ = try await transfers.pageState() } catch let error as PostgresError {
+                throw StartupFailure(database: error)
+            }
+
+            let routes = TransferRoutes(
+                settings: settings, ledger: ledger, transfers: transfers,
+                starter: TransferStarter(pool: pool, taskQueue: settings.taskQueue),
+                feed: PageFeed(transfers, logger: logger),
+                page: try TransferPage(
+                    resources: TransferPage.resources, ledger: ledger, historyURL: settings.historyURL))
+            try await serve(routes.router(), settings: settings.web, logger: logger) { port in
+                logger.notice("the transfer page is at http://\(settings.web.host):\(port)")
+            }
+            await pool.close()
+        }
+    }
 }

@@ -34,11 +34,10 @@ extension RouterMethods {
         translate: @escaping @Sendable (any Error) -> WebError? = { _ in nil }
     ) -> Self {
         add(middleware: RequestLog())
-        add(middleware: SecurityHeaders())
-        add(middleware: ErrorMiddleware(translate: translate, page: errorPage))
-        add(middleware: KnownHostsOnly(names: settings.allowedHosts))
-        add(middleware: ReadableAddressesOnly())
-        add(middleware: SameOriginOnly())
-        return self
+            .add(middleware: SecurityHeaders())
+            .add(middleware: ErrorMiddleware(translate: translate, page: errorPage))
+            .add(middleware: KnownHostsOnly(names: settings.allowedHosts))
+            .add(middleware: ReadableAddressesOnly())
+            .add(middleware: SameOriginOnly())
     }
 }

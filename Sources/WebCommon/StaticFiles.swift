@@ -29,7 +29,9 @@ public struct StaticFiles: Sendable {
     public static func resources(_ folder: String, of bundle: Bundle) throws(StartupFailure) -> URL {
         guard let url = bundle.resourceURL?.appendingPathComponent(folder, isDirectory: true),
             FileManager.default.fileExists(atPath: url.path)
-        else { throw StartupFailure("the folder \(folder) is missing from \(bundle.bundlePath): build or install again") }
+        else {
+            throw StartupFailure("the folder \(folder) is missing from \(bundle.bundlePath): build or install again")
+        }
         return url
     }
 

@@ -72,12 +72,13 @@ public func serve(
             "port \(settings.port) of \(settings.host) is taken: stop what uses it or set \(settings.portVariable)")
     } catch let error as IOError where error.errnoCode == EACCES || error.errnoCode == EADDRNOTAVAIL {
         throw StartupFailure(
-            "cannot listen at port \(settings.port) of \(settings.host) (\(error)): set PERDURE_HOST and \(settings.portVariable)")
+            "cannot listen at port \(settings.port) of \(settings.host) (\(error)): set PERDURE_HOST and \(settings.portVariable)"
+        )
     }
 }
 
 /// Runs a program's main function; a `StartupFailure` becomes one line on standard error and exit status 1.
-public func runProgram(_ name: String, _ body: () async throws -> Void) async {
+public func runProgram(_ name: String, _ body: @Sendable () async throws -> Void) async {
     do {
         try await body()
     } catch {

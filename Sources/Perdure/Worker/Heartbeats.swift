@@ -9,7 +9,9 @@ final class Heartbeats: Sendable {
     private struct Entry {
         let activity: RunningActivity
         var details: [Payload]
+        /// Whether the newest was taken to be sent, and whether the engine has it.
         var isSent: Bool
+        var isAcknowledged = false
         /// When the next one may be sent.
         var due: ContinuousClock.Instant
     }
@@ -26,6 +28,7 @@ final class Heartbeats: Sendable {
             }
             entries[key]?.details = details
             entries[key]?.isSent = false
+            entries[key]?.isAcknowledged = false
             return entry.isSent
         }
         if wakes { wakeup.signal() }
@@ -39,18 +42,32 @@ final class Heartbeats: Sendable {
         await wakeup.sleep(atMost: due.map { $0 - .now } ?? .seconds(60))
     }
 
-    /// What is to be sent now: everything that is due, or one activity's unsent heartbeat.
-    func take(only key: ActivityKey? = nil) -> [(activity: RunningActivity, details: [Payload])] {
+    /// What is due to be sent now.
+    func take() -> [(activity: RunningActivity, details: [Payload])] {
         let now = ContinuousClock.now
         return entries.withLock { entries in
             var taken: [(RunningActivity, [Payload])] = []
-            for (entryKey, entry) in entries where !entry.isSent {
-                guard key == nil ? entry.due <= now : entryKey == key else { continue }
-                entries[entryKey]?.isSent = true
-                entries[entryKey]?.due = now + Self.interval(entry.activity.task.heartbeatTimeout)
+            for (key, entry) in entries where !entry.isSent && entry.due <= now {
+                entries[key]?.isSent = true
+                entries[key]?.due = now + Self.interval(entry.activity.task.heartbeatTimeout)
                 taken.append((entry.activity, entry.details))
             }
             return taken
+        }
+    }
+
+    /// An activity's newest heartbeat, if the engine may not have it; one that is on its way may come late.
+    func takeUnacknowledged(_ key: ActivityKey) -> [Payload]? {
+        entries.withLock { entries in
+            guard let entry = entries[key], !entry.isAcknowledged else { return nil }
+            entries[key]?.isSent = true
+            return entry.details
+        }
+    }
+
+    func acknowledge(_ key: ActivityKey) {
+        entries.withLock { entries in
+            if entries[key]?.isSent == true { entries[key]?.isAcknowledged = true }
         }
     }
 
@@ -86,10 +103,9 @@ extension WorkerSession {
 
     /// Sends what an attempt heartbeat last, so that the next attempt can go on from there.
     func flushHeartbeat(of activity: RunningActivity) async {
-        let taken = heartbeats.take(only: activity.key)
-        guard !taken.isEmpty else { return }
+        guard let details = heartbeats.takeUnacknowledged(activity.key) else { return }
         do {
-            try await retrying("A last heartbeat could not be sent") { try await self.send(taken) }
+            try await retrying("A last heartbeat could not be sent") { try await self.send([(activity, details)]) }
         } catch {
             _ = noteError(error, "A last heartbeat was not sent")
         }
@@ -106,6 +122,7 @@ extension WorkerSession {
                 })
             for outcome in outcomes {
                 let key = ActivityKey(runID: outcome.runID, scheduledEventID: outcome.scheduledEventID)
+                self.heartbeats.acknowledge(key)
                 guard let activity = activities[key] else { continue }
                 if outcome.lost { activity.cancel(.lost) }
                 if outcome.cancelRequested { activity.cancel(.requested) }

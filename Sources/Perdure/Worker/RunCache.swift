@@ -28,7 +28,9 @@ final class RunCache<Run: Sendable>: Sendable {
             while liveRuns > limit, orderStart < order.count {
                 let (runID, use) = order[orderStart]
                 orderStart += 1
-                guard let entry = entries[runID], entry.lastUse == use, !entry.isHeld, let run = entry.run else { continue }
+                guard let entry = entries[runID], entry.lastUse == use, !entry.isHeld, let run = entry.run else {
+                    continue
+                }
                 entries[runID] = nil
                 liveRuns -= 1
                 evicted.append(run)

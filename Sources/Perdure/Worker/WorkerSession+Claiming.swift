@@ -120,7 +120,8 @@ extension WorkerSession {
                     let report = try await engine.upkeep(shard: shard, limit: limit)
                     if report.actions > 0 { work.signal() }
                     if report.lostWorkers > 0 {
-                        logger.info("Took back the work of lost workers", metadata: ["workers": "\(report.lostWorkers)"])
+                        logger.info(
+                            "Took back the work of lost workers", metadata: ["workers": "\(report.lostWorkers)"])
                     }
                     if let due = report.nextDue { wait = min(wait, due) }
                 }

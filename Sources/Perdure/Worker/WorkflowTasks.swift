@@ -214,7 +214,8 @@ extension WorkerSession {
         let answer: Result<[Payload], Failure>
         do {
             if let cached, cached.upToDateThrough >= query.lastEventID {
-                answer = .success(try await withinDeadline { try await cached.run.query(query.queryType, input: query.input) })
+                answer = .success(
+                    try await withinDeadline { try await cached.run.query(query.queryType, input: query.input) })
             } else {
                 let replayed = try await replay(query)
                 defer { replayed.run.evict() }

@@ -130,7 +130,3 @@ $$;
 comment on function bank.deposit(text, bigint, text, text, text, text, text) is
     'Puts cents that were in transit into an account. Raises BK001, BK002, BK003 and BK004 like bank.withdraw.';
 
-revoke all on function bank.withdraw(text, bigint, text, text, text, text, text) from public;
-revoke all on function bank.deposit(text, bigint, text, text, text, text, text) from public;
-revoke all on function bank.move(text, text, bigint, text, text, text, text, text) from public;
-revoke all on function bank.change_in_transit(text, text, text, bigint) from public;

@@ -76,6 +76,3 @@ $$;
 comment on function bank.close_account(text) is
     'Closes an empty account: from now on it moves no money. Raises BK001 for an unknown account and BK006 while it holds money.';
 
-revoke all on function bank.open_account(text, bigint) from public;
-revoke all on function bank.close_account(text) from public;
-revoke all on function bank.balance(text) from public;

@@ -25,7 +25,8 @@ begin
         where t.amount_cents > 0
           and exists (
             select from perdure.workflows w
-            where w.workflow_id = t.workflow_id and w.run_id::text = t.run_id and w.status = 'Running')
+            where w.shard = perdure.shard_for('default', t.workflow_id) and w.namespace = 'default'
+              and w.workflow_id = t.workflow_id and w.run_id::text = t.run_id and w.status = 'Running')
     ),
     written_off as (
         delete from bank.in_transit t
@@ -72,4 +73,3 @@ $$;
 comment on function bank.reset_balances() is
     'Brings balances back to opening in one balanced entry, less what running transfers have in transit. '
     'Returns the entry (null when nothing had to change), how many accounts changed, and the cents still in transit.';
-revoke all on function bank.reset_balances() from public;

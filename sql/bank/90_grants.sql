@@ -1,3 +1,5 @@
+revoke all on all functions in schema bank from public;
+
 -- bank_api moves money and reads balances; bank_reader reads everything. Skipped where the roles could not be made.
 do $$
 begin

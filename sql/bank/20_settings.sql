@@ -1,8 +1,8 @@
 -- Real World Mode: how, and how often, the account API fails.
 
 create or replace function bank.set_real_world_mode(
-    enabled boolean, hang_rate numeric default null, error_rate numeric default null,
-    lost_answer_share numeric default null, hang_seconds numeric default null
+    enabled boolean, hang_rate double precision default null, error_rate double precision default null,
+    lost_answer_share double precision default null, hang_seconds double precision default null
 ) returns bank.settings
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -24,6 +24,5 @@ exception
             hint = 'rates go from 0 to 1, hang_rate and error_rate together at most 1, hang_seconds from 0 to 300';
 end
 $$;
-comment on function bank.set_real_world_mode(boolean, numeric, numeric, numeric, numeric) is
+comment on function bank.set_real_world_mode(boolean, double precision, double precision, double precision, double precision) is
     'Turns Real World Mode on or off; a setting that is null stays as it is. Raises BK002 for rates that do not fit.';
-revoke all on function bank.set_real_world_mode(boolean, numeric, numeric, numeric, numeric) from public;

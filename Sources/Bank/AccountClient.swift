@@ -1,0 +1,153 @@
+import AsyncHTTPClient
+import Foundation
+import NIOCore
+import NIOHTTP1
+
+/// Talks to the account API, and says of every bad answer whether asking again can help.
+public struct AccountClient: Sendable {
+    private let url: String
+    private let timeout: Duration
+    private let http: HTTPClient
+
+    /// - Parameters:
+    ///   - url: where the account API is, for example `http://127.0.0.1:5000`.
+    ///   - timeout: how long one call may take before it counts as failed.
+    public init(url: String, timeout: Duration = .seconds(5), http: HTTPClient = .shared) {
+        self.url = url.hasSuffix("/") ? String(url.dropLast()) : url
+        self.timeout = timeout
+        self.http = http
+    }
+
+    /// Why a call has no result.
+    public enum Failure: Error, Sendable, Hashable, CustomStringConvertible {
+        case unknownAccount(String)
+        case closedAccount(String)
+        case insufficientFunds(account: String, balance: Money, amount: Money)
+        /// The request itself is wrong, in a way that no repeat mends.
+        case refused(status: Int, message: String)
+        /// The API failed, did not answer in time or cannot be reached: whether it did the work is unknown.
+        case unavailable(String)
+
+        public var description: String {
+            switch self {
+            case .unknownAccount(let id): "There is no account \(id)"
+            case .closedAccount(let id): "Account \(id) is closed"
+            case .insufficientFunds(let account, let balance, let amount):
+                "Insufficient funds: \(account) holds \(balance), and \(amount) was asked for"
+            case .refused(let status, let message): "The account API refused the request (\(status)): \(message)"
+            case .unavailable(let why): why
+            }
+        }
+    }
+
+    /// Whose movement it is: the key makes a repeat safe, the ids stand in the ledger's journal.
+    public struct Reference: Sendable {
+        public var idempotencyKey: String
+        public var workflowID: String
+        public var runID: String
+        public var activityID: String
+
+        public init(idempotencyKey: String, workflowID: String, runID: String, activityID: String) {
+            self.idempotencyKey = idempotencyKey
+            self.workflowID = workflowID
+            self.runID = runID
+            self.activityID = activityID
+        }
+    }
+
+    /// What the account holds. Throws ``Failure``.
+    public func balance(of account: String) async throws -> Money {
+        try await call(.GET, account, "", nil, nil, answer: BalanceAnswer.self).balance
+    }
+
+    /// Takes money out of the account, and returns what is left. Throws ``Failure``.
+    @discardableResult
+    public func withdraw(_ amount: Money, from account: String, for reference: Reference) async throws -> Money {
+        try await call(.POST, account, "/withdraw", amount, reference, answer: MovementAnswer.self).newBalance
+    }
+
+    /// Puts money into the account, and returns what it holds then. Throws ``Failure``.
+    @discardableResult
+    public func deposit(_ amount: Money, to account: String, for reference: Reference) async throws -> Money {
+        try await call(.POST, account, "/deposit", amount, reference, answer: MovementAnswer.self).newBalance
+    }
+
+    private func call<Answer: Decodable>(
+        _ method: HTTPMethod, _ account: String, _ path: String, _ amount: Money?, _ reference: Reference?,
+        answer: Answer.Type
+    ) async throws -> Answer {
+        guard AccountID.isWellFormed(account) else { throw Failure.unknownAccount(account) }
+        var request = HTTPClientRequest(url: "\(url)/accounts/\(account)\(path)")
+        request.method = method
+        if let amount {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .bytes(ByteBuffer(string: "{\"amount\":\(amount)}"))
+        }
+        if let reference {
+            request.headers.add(name: "Idempotency-Key", value: reference.idempotencyKey)
+            request.headers.add(name: "Workflow-Id", value: reference.workflowID)
+            request.headers.add(name: "Run-Id", value: reference.runID)
+            request.headers.add(name: "Activity-Id", value: reference.activityID)
+        }
+        let status: Int
+        let body: ByteBuffer
+        do {
+            let response = try await http.execute(request, timeout: TimeAmount(timeout))
+            status = Int(response.status.code)
+            body = try await response.body.collect(upTo: 1 << 16)
+        } catch let error as CancellationError {
+            throw error
+        } catch let error as HTTPClientError where error == .cancelled {
+            throw CancellationError()
+        } catch let error as HTTPClientError where error == .deadlineExceeded || error == .readTimeout {
+            throw Failure.unavailable("The account API did not answer within \(timeout)")
+        } catch {
+            throw Failure.unavailable("The account API cannot be reached: \(error)")
+        }
+        guard status != 200 else {
+            do {
+                return try JSONDecoder().decode(Answer.self, from: Data(body.readableBytesView))
+            } catch {
+                throw Failure.unavailable("The account API answered something that cannot be read")
+            }
+        }
+        throw Self.failure(status: status, body: body, account: account)
+    }
+
+    private static func failure(status: Int, body: ByteBuffer, account: String) -> Failure {
+        let answer = try? JSONDecoder().decode(ErrorAnswer.self, from: Data(body.readableBytesView))
+        let message = answer?.error ?? "no message"
+        switch status {
+        case 404: return .unknownAccount(account)
+        case 410: return .closedAccount(account)
+        case 400:
+            if let balance = answer?.currentBalance, let amount = answer?.requestedAmount {
+                return .insufficientFunds(account: account, balance: balance, amount: amount)
+            }
+            return .refused(status: status, message: message)
+        // Too slow and too often are as good as not there.
+        case 400..<500 where status != 408 && status != 429: return .refused(status: status, message: message)
+        default: return .unavailable("The account API answered \(status): \(message)")
+        }
+    }
+}
+
+private struct BalanceAnswer: Decodable {
+    var balance: Money
+}
+
+private struct MovementAnswer: Decodable {
+    var newBalance: Money
+    enum CodingKeys: String, CodingKey { case newBalance = "new_balance" }
+}
+
+private struct ErrorAnswer: Decodable {
+    var error: String
+    var currentBalance: Money?
+    var requestedAmount: Money?
+    enum CodingKeys: String, CodingKey {
+        case error
+        case currentBalance = "current_balance"
+        case requestedAmount = "requested_amount"
+    }
+}

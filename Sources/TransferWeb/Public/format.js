@@ -1,0 +1,39 @@
+// How amounts, times and names are written. Amounts come as decimals from the server, which does the sums.
+
+const amount = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const signed = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+export const money = (value) => amount.format(value);
+export const signedMoney = (value) => signed.format(value);
+export const clock = (seconds) => time.format(new Date(seconds * 1000));
+
+export const accountName = (id) => id.replace("account_", "Account ");
+export const shortName = (id) => id.replace("account_", "");
+
+export function duration(seconds) {
+  const whole = Math.max(0, seconds);
+  if (whole < 10) return `${whole.toFixed(1)} s`;
+  if (whole < 60) return `${Math.round(whole)} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${Math.round(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+const steps = {
+  check_balance_from: "Check payer",
+  check_balance_to: "Check payee",
+  withdraw: "Withdraw",
+  deposit: "Deposit",
+  refund: "Refund",
+};
+export const stepName = (step) => steps[step] ?? step;
+
+/** Where the history pages show a transfer. */
+export const historyURL = (transfer) =>
+  `${document.body.dataset.history}/namespaces/default/workflows/${encodeURIComponent(transfer.workflow_id)}/${transfer.run_id}`;
+
+/** Real World Mode's rates in words. */
+export function modeInWords(mode) {
+  const percent = (share) => `${Math.round(share * 1000) / 10} %`;
+  return `${percent(mode.hang_rate)} of calls to the accounts hang for ${mode.hang_seconds} s, ${percent(mode.error_rate)} fail, ${percent(mode.lost_answer_share)} of those after the money has moved.`;
+}

@@ -1,0 +1,91 @@
+import AsyncHTTPClient
+import Foundation
+import Hummingbird
+import Logging
+import NIOCore
+import Testing
+import WebCommon
+
+/// Serves on a free port for as long as the body runs.
+func withServer<T: Sendable>(
+    _ router: Router<BasicRequestContext>, gate: Gate = Gate(), _ body: @Sendable @escaping (String) async throws -> T
+) async throws -> T {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
+    let application = Application(
+        responder: GatedResponder(inner: router.buildResponder(), gate: gate),
+        configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+        onServerRunning: { channel in continuation.yield(channel.localAddress?.port ?? 0) }, logger: logger)
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+            do { try await application.run() } catch is CancellationError {}
+            continuation.finish()
+        }
+        var iterator = ports.makeAsyncIterator()
+        let port = try #require(await iterator.next(), "the server did not start")
+        defer { group.cancelAll() }
+        return try await body("http://127.0.0.1:\(port)")
+    }
+}
+
+/// What a server answered.
+struct Answer: Sendable {
+    var status: Int
+    var text: String
+    var headers: [String: String]
+
+    var json: JSONValue { (try? JSONValue(parsing: text.utf8)) ?? .null }
+    var error: String? { json["error"]?.string }
+}
+
+func request(
+    _ method: String, _ url: String, body: String? = nil, headers: [String: String] = [:],
+    timeout: Duration = .seconds(30)
+) async throws -> Answer {
+    var request = HTTPClientRequest(url: url)
+    request.method = .init(rawValue: method)
+    for (name, value) in headers { request.headers.add(name: name, value: value) }
+    if let body { request.body = .bytes(ByteBuffer(string: body)) }
+    let response = try await HTTPClient.shared.execute(request, timeout: TimeAmount(timeout))
+    let text = String(buffer: try await response.body.collect(upTo: 1 << 24))
+    let fields = response.headers.reduce(into: [String: String]()) { $0[$1.name.lowercased()] = $1.value }
+    return Answer(status: Int(response.status.code), text: text, headers: fields)
+}
+
+/// Waits until the condition holds; fails the test when it does not in time.
+func eventually(
+    within limit: Duration = .seconds(30), _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,
+    _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while ContinuousClock.now < deadline {
+        if try await condition() { return }
+        try await Task.sleep(for: .milliseconds(20))
+    }
+    Issue.record(what, sourceLocation: sourceLocation)
+    throw CancellationError()
+}
+
+/// Reads a stream of events until the body has seen enough.
+struct EventReader {
+    var url: String
+
+    func read(_ body: (_ event: String, _ data: JSONValue) async throws -> Bool) async throws {
+        let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: url), timeout: .seconds(30))
+        var text = ""
+        for try await buffer in response.body {
+            text += String(buffer: buffer)
+            while let end = text.range(of: "\n\n") {
+                let lines = text[..<end.lowerBound].split(separator: "\n")
+                text.removeSubrange(..<end.upperBound)
+                func field(_ name: String) -> String? {
+                    lines.first { $0.hasPrefix("\(name): ") }.map { String($0.dropFirst(name.count + 2)) }
+                }
+                guard let event = field("event"), let data = field("data") else { continue }
+                if try await body(event, try JSONValue(parsing: data.utf8)) { return }
+            }
+        }
+        Issue.record("the stream ended too early")
+    }
+}

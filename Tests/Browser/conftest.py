@@ -1,0 +1,133 @@
+"""Starts the services once for all browser tests, unless TRANSFER_WEB_URL says where they run."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / ".build" / "screenshots"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+def answers(url):
+    try:
+        return urllib.request.urlopen(url, timeout=2).status == 200
+    except OSError:
+        return False
+
+
+class Services:
+    def __init__(self, url, process=None):
+        self.url = url
+        self.process = process
+
+    def workers(self):
+        """The ids of the worker processes that we started, and of no others."""
+        if self.process is None:
+            pytest.skip("these services were not started here, so none of them is killed")
+        found, family = [], {self.process.pid}
+        for _ in range(4):
+            for entry in pathlib.Path("/proc").iterdir():
+                if not entry.name.isdigit():
+                    continue
+                try:
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    command = (entry / "cmdline").read_bytes().split(b"\0")[0]
+                except OSError:
+                    continue
+                if parent in family and int(entry.name) not in family:
+                    family.add(int(entry.name))
+                    if command.endswith(b"bank-worker"):
+                        found.append(int(entry.name))
+        return found
+
+
+@pytest.fixture(scope="session")
+def services():
+    if url := os.environ.get("TRANSFER_WEB_URL"):
+        yield Services(url.rstrip("/"))
+        return
+    ports = {
+        name: str(free_port()) for name in ("ACCOUNT_API_PORT", "TRANSFER_WEB_PORT", "HISTORY_WEB_PORT")
+    }
+    environment = os.environ | ports
+    environment["ACCOUNT_API_URL"] = f"http://127.0.0.1:{ports['ACCOUNT_API_PORT']}"
+    environment["HISTORY_WEB_URL"] = f"http://127.0.0.1:{ports['HISTORY_WEB_PORT']}"
+    environment["PERDURE_LEASE_SECONDS"] = "3"
+    log = open(ROOT / ".build" / "browser-services.log", "w")
+    process = subprocess.Popen(
+        [str(ROOT / "start_services.sh")], cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        start_new_session=True)
+    url = f"http://127.0.0.1:{ports['TRANSFER_WEB_PORT']}"
+    try:
+        wait_for(lambda: process.poll() is not None or answers(f"{url}/health"), 900, "the start of the services")
+        assert process.poll() is None, f"start_services.sh ended; see {log.name}"
+        yield Services(url, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, services):
+    """Opens the page and fails the test if the browser reports an error, a broken security policy among them."""
+    contexts, problems = [], []
+
+    def open_page(path="/", width=1600, height=1000, scheme="light", **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **options)
+        contexts.append(context)
+        page = context.new_page()
+        # A refused request is an answer that the page shows, not a fault of the page.
+        page.on("console", lambda message: problems.append(message.text)
+                if message.type == "error" and "Failed to load resource" not in message.text else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(services.url + path)
+        page.wait_for_selector("#live[data-state=live]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not problems, problems
+
+
+@pytest.fixture
+def screenshot():
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return lambda page, name, **options: page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)

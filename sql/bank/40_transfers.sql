@@ -1,0 +1,165 @@
+-- Transfers, as the transfer page and its API show them: what the engine knows of each TransferWorkflow.
+--
+-- What is called once a row is PL/pgSQL, because that keeps the plans of its statements for the session; a SQL function
+-- within another one is planned anew at every call, which takes longer than reading the rows.
+
+-- Which steps a transfer has behind it, and which one it is at, from its history. A step's name is its activity's id.
+create or replace function bank.transfer_progress(
+    p_shard smallint, p_run_id uuid, out completed_steps text[], out current_step text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    with event as materialized (
+        select e.event_id, e.event_type, e.attributes
+        from perdure.history_events e
+        where e.shard = p_shard and e.run_id = p_run_id
+          and e.event_type in ('ActivityTaskScheduled', 'ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut',
+                               'ActivityTaskCanceled')
+    ),
+    scheduled as (
+        select e.event_id, e.attributes ->> 'activityId' as step from event e where e.event_type = 'ActivityTaskScheduled'
+    ),
+    ended as (
+        select (e.attributes ->> 'scheduledEventId')::bigint as event_id, e.event_type
+        from event e where e.event_type <> 'ActivityTaskScheduled'
+    )
+    select coalesce(array_agg(s.step order by s.event_id) filter (where e.event_type = 'ActivityTaskCompleted'), '{}'),
+           (array_agg(s.step order by s.event_id desc) filter (where e.event_id is null))[1]
+    into completed_steps, current_step
+    from scheduled s left join ended e using (event_id);
+end
+$$;
+comment on function bank.transfer_progress(smallint, uuid) is
+    'The steps that a transfer has completed, in order, and the one that is under way, if any.';
+
+create or replace view bank.transfers as
+select w.workflow_id, w.run_id,
+       upper(regexp_replace(w.status, '([a-z])([A-Z])', '\1_\2', 'g')) as status,
+       w.start_time, w.close_time,
+       i.input ->> 'from_account' as from_account,
+       i.input ->> 'to_account' as to_account,
+       (i.input ->> 'amount')::numeric(20, 2) as amount,
+       w.search_attributes, perdure.plain(w.result) as result, w.failure, w.shard
+from perdure.workflows w
+cross join lateral (select perdure.plain(w.input) as input) i
+where w.namespace = 'default' and w.workflow_type = 'TransferWorkflow';
+comment on view bank.transfers is 'One row is a transfer, running or ended.';
+comment on column bank.transfers.workflow_id is 'The transfer''s workflow.';
+comment on column bank.transfers.run_id is 'The transfer''s run.';
+comment on column bank.transfers.status is 'RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED or TIMED_OUT.';
+comment on column bank.transfers.start_time is 'When it was started.';
+comment on column bank.transfers.close_time is 'When it ended; null while it runs.';
+comment on column bank.transfers.from_account is 'The account that pays.';
+comment on column bank.transfers.to_account is 'The account that is paid.';
+comment on column bank.transfers.amount is 'How much, in units with two decimals.';
+comment on column bank.transfers.search_attributes is 'from_account and to_account, by which transfers are found.';
+comment on column bank.transfers.result is 'What a completed transfer returned.';
+comment on column bank.transfers.failure is 'Why a transfer failed.';
+comment on column bank.transfers.shard is 'perdure.shard_for(''default'', workflow_id): look a transfer up by it and the workflow''s or run''s id.';
+
+-- How a transfer ended, in one shape whatever ended it: its own result, the result that a business failure carries as its
+-- details, or what is known of a transfer that was ended from outside.
+create or replace function bank.transfer_result(t bank.transfers) returns json
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_result jsonb := coalesce(t.result, t.failure #> '{applicationFailureInfo,details,0,data}');
+begin
+    if t.status = 'RUNNING' then
+        return null;
+    end if;
+    return json_build_object(
+        'success', t.status = 'COMPLETED',
+        'from_account', t.from_account,
+        'to_account', t.to_account,
+        'amount', t.amount,
+        'from_account_starting_balance', (v_result ->> 'from_account_starting_balance')::numeric(20, 2),
+        'to_account_starting_balance', (v_result ->> 'to_account_starting_balance')::numeric(20, 2),
+        'error_message', case when t.status <> 'COMPLETED' then coalesce(
+            v_result ->> 'error_message', t.failure ->> 'message',
+            'the transfer ' || case t.status when 'FAILED' then 'failed' when 'TIMED_OUT' then 'timed out' else 'was ' || lower(t.status) end) end);
+end
+$$;
+comment on function bank.transfer_result(bank.transfers) is 'How a transfer ended, as the transfer API writes it; null while it runs.';
+
+create or replace function bank.transfer_document(t bank.transfers) returns json
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_steps     text[] := array['check_balance_from', 'check_balance_to', 'withdraw', 'deposit'];
+    v_completed text[];
+    v_current   text;
+    v_pending   record;
+begin
+    if t.status = 'COMPLETED' then
+        v_completed := v_steps;
+    else
+        select p.completed_steps, p.current_step into v_completed, v_current from bank.transfer_progress(t.shard, t.run_id) p;
+    end if;
+    if t.status = 'RUNNING' then
+        -- Between two steps it is at the first one that is not behind it.
+        v_current := coalesce(v_current, (
+            select step.name from unnest(v_steps) with ordinality as step (name, place)
+            where step.name <> all (v_completed) order by step.place limit 1));
+    else
+        v_current := null;
+    end if;
+    select a.attempt, a.last_failure_message, a.next_attempt_time into v_pending
+    from perdure.pending_activities a
+    where t.status = 'RUNNING' and a.shard = t.shard and a.run_id = t.run_id
+    order by a.scheduled_time desc
+    limit 1;
+    return json_build_object(
+        'workflow_id', t.workflow_id,
+        'run_id', t.run_id,
+        'status', t.status,
+        'start_time', extract(epoch from t.start_time),
+        'close_time', extract(epoch from t.close_time),
+        'input', json_build_object('from_account', t.from_account, 'to_account', t.to_account, 'amount', t.amount),
+        'result', bank.transfer_result(t),
+        'steps', case when v_current = 'refund' or 'refund' = any (v_completed) then v_steps || 'refund'::text else v_steps end,
+        'current_step', v_current,
+        'completed_steps', v_completed,
+        'attempt', v_pending.attempt,
+        'last_failure', v_pending.last_failure_message,
+        'next_attempt_time', extract(epoch from v_pending.next_attempt_time));
+end
+$$;
+comment on function bank.transfer_document(bank.transfers) is 'A transfer as the transfer API writes it.';
+
+create or replace function bank.account_transfer_document(t bank.transfers, account text) returns json
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Joined as text: jsonb would lose the order of the members.
+    return (left(bank.transfer_document(t)::text, -1) || ', ' || substr(json_build_object(
+        'direction', case account when t.from_account then 'sent' else 'received' end,
+        'counterparty', case account when t.from_account then t.to_account else t.from_account end)::text, 2))::json;
+end
+$$;
+comment on function bank.account_transfer_document(bank.transfers, text) is
+    'A transfer as one account''s list shows it: whether the account sent or received it, and who the other one is.';
+
+create or replace function bank.account_summary(p_account text) returns json
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select json_build_object(
+        'total_sent', coalesce(sum(t.amount) filter (where t.sent and t.status = 'COMPLETED'), 0.00),
+        'total_received', coalesce(sum(t.amount) filter (where not t.sent and t.status = 'COMPLETED'), 0.00),
+        'net_change', coalesce(sum(case when t.sent then -t.amount else t.amount end) filter (where t.status = 'COMPLETED'), 0.00),
+        'transaction_count', count(*),
+        'completed_count', count(*) filter (where t.status = 'COMPLETED'),
+        'failed_count', count(*) filter (where t.status not in ('COMPLETED', 'RUNNING')),
+        'running_count', count(*) filter (where t.status = 'RUNNING'))
+    from (
+        select true as sent, s.amount, s.status
+        from bank.transfers s
+        where s.search_attributes @> jsonb_build_object('from_account', p_account)
+        union all
+        select false, r.amount, r.status
+        from bank.transfers r
+        where r.search_attributes @> jsonb_build_object('to_account', p_account)
+    ) t
+$$;
+comment on function bank.account_summary(text) is 'What all of an account''s transfers, found by their search attributes, add up to.';
