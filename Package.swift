@@ -118,7 +118,7 @@ let package = Package(
 
         // MARK: Tests
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "PerdureTesting"]),
-        .testTarget(name: "PerdureEngineTests", dependencies: ["PerdureEngine", "PerdureTesting"]),
+        .testTarget(name: "PerdureEngineTests", dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres"]),
         .testTarget(
             name: "PerdureTests",
             dependencies: [

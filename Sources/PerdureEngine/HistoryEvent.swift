@@ -19,7 +19,9 @@ extension [HistoryEvent] {
     /// Reads the wire form of a history, which is an array of batches: an event's id is its batch's first id plus
     /// its place, its time the batch's unless it has its own.
     public init(wire: JSON) throws(HistoryFormatError) {
-        guard let batches = wire.arrayValue else { throw HistoryFormatError(reason: "a history is an array of batches") }
+        guard let batches = wire.arrayValue else {
+            throw HistoryFormatError(reason: "a history is an array of batches")
+        }
         self = []
         for batch in batches {
             guard let first = batch["firstEventId"]?.int64Value, let events = batch["events"]?.arrayValue,

@@ -3,5 +3,8 @@ import SwiftSyntaxMacros
 
 @main
 struct PerdurePlugin: CompilerPlugin {
-    let providingMacros: [any Macro.Type] = []
+    let providingMacros: [any Macro.Type] = [
+        WorkflowMacro.self, WorkflowSignalMacro.self, WorkflowQueryMacro.self, WorkflowStateMacro.self,
+        ActivityContainerMacro.self, ActivityMacro.self,
+    ]
 }

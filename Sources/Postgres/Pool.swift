@@ -16,7 +16,8 @@ public final class PostgresPool: Sendable {
         var isClosed = false
     }
 
-    private let configuration: PostgresConfiguration
+    /// For connections beside the pool's, such as one that listens.
+    public let configuration: PostgresConfiguration
     private let maximumConnections: Int
     private let acquireTimeout: Duration
     private let logger: Logger

@@ -41,6 +41,12 @@ public struct PostgresQuery: ExpressibleByStringInterpolation, Sendable {
             query.sql += "$\(query.binds.count)"
         }
 
+        /// A value that may be nil, which binds NULL.
+        public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
+            query.binds.append(value)
+            query.sql += "$\(query.binds.count)"
+        }
+
         /// Splices SQL as it stands, for what cannot be a parameter (a constant column list, say). Never pass input here.
         public mutating func appendInterpolation(unescaped sql: String) { query.sql += sql }
     }

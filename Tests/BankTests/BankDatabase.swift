@@ -14,7 +14,13 @@ struct BankDatabase: Sendable {
         let name = "bank_test_\(UUID().uuidString.lowercased().prefix(13).replacing("-", with: "_"))"
         try psql(server, ["create database \(name) template \(template)"])
         defer { _ = try? psql(server, ["drop database if exists \(name) with (force)"]) }
-        let url = Self.url(of: name)
+        return try await open(url(of: name), body)
+    }
+
+    /// Runs the body over a database that is there.
+    static func open<T: Sendable>(
+        _ url: String, _ body: @Sendable (BankDatabase) async throws -> T
+    ) async throws -> T {
         let pool = PostgresPool(PostgresConfiguration(url), maximumConnections: 8)
         do {
             let value = try await body(BankDatabase(url: url, pool: pool))
@@ -69,23 +75,28 @@ struct BankDatabase: Sendable {
         return text
     }
 
-    /// Migrated once, copied for each test.
+    /// Applies everything that there is to apply to an empty database.
+    static func migrate(_ url: String) throws {
+        let files = try ["migrations", "sql/engine", "sql/views", "sql/bank"].flatMap { folder in
+            let path = root.appending(path: folder).path
+            return try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".sql") }.sorted()
+                .map { "\(path)/\($0)" }
+        }
+        try psql(url, ["set client_min_messages = warning"], files: files)
+    }
+
+    /// Migrated once, copied for each test, dropped when the tests end.
     private actor Template {
         static let shared = Template()
+        private static let template = "bank_template_\(ProcessInfo.processInfo.processIdentifier)"
         private var made: String?
 
         func name() throws -> String {
             if let made { return made }
-            let name = "bank_template_\(ProcessInfo.processInfo.processIdentifier)"
+            let name = Self.template
             try psql(server, ["drop database if exists \(name)", "create database \(name)"])
-            let folders = ["migrations", "sql/engine", "sql/views", "sql/bank"]
-            let files = try folders.flatMap { folder in
-                let path = root.appending(path: folder).path
-                return try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".sql") }
-                    .sorted()
-                    .map { "\(path)/\($0)" }
-            }
-            try psql(url(of: name), ["set client_min_messages = warning"], files: files)
+            atexit { _ = try? BankDatabase.psql(server, ["drop database if exists \(Template.template)"]) }
+            try migrate(url(of: name))
             made = name
             return name
         }

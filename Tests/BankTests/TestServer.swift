@@ -8,13 +8,14 @@ import WebCommon
 
 /// Serves on a free port for as long as the body runs.
 func withServer<T: Sendable>(
-    _ router: Router<BasicRequestContext>, port: Int = 0, _ body: @Sendable @escaping (String) async throws -> T
+    _ router: Router<BasicRequestContext>, gate: Gate = Gate(), _ body: @Sendable @escaping (String) async throws -> T
 ) async throws -> T {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
     let application = Application(
-        router: router, configuration: .init(address: .hostname("127.0.0.1", port: port)),
+        responder: GatedResponder(inner: router.buildResponder(), gate: gate),
+        configuration: .init(address: .hostname("127.0.0.1", port: 0)),
         onServerRunning: { channel in continuation.yield(channel.localAddress?.port ?? 0) }, logger: logger)
     return try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {

@@ -77,7 +77,8 @@ begin
         'from_account_starting_balance', (v_result ->> 'from_account_starting_balance')::numeric(20, 2),
         'to_account_starting_balance', (v_result ->> 'to_account_starting_balance')::numeric(20, 2),
         'error_message', case when t.status <> 'COMPLETED' then coalesce(
-            v_result ->> 'error_message', t.failure ->> 'message', 'the transfer was ' || lower(replace(t.status, '_', ' '))) end);
+            v_result ->> 'error_message', t.failure ->> 'message',
+            'the transfer ' || case t.status when 'FAILED' then 'failed' when 'TIMED_OUT' then 'timed out' else 'was ' || lower(t.status) end) end);
 end
 $$;
 comment on function bank.transfer_result(bank.transfers) is 'How a transfer ended, as the transfer API writes it; null while it runs.';

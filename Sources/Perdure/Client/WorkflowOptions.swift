@@ -1,0 +1,58 @@
+public import PerdureEngine
+
+/// How a workflow is started.
+public struct WorkflowOptions: Sendable {
+    /// Whether a closed run with the same workflow id stands in the way.
+    public enum IDReusePolicy: String, Sendable {
+        case allowDuplicate = "AllowDuplicate"
+        case allowDuplicateFailedOnly = "AllowDuplicateFailedOnly"
+        case rejectDuplicate = "RejectDuplicate"
+    }
+
+    /// What to do about a running run with the same workflow id.
+    public enum IDConflictPolicy: String, Sendable {
+        case fail = "Fail"
+        case useExisting = "UseExisting"
+        case terminateExisting = "TerminateExisting"
+    }
+
+    public var id: String
+    public var taskQueue: String
+    public var idReusePolicy: IDReusePolicy = .allowDuplicate
+    public var idConflictPolicy: IDConflictPolicy = .fail
+    /// Two starts with one request id start one run. A random one unless set, which makes retries of this call safe.
+    public var requestID: String?
+    /// From the first run's start, over all runs.
+    public var executionTimeout: Duration?
+    public var runTimeout: Duration?
+    /// How long a worker may take over one workflow task; 10 s by default.
+    public var taskTimeout: Duration?
+    /// How long until the first workflow task.
+    public var startDelay: Duration?
+    public var retryPolicy: RetryPolicy?
+    /// 1, first, to 5; 3 by default.
+    public var priority: Int?
+    /// Notes about the run, shown with it.
+    public var memo: [String: Payload] = [:]
+    /// Plain JSON, of the type that the namespace has declared for the name. Runs can be listed by them.
+    public var searchAttributes: [String: JSON] = [:]
+
+    public init(id: String, taskQueue: String) {
+        self.id = id
+        self.taskQueue = taskQueue
+    }
+
+    func json(identity: String, requestID: String) -> JSON {
+        func wire(_ duration: Duration?) -> JSON? { duration.map { .string($0.wire) } }
+        return .compact([
+            "workflowIdReusePolicy": .string(idReusePolicy.rawValue),
+            "workflowIdConflictPolicy": .string(idConflictPolicy.rawValue),
+            "requestId": .string(self.requestID ?? requestID), "identity": .string(identity),
+            "workflowExecutionTimeout": wire(executionTimeout), "workflowRunTimeout": wire(runTimeout),
+            "workflowTaskTimeout": wire(taskTimeout), "workflowStartDelay": wire(startDelay),
+            "retryPolicy": retryPolicy?.json, "priority": priority.map { .number($0) },
+            "memo": memo.isEmpty ? nil : .object(memo.mapValues(\.json)),
+            "searchAttributes": searchAttributes.isEmpty ? nil : .object(searchAttributes),
+        ])
+    }
+}

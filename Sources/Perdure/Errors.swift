@@ -1,0 +1,120 @@
+public import PerdureEngine
+
+/// An error that histories can hold: what a workflow or an activity may fail with.
+///
+/// An activity may throw anything; a workflow that throws any other error than these has a bug.
+public protocol FailureError: Error, Sendable {
+    var failure: Failure { get }
+}
+
+/// Thrown by an activity or a workflow to fail with a type and details of its own.
+public struct ApplicationError: FailureError, CustomStringConvertible {
+    public var message: String
+    /// What retry policies and callers compare.
+    public var type: String
+    /// Whether trying again cannot help.
+    public var isNonRetryable: Bool
+    public var details: [Payload]
+    public var stackTrace: String
+    public var cause: Failure?
+
+    /// - Parameter details: kept in the history; read them with `details[0].decode(…)`.
+    public init(
+        message: String, type: String = "ApplicationError", isNonRetryable: Bool = false, details: [Payload] = [],
+        cause: (any Error)? = nil, file: String = #fileID, line: Int = #line
+    ) {
+        self.message = message
+        self.type = type
+        self.isNonRetryable = isNonRetryable
+        self.details = details
+        self.cause = cause.map { Failure($0) }
+        stackTrace = "\(file):\(line)"
+    }
+
+    init?(_ failure: Failure) {
+        guard case .application(let type, let nonRetryable, let details) = failure.kind else { return nil }
+        message = failure.message
+        self.type = type
+        isNonRetryable = nonRetryable
+        self.details = details
+        stackTrace = failure.stackTrace
+        cause = failure.cause
+    }
+
+    public var failure: Failure {
+        .application(
+            message, type: type, nonRetryable: isNonRetryable, details: details, stackTrace: stackTrace, cause: cause)
+    }
+    public var description: String { message }
+}
+
+/// An activity failed for good. The cause says why.
+public struct ActivityError: FailureError, CustomStringConvertible {
+    public let failure: Failure
+    public let activity: Failure.Activity
+
+    /// What the activity threw, or that it timed out or was canceled.
+    public var cause: (any FailureError)? { failure.cause?.error }
+    public var description: String { failure.description }
+}
+
+/// Something took longer than its timeout allows.
+public struct TimeoutError: FailureError, CustomStringConvertible {
+    public let failure: Failure
+    public let type: TimeoutType
+    public var description: String { failure.message }
+}
+
+/// Something was canceled.
+public struct CanceledError: FailureError, CustomStringConvertible {
+    public let failure: Failure
+    public init(message: String = "canceled", details: [Payload] = []) {
+        failure = Failure(message: message, kind: .canceled(details: details))
+    }
+    init(_ failure: Failure) { self.failure = failure }
+    public var description: String { failure.message }
+}
+
+/// A workflow was terminated.
+public struct TerminatedError: FailureError, CustomStringConvertible {
+    public let failure: Failure
+    public var description: String { failure.message }
+}
+
+/// A failure of another kind, as of the engine itself.
+public struct OtherFailureError: FailureError, CustomStringConvertible {
+    public let failure: Failure
+    public var description: String { failure.description }
+}
+
+/// Workflow code took another decision than the history says it took. The task fails, never the run.
+public struct NonDeterminismError: Error, Sendable, CustomStringConvertible {
+    /// The event that the code does not agree with; nil if it did more than the history holds.
+    public let eventId: Int64?
+    public let description: String
+}
+
+extension Failure {
+    /// The error that code catches for this failure.
+    public var error: any FailureError {
+        switch kind {
+        case .application: ApplicationError(self) ?? OtherFailureError(failure: self) as any FailureError
+        case .activity(let activity): ActivityError(failure: self, activity: activity)
+        case .timeout(let type, _): TimeoutError(failure: self, type: type)
+        case .canceled: CanceledError(self)
+        case .terminated: TerminatedError(failure: self)
+        case .server, .childWorkflow: OtherFailureError(failure: self)
+        }
+    }
+
+    /// The failure that stands for an error in a history. An error of no known kind is an application failure whose type is
+    /// the error's Swift type.
+    public init(_ error: any Error) {
+        switch error {
+        case let failure as Failure: self = failure
+        case let error as any FailureError: self = error.failure
+        case is CancellationError: self = CanceledError().failure
+        default: self = .application("\(error)", type: "\(Swift.type(of: error))")
+        }
+    }
+}

@@ -1,0 +1,34 @@
+/// Makes a struct a workflow. Its `run` method is the code; stored variables get a home that signal handlers, queries and
+/// `run` share.
+///
+/// - Parameter name: the workflow type; the struct's name if left out.
+@attached(extension, conformances: WorkflowDefinition, names: named(name), named(signals), named(queries))
+@attached(member, names: named(init(input:)))
+@attached(memberAttribute)
+public macro Workflow(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowMacro")
+
+/// Makes a method a signal handler: `mutating func name(input: Input) async throws`. A struct of the method's name, capitalised,
+/// stands for the signal.
+@attached(peer, names: arbitrary)
+public macro WorkflowSignal(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowSignalMacro")
+
+/// Makes a method a query handler: `func name(input: Input) throws -> Output`. A struct of the method's name, capitalised, stands for
+/// the query.
+@attached(peer, names: arbitrary)
+public macro WorkflowQuery(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowQueryMacro")
+
+/// Gives a workflow's stored variable its home; `@Workflow` attaches it.
+@attached(accessor, names: named(init), named(get), named(set))
+@attached(peer, names: prefixed(_))
+public macro WorkflowState() = #externalMacro(module: "PerdureMacros", type: "WorkflowStateMacro")
+
+/// Makes the methods of a type that are marked with `@Activity` activities: `Container.Activities.MethodName`.
+@attached(extension, conformances: ActivityContainer, names: named(allActivities))
+@attached(member, names: named(Activities))
+public macro ActivityContainer() = #externalMacro(module: "PerdureMacros", type: "ActivityContainerMacro")
+
+/// Marks a method of an `@ActivityContainer` as an activity: `func name(input: Input) async throws -> Output`.
+///
+/// - Parameter name: the activity type; the method's name, capitalised, if left out.
+@attached(peer)
+public macro Activity(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "ActivityMacro")

@@ -1,0 +1,254 @@
+import Foundation
+import Logging
+import PerdureEngine
+import Postgres
+import Synchronization
+
+/// An activity task, apart from the others by run and scheduled event.
+struct ActivityKey: Sendable, Hashable {
+    let runID: UUID
+    let scheduledEventID: Int64
+}
+
+/// An attempt that runs in this process.
+final class RunningActivity: Sendable {
+    enum Ending: Sendable {
+        case returned(Result<[Payload], any Error>)
+        /// Its code did not stop when it was cancelled and its result does not count any more.
+        case abandoned
+    }
+
+    let task: ClaimedActivityTask
+    let ending = Settlement<Ending>()
+    private let state = Mutex<(cancellation: ActivityCancellation?, work: Task<Void, Never>?)>((nil, nil))
+
+    init(_ task: ClaimedActivityTask) { self.task = task }
+
+    var key: ActivityKey { ActivityKey(runID: task.runID, scheduledEventID: task.scheduledEventID) }
+    var cancellation: ActivityCancellation? { state.withLock { $0.cancellation } }
+
+    func run(_ operation: @escaping @Sendable () async throws -> [Payload]) {
+        let work = Task {
+            do {
+                ending.settle(.returned(.success(try await operation())))
+            } catch {
+                ending.settle(.returned(.failure(error)))
+            }
+        }
+        let isCancelled = state.withLock { state in
+            state.work = work
+            return state.cancellation != nil
+        }
+        if isCancelled { work.cancel() }
+    }
+
+    /// Cancels the Swift task that runs the activity's code. The first reason counts.
+    func cancel(_ reason: ActivityCancellation) {
+        let work = state.withLock { state in
+            state.cancellation = state.cancellation ?? reason
+            return state.work
+        }
+        work?.cancel()
+    }
+}
+
+/// The attempts that run in this process.
+final class RunningActivities: Sendable {
+    private let activities = Mutex<[ActivityKey: RunningActivity]>([:])
+
+    var all: [RunningActivity] { activities.withLock { Array($0.values) } }
+    var isEmpty: Bool { activities.withLock { $0.isEmpty } }
+    subscript(key: ActivityKey) -> RunningActivity? { activities.withLock { $0[key] } }
+
+    func insert(_ activity: RunningActivity) { activities.withLock { $0[activity.key] = activity } }
+
+    func remove(_ activity: RunningActivity) {
+        activities.withLock { activities in
+            if activities[activity.key] === activity { activities[activity.key] = nil }
+        }
+    }
+
+    func abandonAll(_ reason: ActivityCancellation) {
+        for activity in all {
+            activity.cancel(reason)
+            activity.ending.settle(.abandoned)
+        }
+    }
+}
+
+/// What the worker tells the engine at the end of an attempt.
+struct ActivityTaskEnd: Sendable {
+    let shard: Int16
+    let result: ActivityTaskResult
+}
+
+extension WorkerSession {
+    /// Runs an attempt of an activity and reports its end.
+    func process(_ task: ClaimedActivityTask) async {
+        let start = ContinuousClock.now
+        metrics.activityScheduleToStart.record(task.startedAt.duration(since: task.currentAttemptScheduledAt))
+        var logger = logger
+        logger[metadataKey: "workflow_id"] = "\(task.workflowID)"
+        logger[metadataKey: "run_id"] = "\(task.runID)"
+        logger[metadataKey: "activity_id"] = "\(task.activityID)"
+        logger[metadataKey: "activity_type"] = "\(task.activityType)"
+        logger[metadataKey: "attempt"] = "\(task.attempt)"
+
+        let activity = RunningActivity(task)
+        activities.insert(activity)
+        defer {
+            activities.remove(activity)
+            heartbeats.remove(activity.key)
+        }
+        run(activity, logger)
+        let timeout = timeOut(activity)
+        let ending = await withTaskCancellationHandler {
+            await activity.ending.value
+        } onCancel: {
+            activity.cancel(.shutdown)
+            abandonSoon(activity)
+        }
+        timeout?.cancel()
+        metrics.activityLatency.record(start.duration(to: .now))
+
+        let outcome: ActivityTaskResult.Outcome
+        switch (ending, activity.cancellation) {
+        case (_, .leaseLost), (_, .lost), (_, .timedOut):
+            logger.info("An attempt of an activity is not this worker's any more; its end is not reported")
+            metrics.activityEnded("lost")
+            return
+        case (.abandoned, _):
+            logger.warning("An activity did not stop when it was cancelled; it is left to itself")
+            metrics.activityEnded("released")
+            return
+        case (.returned(.success(let result)), _): outcome = .completed(result)
+        case (.returned(.failure(let error)), .shutdown) where error.isCancellation:
+            metrics.activityEnded("released")
+            await release(task)
+            return
+        case (.returned(.failure(let error)), .requested) where error.isCancellation:
+            outcome = .canceled(details: error.canceledDetails)
+        case (.returned(.failure(let error)), _):
+            logger.info("An attempt of an activity failed", metadata: ["error": "\(error)"])
+            await flushHeartbeat(of: activity)
+            outcome = .failed(Failure(unexpected: error))
+        }
+        await report(outcome, of: task, logger)
+    }
+
+    private func run(_ activity: RunningActivity, _ logger: Logger) {
+        let task = activity.task
+        let attempt = ActivityAttempt(
+            task: task, namespace: options.namespace, taskQueue: options.taskQueue, logger: logger,
+            heartbeat: { [heartbeats] details in heartbeats.record(activity, details) },
+            cancellation: { activity.cancellation })
+        guard let operation = code.activities[task.activityType] else {
+            let known = code.activityTypes.joined(separator: ", ")
+            activity.ending.settle(
+                .returned(
+                    .failure(
+                        Failure.application(
+                            "this worker has no activity of type \(task.activityType); it has: \(known)",
+                            type: "NotFoundError"))))
+            return
+        }
+        activity.run { try await operation(attempt) }
+    }
+
+    /// Stops the attempt's code when its time is over; the engine has then given it up by itself.
+    private func timeOut(_ activity: RunningActivity) -> Task<Void, Never>? {
+        // By this machine's clock from now on, since the database's clock may be another.
+        guard let deadline = activity.task.deadline else { return nil }
+        let time = deadline.duration(since: activity.task.startedAt)
+        return Task {
+            do { try await Task.sleep(for: time) } catch { return }
+            activity.cancel(.timedOut)
+            activity.ending.settle(.abandoned)
+        }
+    }
+
+    private func abandonSoon(_ activity: RunningActivity) {
+        Task {
+            try? await Task.sleep(for: .seconds(1))
+            activity.ending.settle(.abandoned)
+        }
+    }
+
+    private func report(_ outcome: ActivityTaskResult.Outcome, of task: ClaimedActivityTask, _ logger: Logger) async {
+        func end(_ outcome: ActivityTaskResult.Outcome) -> ActivityTaskEnd {
+            ActivityTaskEnd(
+                shard: task.shard,
+                result: ActivityTaskResult(
+                    runID: task.runID, scheduledEventID: task.scheduledEventID, attempt: task.attempt,
+                    outcome: outcome))
+        }
+        do {
+            let state: ActivityTaskOutcome.State
+            do {
+                state = try await activityEnds.submit(end(outcome))
+            } catch let error where (error is EngineError || error is PostgresError) && !hasLostLease {
+                // The result itself was refused: too large, say. Trying again would not help it.
+                guard !Task.isCancelled else { throw error }
+                logger.error("The result of an activity was refused", metadata: ["error": "\(error)"])
+                state = try await activityEnds.submit(
+                    end(
+                        .failed(
+                            .application(
+                                "the database refused the activity's result: \(error)", type: "ResultRefused",
+                                nonRetryable: true))))
+            }
+            metrics.activityEnded(state.rawValue)
+            if state == .retrying { upkeepDue.signal() }
+            if state == .lost { logger.debug("The attempt was not this worker's any more") }
+        } catch {
+            logger.warning("The end of an activity could not be reported", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func release(_ task: ClaimedActivityTask) async {
+        // In a cancelled task too: what is not handed back here waits for the worker's sign-off.
+        await Task { [engine, workerID] in
+            try? await engine.releaseTasks(
+                shard: task.shard, workerID: workerID,
+                tasks: [HeldTask(.activity, runID: task.runID, scheduledEventID: task.scheduledEventID)])
+        }.value
+    }
+
+    /// Lets running activities finish, for as long as a shutdown may take; then cancels them.
+    func drainActivities() async {
+        let deadline = ContinuousClock.now + options.gracefulShutdownTimeout
+        while !activities.isEmpty, ContinuousClock.now < deadline, !Task.isCancelled, !hasLostLease {
+            await work.sleep(atMost: deadline - .now)
+        }
+        for activity in activities.all {
+            activity.cancel(.shutdown)
+            abandonSoon(activity)
+        }
+    }
+
+    func send(_ ends: [ActivityTaskEnd]) async -> [Result<ActivityTaskOutcome.State, any Error>] {
+        await sendByShard(ends, shard: \.shard) { shard, ends in
+            var states: [ActivityKey: ActivityTaskOutcome.State] = [:]
+            for outcome in try await self.engine.finishActivityTasks(
+                shard: shard, workerID: self.workerID, results: ends.map(\.result))
+            {
+                states[ActivityKey(runID: outcome.runID, scheduledEventID: outcome.scheduledEventID)] = outcome.state
+            }
+            return ends.map {
+                states[ActivityKey(runID: $0.result.runID, scheduledEventID: $0.result.scheduledEventID)] ?? .lost
+            }
+        }
+    }
+}
+
+extension Error {
+    /// Whether it says that the activity stopped because it was told to.
+    fileprivate var isCancellation: Bool {
+        self is CancellationError || (self as? Failure)?.isCancellation == true
+    }
+
+    fileprivate var canceledDetails: [Payload] {
+        guard case .canceled(let details) = (self as? Failure)?.kind else { return [] }
+        return details
+    }
+}

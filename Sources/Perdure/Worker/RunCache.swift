@@ -1,0 +1,118 @@
+import Foundation
+import Synchronization
+
+/// The live runs of a worker, least recently used out first. One task at a time holds a run; others that want it wait.
+final class RunCache<Run: Sendable>: Sendable {
+    private struct Entry {
+        var run: Run?
+        var lastUse: UInt64
+        var isHeld: Bool
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private enum Acquisition {
+        case acquired(Run?)
+        case wait
+    }
+
+    private struct State {
+        var entries: [UUID: Entry] = [:]
+        var liveRuns = 0
+        var uses: UInt64 = 0
+        /// Runs in the order of their uses; what has been used again since is skipped.
+        var order: [(run: UUID, use: UInt64)] = []
+        var orderStart = 0
+
+        mutating func takeOverflow(limit: Int) -> [Run] {
+            var evicted: [Run] = []
+            while liveRuns > limit, orderStart < order.count {
+                let (runID, use) = order[orderStart]
+                orderStart += 1
+                guard let entry = entries[runID], entry.lastUse == use, !entry.isHeld, let run = entry.run else {
+                    continue
+                }
+                entries[runID] = nil
+                liveRuns -= 1
+                evicted.append(run)
+            }
+            // A few runs that are used all the time must not grow the order for ever.
+            if order.count > 8 * (entries.count + 64) {
+                order = order[orderStart...].filter { entries[$0.run]?.lastUse == $0.use }
+                orderStart = 0
+            }
+            return evicted
+        }
+    }
+
+    private let limit: Int
+    private let evict: @Sendable (Run) -> Void
+    private let state = Mutex(State())
+
+    /// - Parameter evict: frees a run that leaves the cache; called without any lock.
+    init(limit: Int, evict: @escaping @Sendable (Run) -> Void) {
+        self.limit = limit
+        self.evict = evict
+    }
+
+    var count: Int { state.withLock { $0.liveRuns } }
+
+    /// Takes a run out for its holder alone, nil when it is not cached; every call must be followed by
+    /// ``release(_:_:)``.
+    func acquire(_ runID: UUID) async -> Run? {
+        while true {
+            let next = state.withLock { state -> Acquisition in
+                guard var entry = state.entries[runID] else {
+                    state.entries[runID] = Entry(run: nil, lastUse: 0, isHeld: true)
+                    return .acquired(nil)
+                }
+                guard !entry.isHeld else { return .wait }
+                entry.isHeld = true
+                let run = entry.run
+                entry.run = nil
+                if run != nil { state.liveRuns -= 1 }
+                state.entries[runID] = entry
+                return .acquired(run)
+            }
+            if case .acquired(let run) = next { return run }
+            await withCheckedContinuation { continuation in
+                let isFree = state.withLock { state in
+                    guard state.entries[runID]?.isHeld == true else { return true }
+                    state.entries[runID]?.waiters.append(continuation)
+                    return false
+                }
+                if isFree { continuation.resume() }
+            }
+        }
+    }
+
+    /// Gives a run back, or nil to forget it.
+    func release(_ runID: UUID, _ run: Run?) {
+        let (waiters, evicted) = state.withLock { state -> ([CheckedContinuation<Void, Never>], [Run]) in
+            let waiters = state.entries[runID]?.waiters ?? []
+            guard let run, limit > 0 else {
+                state.entries[runID] = nil
+                return (waiters, run.map { [$0] } ?? [])
+            }
+            state.uses += 1
+            state.entries[runID] = Entry(run: run, lastUse: state.uses, isHeld: false)
+            state.order.append((runID, state.uses))
+            state.liveRuns += 1
+            return (waiters, state.takeOverflow(limit: limit))
+        }
+        for run in evicted { evict(run) }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Evicts every run that nobody holds.
+    func removeAll() {
+        let runs = state.withLock { state in
+            let runs = state.entries.values.compactMap(\.run)
+            state.entries = state.entries.filter { $0.value.isHeld }
+            state.order = []
+            state.orderStart = 0
+            state.liveRuns = 0
+            return runs
+        }
+        for run in runs { evict(run) }
+    }
+}

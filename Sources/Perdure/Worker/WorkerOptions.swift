@@ -1,0 +1,44 @@
+import Foundation
+
+/// How a ``Worker`` works. The defaults suit one process on a few cores.
+public struct WorkerOptions: Sendable {
+    public var namespace: String
+    public var taskQueue: String
+    /// Who did it, in histories: `pid@host` unless told otherwise.
+    public var identity: String
+    /// The version of the deployed code. Registering under it makes failed workflow tasks try again at once.
+    public var buildID: String
+
+    /// Workflow tasks in progress at a time. They compute and do not wait, so more than a few per core gain nothing.
+    public var maxConcurrentWorkflowTasks: Int = 64
+    public var maxConcurrentActivities: Int = 100
+    /// Runs kept live in memory; one that does not fit is replayed from its history at its next workflow task.
+    public var maxCachedWorkflows: Int = 1000
+    /// What a worker that dies holds goes back to the queue after this. Renewed at a third of it.
+    public var lease: Duration = .seconds(10)
+    /// The wait after a poll that found nothing; doubles up to ``maximumPollInterval`` while there is nothing to do.
+    public var minimumPollInterval: Duration = .milliseconds(2)
+    public var maximumPollInterval: Duration = .seconds(1)
+    /// How long running activities may take to finish once a graceful shutdown began. Then they are cancelled, and those
+    /// that stop are handed back to run elsewhere.
+    public var gracefulShutdownTimeout: Duration = .seconds(10)
+    /// Whether an idle worker listens for notifications, on a connection of its own. Polling finds everything anyway.
+    public var usesNotifications: Bool = true
+    /// Workflow code that runs longer than this without waiting fails its task: it blocks a thread.
+    public var deadlockTimeout: Duration = .seconds(2)
+
+    public init(
+        namespace: String = "default", taskQueue: String, identity: String? = nil, buildID: String = ""
+    ) {
+        self.namespace = namespace
+        self.taskQueue = taskQueue
+        self.identity = identity ?? Self.defaultIdentity
+        self.buildID = buildID
+    }
+
+    /// `pid@host`.
+    static var defaultIdentity: String {
+        let process = ProcessInfo.processInfo
+        return "\(process.processIdentifier)@\(process.hostName)"
+    }
+}

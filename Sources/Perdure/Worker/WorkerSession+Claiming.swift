@@ -1,0 +1,138 @@
+import Foundation
+import PerdureEngine
+import Postgres
+
+extension WorkerSession {
+    /// Claims work for free slots and processes it, until told to stop; then waits for what runs.
+    func claimAndProcess() async {
+        await withDiscardingTaskGroup { group in
+            var poll = Backoff(from: options.minimumPollInterval, to: options.maximumPollInterval)
+            var failure = Backoff(from: .milliseconds(50), to: .seconds(2))
+            while isWorking {
+                do {
+                    let claimed = try await claim()
+                    failure.reset()
+                    for task in claimed.workflowTasks {
+                        group.addTask {
+                            await self.process(task)
+                            self.workflowSlots.give()
+                            self.work.signal()
+                        }
+                    }
+                    for task in claimed.activityTasks {
+                        group.addTask {
+                            await self.process(task)
+                            self.activitySlots.give()
+                            self.work.signal()
+                        }
+                    }
+                    for query in claimed.queries {
+                        group.addTask { await self.answer(query) }
+                    }
+                    metrics.workflowSlotsUsed.record(workflowSlots.inUse)
+                    metrics.activitySlotsUsed.record(activitySlots.inUse)
+                    if !claimed.isEmpty {
+                        poll.reset()
+                        try await tellProducers(waiting: false)
+                        // Whoever finds work finds more; but not for slots that are taken.
+                        if workflowSlots.free == 0 || activitySlots.free == 0 {
+                            await work.sleep(atMost: options.minimumPollInterval)
+                        }
+                        continue
+                    }
+                    metrics.emptyPolls.increment()
+                    // After that, look once more: what came before producers knew made no notification.
+                    if poll.current >= .milliseconds(20), try await tellProducers(waiting: true) { continue }
+                    if await work.sleep(atMost: poll.next()) { poll.reset() }
+                } catch {
+                    guard noteError(error, "Claiming failed; the worker tries again") else { break }
+                    await work.sleep(atMost: failure.nextSpread())
+                }
+            }
+            if !hasLostLease { group.addTask { await self.drainActivities() } }
+        }
+    }
+
+    private func claim() async throws -> ClaimedWork {
+        var claimed = ClaimedWork()
+        // Another shard first each time, so that none starves.
+        for shard in shards.count > 1 ? shards.shuffled() : shards {
+            let part = try await engine.claim(
+                shard: shard, workerID: workerID, taskQueue: options.taskQueue,
+                workflowTasks: code.workflowTypes.isEmpty ? 0 : workflowSlots.free,
+                activityTasks: code.activityTypes.isEmpty ? 0 : activitySlots.free,
+                queries: code.workflowTypes.isEmpty ? 0 : 16)
+            workflowSlots.take(part.workflowTasks.count)
+            activitySlots.take(part.activityTasks.count)
+            claimed.workflowTasks += part.workflowTasks
+            claimed.activityTasks += part.activityTasks
+            claimed.queries += part.queries
+        }
+        return claimed
+    }
+
+    /// - Returns: whether the engine was told something new.
+    @discardableResult
+    private func tellProducers(waiting: Bool) async throws -> Bool {
+        let waiting = waiting && isListening.withLock { $0 }
+        guard isWaiting.withLock({ $0 }) != waiting else { return false }
+        try await engine.setWaiting(workerID: workerID, waiting: waiting)
+        isWaiting.withLock { $0 = waiting }
+        return true
+    }
+
+    /// Listens for notifications of work, as long as the session lasts. Without it the worker polls all the same.
+    func listen() async {
+        var retry = Backoff(from: .milliseconds(100), to: .seconds(10))
+        while !Task.isCancelled {
+            do {
+                let channel = try await engine.wakeChannel(
+                    namespace: options.namespace, taskQueue: options.taskQueue)
+                let connection = try await PostgresConnection.connect(engine.pool.configuration, logger: logger)
+                do {
+                    let notifications = try await connection.listen(channel)
+                    isListening.withLock { $0 = true }
+                    retry.reset()
+                    for try await _ in notifications { work.signal() }
+                } catch {
+                    isListening.withLock { $0 = false }
+                    await connection.close()
+                    throw error
+                }
+                isListening.withLock { $0 = false }
+                await connection.close()
+            } catch {
+                logger.debug("Not listening for work; polling goes on", metadata: ["error": "\(error)"])
+            }
+            guard !Task.isCancelled else { return }
+            try? await Task.sleep(for: retry.nextSpread())
+        }
+    }
+
+    /// Does a slice of what is due in the database, and sleeps until something is due again.
+    func keepUp() async {
+        let limit = 200
+        var retry = Backoff(from: .milliseconds(100), to: .seconds(5))
+        while !Task.isCancelled, !hasLostLease {
+            var wait = Duration.seconds(1)
+            do {
+                for shard in shards {
+                    let report = try await engine.upkeep(shard: shard, limit: limit)
+                    if report.actions > 0 { work.signal() }
+                    if report.lostWorkers > 0 {
+                        logger.info(
+                            "Took back the work of lost workers", metadata: ["workers": "\(report.lostWorkers)"])
+                    }
+                    if let due = report.nextDue { wait = min(wait, due) }
+                }
+                retry.reset()
+            } catch {
+                guard noteError(error, "Upkeep failed; the worker tries again") else { return }
+                wait = retry.nextSpread()
+            }
+            await upkeepDue.sleep(atMost: max(wait, .milliseconds(1)))
+            // Whatever comes due meanwhile is done together.
+            try? await Task.sleep(for: .milliseconds(4))
+        }
+    }
+}

@@ -1,0 +1,169 @@
+import Foundation
+import Logging
+import PerdureEngine
+import Postgres
+import Synchronization
+
+/// One registration of a worker: from its lease's start until the worker stops or loses the lease. All that it holds,
+/// cached runs and running activities, ends with it.
+final class WorkerSession: Sendable {
+    enum End: Sendable { case stopped, leaseLost }
+
+    private enum Phase: Sendable, Comparable { case working, draining, stopped, leaseLost }
+
+    let workerID = UUID()
+    let engine: Engine
+    let options: WorkerOptions
+    let code: WorkerCode
+    let shards: [Int16]
+    let logger: Logger
+    let metrics: WorkerMetrics
+
+    let workflowSlots: Slots
+    let activitySlots: Slots
+    let cache: RunCache<CachedRun>
+    let activities = RunningActivities()
+    let workflowTaskEnds = Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 200)
+    let activityEnds = Batcher<ActivityTaskEnd, ActivityTaskOutcome.State>(limit: 200)
+    let queryAnswers = Batcher<ShardedQueryAnswer, Void>(limit: 200)
+    let heartbeats: Heartbeats
+
+    /// Signaled when there may be something to claim.
+    let work = Wakeup()
+    /// Signaled when something may be due sooner than was foreseen.
+    let upkeepDue = Wakeup()
+    private let renewal = Wakeup()
+    private let phase = Mutex(Phase.working)
+    /// Whether producers were told to notify, and whether the listener hears them.
+    let isWaiting = Mutex(false)
+    let isListening = Mutex(false)
+
+    init(
+        engine: Engine, options: WorkerOptions, code: WorkerCode, shards: [Int16], logger: Logger,
+        metrics: WorkerMetrics
+    ) {
+        self.engine = engine
+        self.options = options
+        self.code = code
+        self.shards = shards
+        var logger = logger
+        logger[metadataKey: "worker_id"] = "\(workerID)"
+        self.logger = logger
+        self.metrics = metrics
+        workflowSlots = Slots(limit: options.maxConcurrentWorkflowTasks)
+        activitySlots = Slots(limit: options.maxConcurrentActivities)
+        cache = RunCache(limit: options.maxCachedWorkflows) { $0.run.evict() }
+        heartbeats = Heartbeats()
+    }
+
+    var isWorking: Bool { phase.withLock { $0 == .working } && !Task.isCancelled }
+    var hasLostLease: Bool { phase.withLock { $0 == .leaseLost } }
+
+    /// Claims no more; what runs may end.
+    func drain() { enter(.draining) }
+
+    /// The engine does not know this worker any more: nothing that it holds can be written.
+    func loseLease() {
+        guard enter(.leaseLost) else { return }
+        logger.warning("The worker lost its lease; it drops what it held and registers again")
+        metrics.leasesLost.increment()
+        activities.abandonAll(.leaseLost)
+    }
+
+    @discardableResult
+    private func enter(_ next: Phase) -> Bool {
+        let entered = phase.withLock { phase in
+            guard next > phase else { return false }
+            phase = next
+            return true
+        }
+        work.signal()
+        upkeepDue.signal()
+        renewal.signal()
+        return entered
+    }
+
+    /// Works until ``drain()``, a lost lease or cancellation.
+    func run() async throws -> End {
+        try await engine.registerWorker(
+            workerID: workerID, namespace: options.namespace, identity: options.identity, buildID: options.buildID,
+            taskQueues: [options.taskQueue], lease: options.lease,
+            details: [
+                "workflowTypes": .array(code.workflowTypes.map(JSON.string)),
+                "activityTypes": .array(code.activityTypes.map(JSON.string)),
+            ])
+        logger.info("The worker has registered", metadata: ["build_id": "\(options.buildID)"])
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.workflowTaskEnds.run(self.send) }
+            group.addTask { await self.activityEnds.run(self.send) }
+            group.addTask { await self.queryAnswers.run(self.send) }
+            group.addTask { await self.renewLease() }
+            group.addTask { await self.sendHeartbeats() }
+            group.addTask { await self.keepUp() }
+            if options.usesNotifications { group.addTask { await self.listen() } }
+            // Ends when nothing is claimed any more and all that was has ended.
+            await claimAndProcess()
+            group.cancelAll()
+        }
+        cache.removeAll()
+        if hasLostLease { return .leaseLost }
+        await stop()
+        return .stopped
+    }
+
+    /// Hands back what is left. Runs to its end even in a cancelled task, but not for long.
+    private func stop() async {
+        let stopped = Settlement<(any Error)?>()
+        let call = Task {
+            do {
+                try await engine.stopWorker(workerID: workerID)
+                stopped.settle(nil)
+            } catch {
+                stopped.settle(error)
+            }
+        }
+        let timer = Task {
+            try? await Task.sleep(for: .seconds(3))
+            stopped.settle(CancellationError())
+        }
+        if let error = await stopped.value {
+            logger.warning("The worker could not sign off; its lease will run out", metadata: ["error": "\(error)"])
+        } else {
+            logger.info("The worker has stopped")
+        }
+        call.cancel()
+        timer.cancel()
+    }
+
+    private func renewLease() async {
+        var retry = Backoff(from: .milliseconds(50), to: options.lease / 6)
+        var wait = options.lease / 3
+        while !Task.isCancelled, !hasLostLease {
+            await renewal.sleep(atMost: wait)
+            guard !Task.isCancelled, !hasLostLease else { return }
+            do {
+                try await engine.renewLease(workerID: workerID, waiting: isWaiting.withLock { $0 })
+                retry.reset()
+                wait = options.lease / 3
+            } catch {
+                guard noteError(error, "The lease could not be renewed") else { return }
+                wait = retry.nextSpread()
+            }
+        }
+    }
+
+    /// Logs an error of the database, and learns from it that the lease was lost.
+    ///
+    /// - Returns: whether to try again.
+    func noteError(_ error: any Error, _ message: Logger.Message) -> Bool {
+        if let error = error as? EngineError, error.code == .leaseLost {
+            loseLease()
+            return false
+        }
+        if Task.isCancelled || error is CancellationError { return false }
+        if let error = error as? PostgresError, error.kind == .cancelled { return false }
+        metrics.databaseErrors.increment()
+        logger.warning(message, metadata: ["error": "\(error)"])
+        return true
+    }
+}

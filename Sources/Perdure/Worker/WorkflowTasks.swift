@@ -1,0 +1,395 @@
+import Foundation
+import Logging
+import PerdureEngine
+import Postgres
+
+/// A run that is live in this process.
+struct CachedRun: Sendable {
+    let run: any LiveRun
+    /// The last event that it was fed, which is the start of its last workflow task.
+    var lastEventID: Int64
+    /// The last event that holds nothing new to it: what came of its own commands.
+    var upToDateThrough: Int64 = 0
+}
+
+/// What the worker tells the engine at the end of a workflow task.
+enum WorkflowTaskEnd: Sendable {
+    case completed(shard: Int16, WorkflowTaskCompletion)
+    case failed(shard: Int16, WorkflowTaskFailure)
+
+    var shard: Int16 {
+        switch self {
+        case .completed(let shard, _), .failed(let shard, _): shard
+        }
+    }
+
+    var runID: UUID {
+        switch self {
+        case .completed(_, let completion): completion.runID
+        case .failed(_, let failure): failure.runID
+        }
+    }
+}
+
+extension WorkerSession {
+    /// Brings a run up to date with its history and reports what its code decided.
+    func process(_ task: ClaimedWorkflowTask) async {
+        let start = ContinuousClock.now
+        let logger = logger(of: task)
+        let cached = await cache.acquire(task.runID)
+        var kept: CachedRun?
+        defer {
+            cache.release(task.runID, kept)
+            metrics.cachedRuns.record(cache.count)
+        }
+        var live: CachedRun?
+        do {
+            let (run, commands) = try await advance(task, cached: cached)
+            live = run
+            metrics.workflowTaskLatency.record(start.duration(to: .now))
+            let closes = commands.contains { $0.commandType.closesRun }
+            let keeps = !closes && isWorking && options.maxCachedWorkflows > 0
+            let outcome = try await workflowTaskEnds.submit(
+                .completed(
+                    shard: task.shard,
+                    WorkflowTaskCompletion(
+                        runID: task.runID, scheduledEventID: task.scheduledEventID, attempt: task.attempt,
+                        commands: commands, sticky: keeps)))
+            metrics.workflowTaskEnded(outcome.state.rawValue)
+            switch outcome.state {
+            case .completed:
+                if keeps {
+                    kept = run
+                    kept?.upToDateThrough = (outcome.nextEventID ?? 0) - 1
+                }
+                if commands.contains(where: { $0.commandType == .startTimer }) { upkeepDue.signal() }
+            case .lost: logger.debug("The workflow task was not this worker's any more")
+            case .failed:
+                logger.warning(
+                    "The engine refused the commands of a workflow task; it runs again",
+                    metadata: ["failure": "\(outcome.failure.map { "\($0)" } ?? "")"])
+            }
+        } catch let error where isOver(error) {
+            // The engine was not told: the task is handed back, or taken back with the lease.
+            _ = noteError(error, "A workflow task was given up")
+        } catch {
+            await fail(task, WorkflowTaskError(error), logger)
+        }
+        if kept == nil { live?.run.evict() }
+    }
+
+    /// Whether an error is this session's end rather than the workflow's.
+    private func isOver(_ error: any Error) -> Bool {
+        Task.isCancelled || hasLostLease || error is CancellationError
+            || error is Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>.Ended
+    }
+
+    private func fail(_ task: ClaimedWorkflowTask, _ error: WorkflowTaskError, _ logger: Logger) async {
+        logger.error(
+            "A workflow task failed; it is tried again until fixed code comes",
+            metadata: ["cause": "\(error.cause)", "failure": "\(error.failure)"])
+        metrics.workflowTaskEnded("failed")
+        do {
+            _ = try await workflowTaskEnds.submit(
+                .failed(
+                    shard: task.shard,
+                    WorkflowTaskFailure(
+                        runID: task.runID, scheduledEventID: task.scheduledEventID, attempt: task.attempt,
+                        cause: error.cause, failure: error.failure)))
+        } catch {
+            logger.warning("The failure of a workflow task could not be reported", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Runs the workflow's code from where it stood, or from its beginning.
+    ///
+    /// A cached run that cannot go on is evicted; so is one whose code fails.
+    private func advance(
+        _ task: ClaimedWorkflowTask, cached: CachedRun?
+    ) async throws -> (run: CachedRun, commands: [Command]) {
+        var run: CachedRun
+        if let cached, cached.lastEventID < task.startedEventID {
+            metrics.cacheHits.increment()
+            run = cached
+        } else {
+            cached?.run.evict()
+            metrics.cacheMisses.increment()
+            run = try makeRun(workflowType: task.workflowType, workflowID: task.workflowID, runID: task.runID)
+        }
+        do {
+            let events = try await history(of: task, from: run.lastEventID + 1)
+            if let scheduled = events.last(where: { $0.eventType == .workflowTaskScheduled }) {
+                metrics.workflowTaskScheduleToStart.record(task.startedAt.duration(since: scheduled.eventTime))
+            }
+            let live = run.run
+            let commands = try await withinDeadline { try await live.activate(events) }
+            run.lastEventID = task.startedEventID
+            return (run, commands)
+        } catch let error as DeadlineExceeded {
+            // Its code still runs, so it cannot be evicted; what it does from here on goes nowhere.
+            throw WorkflowTaskError(
+                cause: "WorkflowWorkerUnhandledFailure",
+                failure: .application(
+                    "the workflow's code ran for \(error.limit.wire) without waiting: it blocks a thread, "
+                        + "or loops without end",
+                    type: "PotentialDeadlock"))
+        } catch {
+            run.run.evict()
+            throw error
+        }
+    }
+
+    private func makeRun(workflowType: String, workflowID: String, runID: UUID) throws -> CachedRun {
+        guard let make = code.workflows[workflowType] else {
+            throw WorkflowTaskError(
+                cause: "WorkflowWorkerUnhandledFailure",
+                failure: .application(
+                    "this worker has no workflow of type \(workflowType); it has: "
+                        + code.workflowTypes.joined(separator: ", "),
+                    type: "NotFoundError"))
+        }
+        var logger = self.logger
+        logger[metadataKey: "workflow_id"] = "\(workflowID)"
+        logger[metadataKey: "run_id"] = "\(runID)"
+        logger[metadataKey: "workflow_type"] = "\(workflowType)"
+        let info = LiveRunInfo(
+            namespace: options.namespace, taskQueue: options.taskQueue, workflowID: workflowID, runID: runID,
+            workflowType: workflowType, logger: logger)
+        return CachedRun(run: try make(info), lastEventID: 0)
+    }
+
+    /// The events from one on to the task's start: what came with the task, and from the database what did not.
+    private func history(of task: ClaimedWorkflowTask, from first: Int64) async throws -> [HistoryEvent] {
+        var events: [HistoryEvent] = []
+        var next = first
+        var known = task.history[...].drop { $0.eventId < next }
+        while next <= task.startedEventID {
+            if let event = known.first, event.eventId == next {
+                events.append(event)
+                known = known.dropFirst()
+                next += 1
+                continue
+            }
+            let page = try await page(of: task, from: next).prefix { $0.eventId < known.first?.eventId ?? .max }
+            guard page.first?.eventId == next, let last = page.last else {
+                throw WorkflowTaskError(
+                    cause: "WorkflowWorkerUnhandledFailure",
+                    failure: .application("event \(next) is missing from the history", type: "HistoryGap"))
+            }
+            events += page
+            next = last.eventId + 1
+        }
+        return events
+    }
+
+    private func page(of task: ClaimedWorkflowTask, from eventID: Int64) async throws -> [HistoryEvent] {
+        try await retrying("A history could not be read") {
+            try await self.engine.history(shard: task.shard, runID: task.runID, from: eventID)
+        }
+    }
+
+    private func logger(of task: ClaimedWorkflowTask) -> Logger {
+        var logger = logger
+        logger[metadataKey: "workflow_id"] = "\(task.workflowID)"
+        logger[metadataKey: "run_id"] = "\(task.runID)"
+        logger[metadataKey: "workflow_type"] = "\(task.workflowType)"
+        logger[metadataKey: "attempt"] = "\(task.attempt)"
+        return logger
+    }
+}
+
+// MARK: - Queries
+
+/// An answer and the shard of its run.
+struct ShardedQueryAnswer: Sendable {
+    let shard: Int16
+    let answer: QueryAnswer
+}
+
+extension WorkerSession {
+    /// Answers a query from the cache when the run there has seen enough, else by replaying its history.
+    func answer(_ query: ClaimedQuery) async {
+        let cached = await cache.acquire(query.runID)
+        defer { cache.release(query.runID, cached) }
+        let answer: Result<[Payload], Failure>
+        do {
+            if let cached, cached.upToDateThrough >= query.lastEventID {
+                answer = .success(
+                    try await withinDeadline { try await cached.run.query(query.queryType, input: query.input) })
+            } else {
+                let replayed = try await replay(query)
+                defer { replayed.run.evict() }
+                answer = .success(
+                    try await withinDeadline { try await replayed.run.query(query.queryType, input: query.input) })
+            }
+        } catch let error as WorkflowTaskError {
+            answer = .failure(error.failure)
+        } catch {
+            if Task.isCancelled || hasLostLease { return }
+            answer = .failure(Failure(unexpected: error))
+        }
+        do {
+            try await queryAnswers.submit(
+                ShardedQueryAnswer(shard: query.shard, answer: QueryAnswer(queryID: query.queryID, answer: answer)))
+        } catch {
+            logger.debug("A query's answer could not be sent", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// A run as it stood after its last workflow task.
+    private func replay(_ query: ClaimedQuery) async throws -> CachedRun {
+        var events: [HistoryEvent] = []
+        while true {
+            let from = (events.last?.eventId ?? 0) + 1
+            let page = try await retrying("A history could not be read") {
+                try await self.engine.history(shard: query.shard, runID: query.runID, from: from)
+            }
+            guard !page.isEmpty else { break }
+            events += page
+        }
+        // What no workflow task has handled yet, the run has not seen.
+        guard let last = events.lastIndex(where: { $0.eventType == .workflowTaskCompleted }) else {
+            throw WorkflowTaskError(
+                cause: "WorkflowWorkerUnhandledFailure",
+                failure: .application("the run has not completed a workflow task yet", type: "QueryRejected"))
+        }
+        let seen = Array(events[..<last])
+        var run = try makeRun(workflowType: query.workflowType, workflowID: query.workflowID, runID: query.runID)
+        let live = run.run
+        _ = try await withinDeadline { try await live.activate(seen) }
+        run.lastEventID = seen.last?.eventId ?? 0
+        return run
+    }
+}
+
+// MARK: - Sending
+
+extension WorkerSession {
+    func send(_ ends: [WorkflowTaskEnd]) async -> [Result<WorkflowTaskOutcome, any Error>] {
+        await sendByShard(ends, shard: \.shard) { shard, ends in
+            var completions: [WorkflowTaskCompletion] = []
+            var failures: [WorkflowTaskFailure] = []
+            for end in ends {
+                switch end {
+                case .completed(_, let completion): completions.append(completion)
+                case .failed(_, let failure): failures.append(failure)
+                }
+            }
+            var outcomes: [UUID: WorkflowTaskOutcome] = [:]
+            if !completions.isEmpty {
+                for outcome in try await self.engine.completeWorkflowTasks(
+                    shard: shard, workerID: self.workerID, completions: completions)
+                {
+                    outcomes[outcome.runID] = outcome
+                }
+            }
+            if !failures.isEmpty {
+                for outcome in try await self.engine.failWorkflowTasks(
+                    shard: shard, workerID: self.workerID, failures: failures)
+                {
+                    outcomes[outcome.runID] = outcome
+                }
+            }
+            return ends.map {
+                outcomes[$0.runID] ?? WorkflowTaskOutcome(runID: $0.runID, state: .lost)
+            }
+        }
+    }
+
+    func send(_ answers: [ShardedQueryAnswer]) async -> [Result<Void, any Error>] {
+        await sendByShard(answers, shard: \.shard) { shard, answers in
+            try await self.engine.answerQueries(
+                shard: shard, workerID: self.workerID, answers: answers.map(\.answer))
+            return answers.map { _ in }
+        }
+    }
+
+    /// Sends a set. While the database is away it tries again until the lease is lost; when the engine refuses the set,
+    /// one member at a time, so that a bad one does not hold up the others.
+    func sendByShard<Request: Sendable, Response: Sendable>(
+        _ requests: [Request], shard: (Request) -> Int16,
+        _ call: (Int16, [Request]) async throws -> [Response]
+    ) async -> [Result<Response, any Error>] {
+        var answers: [Result<Response, any Error>?] = Array(repeating: nil, count: requests.count)
+        for (shard, places) in Dictionary(grouping: requests.indices, by: { shard(requests[$0]) }) {
+            await send(requests, places[...], &answers) { try await call(shard, $0) }
+        }
+        return answers.map { $0 ?? .failure(CancellationError()) }
+    }
+
+    private func send<Request: Sendable, Response: Sendable>(
+        _ requests: [Request], _ places: ArraySlice<Int>, _ answers: inout [Result<Response, any Error>?],
+        _ call: ([Request]) async throws -> [Response]
+    ) async {
+        do {
+            let responses = try await retrying("The end of tasks could not be reported") {
+                try await call(places.map { requests[$0] })
+            }
+            for (place, response) in zip(places, responses) { answers[place] = .success(response) }
+        } catch {
+            guard places.count > 1, !hasLostLease, !Task.isCancelled else {
+                for place in places { answers[place] = .failure(error) }
+                return
+            }
+            logger.notice(
+                "A set of ended tasks was refused; they are reported one at a time",
+                metadata: ["tasks": "\(places.count)", "error": "\(error)"])
+            for place in places { await send(requests, [place], &answers, call) }
+        }
+    }
+
+    /// Repeats what a lost connection or a conflict stopped, for as long as the lease holds.
+    func retrying<Value>(
+        _ problem: Logger.Message, _ operation: () async throws -> Value
+    ) async throws -> Value {
+        var retry = Backoff(from: .milliseconds(20), to: .seconds(1))
+        while true {
+            do {
+                return try await operation()
+            } catch let error as PostgresError where error.isRetryable && !hasLostLease {
+                guard noteError(error, problem) else { throw error }
+                try await Task.sleep(for: retry.nextSpread())
+            } catch let error as EngineError where error.code == .leaseLost {
+                loseLease()
+                throw error
+            }
+        }
+    }
+}
+
+// MARK: - Deadline
+
+/// Workflow code that did not come back in time.
+struct DeadlineExceeded: Error {
+    let limit: Duration
+}
+
+extension WorkerSession {
+    /// Waits for workflow code no longer than the deadlock timeout; then leaves it to itself.
+    private func withinDeadline<Value: Sendable>(
+        _ operation: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        let limit = options.deadlockTimeout
+        let settlement = Settlement<Result<Value, any Error>>()
+        Task {
+            do { settlement.settle(.success(try await operation())) } catch { settlement.settle(.failure(error)) }
+        }
+        let timer = Task {
+            try await Task.sleep(for: limit)
+            settlement.settle(.failure(DeadlineExceeded(limit: limit)))
+        }
+        defer { timer.cancel() }
+        return try await settlement.value.get()
+    }
+}
+
+extension CommandType {
+    var closesRun: Bool {
+        switch self {
+        case .completeWorkflowExecution, .failWorkflowExecution, .cancelWorkflowExecution,
+            .continueAsNewWorkflowExecution:
+            true
+        default: false
+        }
+    }
+}

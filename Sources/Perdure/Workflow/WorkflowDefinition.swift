@@ -1,0 +1,58 @@
+/// A workflow: plain Swift whose every decision is an event in the database.
+///
+/// Attach ``Workflow(name:)`` to a struct with a `run` method rather than conforming by hand; the macro also gives
+/// stored variables a home that outlives copies of the struct, so that signal handlers and `run` see the same state.
+public protocol WorkflowDefinition: Sendable {
+    associatedtype Input: Sendable
+    associatedtype Output: Sendable
+
+    /// The workflow type, by which clients start it. The type's name by default.
+    static var name: String { get }
+    static var signals: [any WorkflowSignalDefinition<Self>] { get }
+    static var queries: [any WorkflowQueryDefinition<Self>] { get }
+
+    /// Made once a run, before its first line of code.
+    init(input: Input)
+
+    /// The workflow's code. It must be deterministic: given the same history it takes the same decisions. Time,
+    /// randomness and the outside world come from `context`.
+    ///
+    /// - Returns: the run's result.
+    /// - Throws: a ``FailureError`` fails the run. Any other error is taken for a bug: it fails the workflow task,
+    ///   which is tried again until fixed code comes.
+    mutating func run(context: WorkflowContext<Self>, input: Input) async throws -> Output
+}
+
+extension WorkflowDefinition {
+    public static var name: String { String(describing: self) }
+    public static var signals: [any WorkflowSignalDefinition<Self>] { [] }
+    public static var queries: [any WorkflowQueryDefinition<Self>] { [] }
+}
+
+/// A signal that a workflow handles. `@WorkflowSignal` makes one of a method.
+public protocol WorkflowSignalDefinition<Workflow>: Sendable {
+    associatedtype Workflow: WorkflowDefinition
+    associatedtype Input: Sendable
+    static var name: String { get }
+    init()
+    func run(workflow: inout Workflow, input: Input) async throws
+}
+
+/// A query that a workflow answers. `@WorkflowQuery` makes one of a method.
+public protocol WorkflowQueryDefinition<Workflow>: Sendable {
+    associatedtype Workflow: WorkflowDefinition
+    associatedtype Input: Sendable
+    associatedtype Output: Sendable
+    static var name: String { get }
+    init()
+    func run(workflow: Workflow, input: Input) throws -> Output
+}
+
+/// Holds the value of a workflow's stored variable, for every copy of the workflow alike.
+///
+/// Unchecked because only code on the run's own executor touches it, and that runs one job at a time; a query
+/// reads while no job runs.
+public final class WorkflowVariable<Value>: @unchecked Sendable {
+    public var value: Value
+    public init(_ value: Value) { self.value = value }
+}

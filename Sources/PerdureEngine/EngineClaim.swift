@@ -1,0 +1,105 @@
+public import Foundation
+import Postgres
+
+/// What one poll of a worker claimed.
+public struct ClaimedWork: Sendable {
+    public var workflowTasks: [ClaimedWorkflowTask] = []
+    public var activityTasks: [ClaimedActivityTask] = []
+    public var queries: [ClaimedQuery] = []
+
+    public init() {}
+
+    public var isEmpty: Bool { workflowTasks.isEmpty && activityTasks.isEmpty && queries.isEmpty }
+}
+
+extension Engine {
+    /// Claims all kinds of work in one round trip, at most so many of each; 0 asks for none of a kind.
+    ///
+    /// What one kind claimed is not lost when another cannot be: it is returned, and the error comes again next time.
+    public func claim(
+        shard: Int16, workerID: UUID, taskQueue: String, workflowTasks: Int, activityTasks: Int, queries: Int
+    ) async throws -> ClaimedWork {
+        var statements: [PostgresQuery] = []
+        var readers: [(PostgresRows, inout ClaimedWork) throws -> Void] = []
+        if workflowTasks > 0 {
+            statements.append(Self.claimOfWorkflowTasks(shard, workerID, taskQueue, workflowTasks))
+            readers.append { rows, work in
+                work.workflowTasks = try rows.map { row in try ClaimedWorkflowTask(row, shard) }
+            }
+        }
+        if activityTasks > 0 {
+            statements.append(Self.claimOfActivityTasks(shard, workerID, taskQueue, activityTasks))
+            readers.append { rows, work in
+                work.activityTasks = try rows.map { row in try ClaimedActivityTask(row, shard) }
+            }
+        }
+        if queries > 0 {
+            statements.append(Self.claimOfQueries(shard, workerID, taskQueue, queries))
+            readers.append { rows, work in work.queries = try rows.map { row in try ClaimedQuery(row, shard) } }
+        }
+        let results = try await pool.withConnection { [statements] in try await $0.pipeline(statements) }
+        var work = ClaimedWork()
+        var failure: (any Error)?
+        for (result, read) in zip(results, readers) {
+            do {
+                try read(result.get(), &work)
+            } catch {
+                failure = (error as? PostgresError).flatMap(EngineError.init) ?? error
+            }
+        }
+        if let failure, work.isEmpty { throw failure }
+        return work
+    }
+
+    static func claimOfWorkflowTasks(_ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int) -> PostgresQuery {
+        "select * from perdure.claim_workflow_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)))"
+    }
+
+    static func claimOfActivityTasks(_ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int) -> PostgresQuery {
+        "select * from perdure.claim_activity_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)))"
+    }
+
+    static func claimOfQueries(_ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int) -> PostgresQuery {
+        "select * from perdure.claim_queries(\(shard), \(worker), \(queue), \(Int32(clamping: limit)))"
+    }
+}
+
+extension ClaimedWorkflowTask {
+    init(_ row: PostgresRow, _ shard: Int16) throws {
+        self.init(
+            shard: shard, runID: try row.decode("run_id"), workflowID: try row.decode("workflow_id"),
+            workflowType: try row.decode("workflow_type"), attempt: try row.decode("attempt"),
+            scheduledEventID: try row.decode("scheduled_event_id"),
+            startedEventID: try row.decode("started_event_id"), startedAt: try row.decode("started_at"),
+            previousStartedEventID: try row.decode(Int64?.self, "previous_started_event_id") ?? 0,
+            historyFrom: try row.decode("history_from"), history: try [HistoryEvent](wire: row.decode("history")))
+    }
+}
+
+extension ClaimedActivityTask {
+    init(_ row: PostgresRow, _ shard: Int16) throws {
+        self.init(
+            shard: shard, runID: try row.decode("run_id"), scheduledEventID: try row.decode("scheduled_event_id"),
+            workflowID: try row.decode("workflow_id"), workflowType: try row.decode("workflow_type"),
+            activityID: try row.decode("activity_id"), activityType: try row.decode("activity_type"),
+            input: try [Payload](json: row.decode(JSON?.self, "input")), attempt: try row.decode("attempt"),
+            scheduledAt: try row.decode("scheduled_at"),
+            currentAttemptScheduledAt: try row.decode("current_attempt_scheduled_at"),
+            startedAt: try row.decode("started_at"), deadline: try row.decode("deadline"),
+            heartbeatTimeout: try row.decode("heartbeat_timeout"),
+            startToCloseTimeout: try row.decode("start_to_close_timeout"),
+            scheduleToCloseTimeout: try row.decode("schedule_to_close_timeout"),
+            heartbeatDetails: try [Payload](json: row.decode(JSON?.self, "heartbeat_details")),
+            idempotencyKey: try row.decode("idempotency_key"))
+    }
+}
+
+extension ClaimedQuery {
+    init(_ row: PostgresRow, _ shard: Int16) throws {
+        self.init(
+            shard: shard, queryID: try row.decode("query_id"), runID: try row.decode("run_id"),
+            workflowID: try row.decode("workflow_id"), workflowType: try row.decode("workflow_type"),
+            queryType: try row.decode("query_type"), input: try [Payload](json: row.decode(JSON?.self, "input")),
+            lastEventID: try row.decode("last_event_id"))
+    }
+}

@@ -1,0 +1,274 @@
+public import Foundation
+import Postgres
+
+/// Where a run stands.
+public enum WorkflowStatus: String, Sendable, Hashable, CaseIterable {
+    case running = "Running"
+    case completed = "Completed"
+    case failed = "Failed"
+    case canceled = "Canceled"
+    case terminated = "Terminated"
+    case continuedAsNew = "ContinuedAsNew"
+    case timedOut = "TimedOut"
+}
+
+/// A run that a start made or found.
+public struct StartedRun: Sendable, Hashable {
+    public let runID: UUID
+    /// False when a run with this id was there already, and the conflict policy or the request id chose it.
+    public let started: Bool
+}
+
+/// How a run ended, if it has.
+public struct WorkflowOutcome: Sendable, Hashable {
+    public let runID: UUID
+    public let status: WorkflowStatus
+    public let result: [Payload]
+    public let failure: Failure?
+    public let closeTime: Timestamp?
+}
+
+/// What became of a query.
+public enum QueryState: Sendable, Hashable {
+    case waiting
+    case answered([Payload])
+    case failed(Failure)
+}
+
+/// A row of a list of runs.
+public struct WorkflowSummary: Sendable, Hashable {
+    public let namespace: String
+    public let workflowID: String
+    public let runID: UUID
+    public let workflowType: String
+    public let status: WorkflowStatus
+    public let taskQueue: String
+    public let startTime: Timestamp
+    public let closeTime: Timestamp?
+    /// Events, once the run has closed; while it runs the engine may not tell.
+    public let historyLength: Int64?
+    public let searchAttributes: JSON
+    public let memo: JSON
+}
+
+/// Which runs to list or count. What is nil matches all.
+public struct WorkflowFilter: Sendable, Hashable {
+    public var status: WorkflowStatus?
+    public var workflowType: String?
+    public var workflowID: String?
+    /// Plain JSON by name; a run must have them all.
+    public var searchAttributes: [String: JSON]
+
+    public init(
+        status: WorkflowStatus? = nil, workflowType: String? = nil, workflowID: String? = nil,
+        searchAttributes: [String: JSON] = [:]
+    ) {
+        self.status = status
+        self.workflowType = workflowType
+        self.workflowID = workflowID
+        self.searchAttributes = searchAttributes
+    }
+
+    fileprivate var searchAttributesOrNull: JSON? { searchAttributes.isEmpty ? nil : .object(searchAttributes) }
+}
+
+// The shard of a workflow is found by the statement itself: one round trip.
+extension Engine {
+    /// - Parameter options: the contract's `p_options`.
+    public func startWorkflow(
+        namespace: String, workflowID: String, workflowType: String, taskQueue: String, input: [Payload] = [],
+        options: JSON = [:]
+    ) async throws -> StartedRun {
+        let row = try await row(
+            """
+            select run_id, started from perdure.start_workflow(perdure.shard_for(\(namespace), \(workflowID)), \
+            \(namespace), \(workflowID), \(workflowType), \(taskQueue), \(input.json), \(options))
+            """)
+        return StartedRun(runID: try row.decode("run_id"), started: try row.decode("started"))
+    }
+
+    public func signalWithStartWorkflow(
+        namespace: String, workflowID: String, workflowType: String, taskQueue: String, input: [Payload] = [],
+        signalName: String, signalInput: [Payload] = [], options: JSON = [:]
+    ) async throws -> StartedRun {
+        let row = try await row(
+            """
+            select run_id, started from perdure.signal_with_start_workflow(\
+            perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \(workflowID), \(workflowType), \
+            \(taskQueue), \(input.json), \(signalName), \(signalInput.json), \(options))
+            """)
+        return StartedRun(runID: try row.decode("run_id"), started: try row.decode("started"))
+    }
+
+    /// - Parameters:
+    ///   - runID: nil is the current run; so below.
+    ///   - requestID: the same signal, sent twice under one request id, arrives once.
+    /// - Returns: the run that got it.
+    @discardableResult
+    public func signalWorkflow(
+        namespace: String, workflowID: String, runID: UUID? = nil, signalName: String, input: [Payload] = [],
+        identity: String? = nil, requestID: String? = nil
+    ) async throws -> UUID {
+        try await row(
+            """
+            select perdure.signal_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            \(workflowID), \(runID), \(signalName), \(input.json), \(identity), \(requestID))
+            """
+        ).decode(at: 0)
+    }
+
+    @discardableResult
+    public func requestCancelWorkflow(
+        namespace: String, workflowID: String, runID: UUID? = nil, reason: String? = nil, identity: String? = nil,
+        requestID: String? = nil
+    ) async throws -> UUID {
+        try await row(
+            """
+            select perdure.request_cancel_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            \(workflowID), \(runID), \(reason), \(identity), \(requestID))
+            """
+        ).decode(at: 0)
+    }
+
+    @discardableResult
+    public func terminateWorkflow(
+        namespace: String, workflowID: String, runID: UUID? = nil, reason: String? = nil, details: [Payload] = [],
+        identity: String? = nil
+    ) async throws -> UUID {
+        try await row(
+            """
+            select perdure.terminate_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            \(workflowID), \(runID), \(reason), \(details.json), \(identity))
+            """
+        ).decode(at: 0)
+    }
+
+    /// Asks a run's worker; the answer comes to ``queryAnswer(namespace:workflowID:queryID:)``.
+    ///
+    /// - Returns: the id of the query.
+    public func startQuery(
+        namespace: String, workflowID: String, runID: UUID? = nil, queryType: String, input: [Payload] = [],
+        timeout: Duration
+    ) async throws -> UUID {
+        try await row(
+            """
+            select perdure.start_query(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            \(workflowID), \(runID), \(queryType), \(input.json), \(timeout))
+            """
+        ).decode(at: 0)
+    }
+
+    public func queryAnswer(namespace: String, workflowID: String, queryID: UUID) async throws -> QueryState {
+        let row = try await row(
+            """
+            select state, result, failure from perdure.query_answer(\
+            perdure.shard_for(\(namespace), \(workflowID)), \(queryID))
+            """)
+        switch try row.decode(String.self, "state") {
+        case "answered": return .answered(try [Payload](json: row.decode(JSON?.self, "result")))
+        case "failed":
+            let failure = try row.decode(JSON?.self, "failure")
+            return .failed(try Failure(json: failure ?? ["message": "the query failed"]))
+        default: return .waiting
+        }
+    }
+
+    /// What is known of a run, pending activities and timers included.
+    public func describeWorkflow(namespace: String, workflowID: String, runID: UUID? = nil) async throws -> JSON {
+        try await row(
+            """
+            select perdure.describe_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            \(workflowID), \(runID))
+            """
+        ).decode(at: 0)
+    }
+
+    public func workflowResult(
+        namespace: String, workflowID: String, runID: UUID? = nil
+    ) async throws -> WorkflowOutcome {
+        let row = try await row(
+            """
+            select run_id, status::text, result, failure, close_time from perdure.workflow_result(\
+            perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \(workflowID), \(runID))
+            """)
+        return WorkflowOutcome(
+            runID: try row.decode("run_id"), status: try row.status(),
+            result: try [Payload](json: row.decode(JSON?.self, "result")),
+            failure: try row.decode(JSON?.self, "failure").map { json in try Failure(json: json) },
+            closeTime: try row.decode("close_time"))
+    }
+
+    /// Events of a run from one on, of at most `limit` batches; empty when there is no more.
+    public func history(
+        namespace: String, workflowID: String, runID: UUID, from eventID: Int64 = 1, limit: Int = 1000
+    ) async throws -> [HistoryEvent] {
+        let wire: JSON = try await row(
+            """
+            select perdure.get_history(perdure.shard_for(\(namespace), \(workflowID)), \(runID), \(eventID), \
+            \(Int32(clamping: limit)))
+            """
+        ).decode(at: 0)
+        return try [HistoryEvent](wire: wire).filter { $0.eventId >= eventID }
+    }
+
+    /// Newest first.
+    ///
+    /// - Parameter after: the last run of the page before.
+    public func listWorkflows(
+        namespace: String, filter: WorkflowFilter = WorkflowFilter(), after last: WorkflowSummary? = nil,
+        limit: Int = 100
+    ) async throws -> [WorkflowSummary] {
+        try await query(
+            """
+            select namespace, workflow_id, run_id, workflow_type, status::text, task_queue, start_time, close_time, \
+            history_length::bigint as history_length, search_attributes, memo \
+            from perdure.list_workflows(\(namespace), \(filter.status?.rawValue), \(filter.workflowType), \
+            \(filter.workflowID), \(filter.searchAttributesOrNull), \(last?.startTime), \(last?.runID), \
+            \(Int32(clamping: limit)))
+            """
+        ).map { row in
+            WorkflowSummary(
+                namespace: try row.decode("namespace"), workflowID: try row.decode("workflow_id"),
+                runID: try row.decode("run_id"), workflowType: try row.decode("workflow_type"),
+                status: try row.status(), taskQueue: try row.decode("task_queue"),
+                startTime: try row.decode("start_time"), closeTime: try row.decode("close_time"),
+                historyLength: try row.decode("history_length"),
+                searchAttributes: try row.decode(JSON?.self, "search_attributes") ?? [:],
+                memo: try row.decode(JSON?.self, "memo") ?? [:])
+        }
+    }
+
+    public func countWorkflows(
+        namespace: String, filter: WorkflowFilter = WorkflowFilter()
+    ) async throws -> [WorkflowStatus: Int] {
+        let rows = try await query(
+            """
+            select status::text, count from perdure.count_workflows(\(namespace), \(filter.status?.rawValue), \
+            \(filter.workflowType), \(filter.workflowID), \(filter.searchAttributesOrNull))
+            """)
+        var counts: [WorkflowStatus: Int] = [:]
+        for row in rows { counts[try row.status()] = try row.decode(Int.self, "count") }
+        return counts
+    }
+
+    /// Deletes a closed run and its history.
+    @discardableResult
+    public func deleteWorkflow(namespace: String, workflowID: String, runID: UUID? = nil) async throws -> UUID {
+        try await row(
+            """
+            select perdure.delete_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            \(workflowID), \(runID))
+            """
+        ).decode(at: 0)
+    }
+}
+
+extension PostgresRow {
+    fileprivate func status() throws -> WorkflowStatus {
+        let name = try decode(String.self, "status")
+        guard let status = WorkflowStatus(rawValue: name) else {
+            throw PostgresError(.decoding, "the status \(name) is not known to this version")
+        }
+        return status
+    }
+}

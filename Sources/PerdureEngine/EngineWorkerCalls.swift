@@ -1,0 +1,438 @@
+public import Foundation
+import Postgres
+
+/// A workflow task that this worker holds.
+public struct ClaimedWorkflowTask: Sendable {
+    public let shard: Int16
+    public let runID: UUID
+    public let workflowID: String
+    public let workflowType: String
+    public let attempt: Int
+    public let scheduledEventID: Int64
+    /// The id of the last event of `history`, which is not written yet.
+    public let startedEventID: Int64
+    public let startedAt: Timestamp
+    public let previousStartedEventID: Int64
+    /// 1 when the whole history is needed, else the first event that the sticky worker has not seen.
+    public let historyFrom: Int64
+    /// Ends with the `WorkflowTaskStarted` of this attempt. A long one lacks events in between.
+    public let history: [HistoryEvent]
+}
+
+/// What a workflow task came to.
+public struct WorkflowTaskCompletion: Sendable {
+    public var runID: UUID
+    public var scheduledEventID: Int64
+    public var attempt: Int
+    public var commands: [Command]
+    /// Whether this worker keeps the run cached and wants its next task.
+    public var sticky: Bool
+
+    public init(runID: UUID, scheduledEventID: Int64, attempt: Int, commands: [Command], sticky: Bool) {
+        self.runID = runID
+        self.scheduledEventID = scheduledEventID
+        self.attempt = attempt
+        self.commands = commands
+        self.sticky = sticky
+    }
+
+    var json: JSON {
+        [
+            "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
+            "attempt": .number(attempt), "commands": .array(commands.map(\.json)), "sticky": .bool(sticky),
+        ]
+    }
+}
+
+/// A workflow task that its worker could not complete.
+public struct WorkflowTaskFailure: Sendable {
+    public var runID: UUID
+    public var scheduledEventID: Int64
+    public var attempt: Int
+    /// Temporal's `WorkflowTaskFailedCause`, such as `NonDeterministicError`.
+    public var cause: String
+    public var failure: Failure
+
+    public init(runID: UUID, scheduledEventID: Int64, attempt: Int, cause: String, failure: Failure) {
+        self.runID = runID
+        self.scheduledEventID = scheduledEventID
+        self.attempt = attempt
+        self.cause = cause
+        self.failure = failure
+    }
+
+    var json: JSON {
+        [
+            "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
+            "attempt": .number(attempt), "cause": .string(cause), "failure": failure.json,
+        ]
+    }
+}
+
+/// What the engine made of a workflow task's end.
+public struct WorkflowTaskOutcome: Sendable {
+    public enum State: String, Sendable {
+        case completed
+        /// The worker did not hold the task any more; nothing changed.
+        case lost
+        /// The engine refused the commands and scheduled the task again; the worker must drop the run.
+        case failed
+    }
+
+    public let runID: UUID
+    public let state: State
+    /// The id that the run's next event will have, once the task is completed.
+    public let nextEventID: Int64?
+    public let failure: Failure?
+
+    public init(runID: UUID, state: State, nextEventID: Int64? = nil, failure: Failure? = nil) {
+        self.runID = runID
+        self.state = state
+        self.nextEventID = nextEventID
+        self.failure = failure
+    }
+}
+
+/// An activity task that this worker holds.
+public struct ClaimedActivityTask: Sendable {
+    public let shard: Int16
+    public let runID: UUID
+    public let scheduledEventID: Int64
+    public let workflowID: String
+    public let workflowType: String
+    public let activityID: String
+    public let activityType: String
+    public let input: [Payload]
+    public let attempt: Int
+    public let scheduledAt: Timestamp
+    public let currentAttemptScheduledAt: Timestamp
+    public let startedAt: Timestamp
+    /// When the engine gives this attempt up, by the database's clock.
+    public let deadline: Timestamp?
+    public let heartbeatTimeout: Duration?
+    public let startToCloseTimeout: Duration?
+    public let scheduleToCloseTimeout: Duration?
+    /// What the attempt before heartbeat last.
+    public let heartbeatDetails: [Payload]
+    /// The same for every attempt.
+    public let idempotencyKey: String
+}
+
+/// How an attempt of an activity ended.
+public struct ActivityTaskResult: Sendable {
+    public enum Outcome: Sendable {
+        case completed([Payload])
+        case failed(Failure)
+        case canceled(details: [Payload])
+    }
+
+    public var runID: UUID
+    public var scheduledEventID: Int64
+    public var attempt: Int
+    public var outcome: Outcome
+
+    public init(runID: UUID, scheduledEventID: Int64, attempt: Int, outcome: Outcome) {
+        self.runID = runID
+        self.scheduledEventID = scheduledEventID
+        self.attempt = attempt
+        self.outcome = outcome
+    }
+
+    var json: JSON {
+        var json: JSON = [
+            "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
+            "attempt": .number(attempt),
+        ]
+        switch outcome {
+        case .completed(let result):
+            json["outcome"] = "completed"
+            json["result"] = result.json
+        case .failed(let failure):
+            json["outcome"] = "failed"
+            json["failure"] = failure.json
+        case .canceled(let details):
+            json["outcome"] = "canceled"
+            json["details"] = details.json
+        }
+        return json
+    }
+}
+
+/// What the engine made of an attempt's end.
+public struct ActivityTaskOutcome: Sendable {
+    public enum State: String, Sendable { case completed, failed, retrying, canceled, lost }
+
+    public let runID: UUID
+    public let scheduledEventID: Int64
+    public let state: State
+}
+
+/// A sign of life of a running activity.
+public struct ActivityHeartbeat: Sendable {
+    public var runID: UUID
+    public var scheduledEventID: Int64
+    public var attempt: Int
+    public var details: [Payload]
+
+    public init(runID: UUID, scheduledEventID: Int64, attempt: Int, details: [Payload]) {
+        self.runID = runID
+        self.scheduledEventID = scheduledEventID
+        self.attempt = attempt
+        self.details = details
+    }
+
+    var json: JSON {
+        [
+            "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
+            "attempt": .number(attempt), "details": details.json,
+        ]
+    }
+}
+
+/// What a heartbeat learns.
+public struct ActivityHeartbeatOutcome: Sendable {
+    public let runID: UUID
+    public let scheduledEventID: Int64
+    public let cancelRequested: Bool
+    /// The attempt is not this worker's any more.
+    public let lost: Bool
+}
+
+/// A query for this worker to answer.
+public struct ClaimedQuery: Sendable {
+    public let shard: Int16
+    public let queryID: UUID
+    public let runID: UUID
+    public let workflowID: String
+    public let workflowType: String
+    public let queryType: String
+    public let input: [Payload]
+    /// The answer must have seen this event.
+    public let lastEventID: Int64
+}
+
+/// What a worker says to a query.
+public struct QueryAnswer: Sendable {
+    public var queryID: UUID
+    public var answer: Result<[Payload], Failure>
+
+    public init(queryID: UUID, answer: Result<[Payload], Failure>) {
+        self.queryID = queryID
+        self.answer = answer
+    }
+
+    var json: JSON {
+        var json: JSON = ["queryId": .string(queryID.uuidString)]
+        switch answer {
+        case .success(let result): json["result"] = result.json
+        case .failure(let failure): json["failure"] = failure.json
+        }
+        return json
+    }
+}
+
+/// A task that a worker hands back.
+public struct HeldTask: Sendable {
+    public enum Kind: String, Sendable { case workflow, activity }
+
+    public var kind: Kind
+    public var runID: UUID
+    public var scheduledEventID: Int64
+
+    public init(_ kind: Kind, runID: UUID, scheduledEventID: Int64) {
+        self.kind = kind
+        self.runID = runID
+        self.scheduledEventID = scheduledEventID
+    }
+
+    var json: JSON {
+        [
+            "kind": .string(kind.rawValue), "runId": .string(runID.uuidString),
+            "scheduledEventId": .number(scheduledEventID),
+        ]
+    }
+}
+
+/// What a slice of upkeep did.
+public struct UpkeepReport: Sendable {
+    /// Everything that was due and got done.
+    public let actions: Int
+    public let lostWorkers: Int
+    /// How long until something is due again, by the database's clock; nil when nothing is foreseen.
+    public let nextDue: Duration?
+}
+
+// MARK: - Leases
+
+extension Engine {
+    public func registerWorker(
+        workerID: UUID, namespace: String, identity: String, buildID: String, taskQueues: [String], lease: Duration,
+        details: JSON = [:]
+    ) async throws {
+        _ = try await query(
+            """
+            select perdure.register_worker(\(workerID), \(namespace), \(identity), \(buildID), \(taskQueues), \
+            \(lease), \(details))
+            """)
+    }
+
+    /// - Throws: ``EngineError/Code/leaseLost`` when it ran out and the worker's tasks were taken back.
+    public func renewLease(workerID: UUID, waiting: Bool) async throws {
+        _ = try await query("select perdure.renew_lease(\(workerID), \(waiting))")
+    }
+
+    /// Whether producers should notify: the worker is idle and listens.
+    public func setWaiting(workerID: UUID, waiting: Bool) async throws {
+        _ = try await query("select perdure.set_waiting(\(workerID), \(waiting))")
+    }
+
+    /// Ends a worker: hands back what it holds and clears its stickiness.
+    public func stopWorker(workerID: UUID) async throws {
+        _ = try await query("select perdure.stop_worker(\(workerID))")
+    }
+
+    /// The channel on which producers wake idle workers of a queue.
+    public func wakeChannel(namespace: String, taskQueue: String) async throws -> String {
+        try await row("select perdure.wake_channel(\(namespace), \(taskQueue))").decode(at: 0)
+    }
+}
+
+// MARK: - Tasks
+
+extension Engine {
+    public func claimWorkflowTasks(
+        shard: Int16, workerID: UUID, taskQueue: String, limit: Int
+    ) async throws -> [ClaimedWorkflowTask] {
+        try await query(Self.claimOfWorkflowTasks(shard, workerID, taskQueue, limit))
+            .map { row in try ClaimedWorkflowTask(row, shard) }
+    }
+
+    public func completeWorkflowTasks(
+        shard: Int16, workerID: UUID, completions: [WorkflowTaskCompletion]
+    ) async throws -> [WorkflowTaskOutcome] {
+        try await query(
+            """
+            select run_id, outcome, next_event_id, failure from perdure.complete_workflow_tasks(\(shard), \(workerID), \
+            \(JSON.array(completions.map(\.json))))
+            """
+        ).map { row in
+            WorkflowTaskOutcome(
+                runID: try row.decode("run_id"), state: try row.state("outcome"),
+                nextEventID: try row.decode("next_event_id"),
+                failure: try row.decode(JSON?.self, "failure").map { json in try Failure(json: json) })
+        }
+    }
+
+    public func failWorkflowTasks(
+        shard: Int16, workerID: UUID, failures: [WorkflowTaskFailure]
+    ) async throws -> [WorkflowTaskOutcome] {
+        try await query(
+            """
+            select run_id, outcome from perdure.fail_workflow_tasks(\(shard), \(workerID), \
+            \(JSON.array(failures.map(\.json))))
+            """
+        ).map { row in
+            WorkflowTaskOutcome(runID: try row.decode("run_id"), state: try row.state("outcome"))
+        }
+    }
+
+    /// Events of a run from one on; empty when there is no more.
+    ///
+    /// - Parameters:
+    ///   - shard: the shard of the run, as its claim said.
+    ///   - limit: batches of events, at most.
+    public func history(
+        shard: Int16, runID: UUID, from eventID: Int64 = 1, limit: Int = 1000
+    ) async throws -> [HistoryEvent] {
+        let wire: JSON = try await row(
+            "select perdure.get_history(\(shard), \(runID), \(eventID), \(Int32(clamping: limit)))"
+        ).decode(at: 0)
+        return try [HistoryEvent](wire: wire).filter { $0.eventId >= eventID }
+    }
+
+    public func claimActivityTasks(
+        shard: Int16, workerID: UUID, taskQueue: String, limit: Int
+    ) async throws -> [ClaimedActivityTask] {
+        try await query(Self.claimOfActivityTasks(shard, workerID, taskQueue, limit))
+            .map { row in try ClaimedActivityTask(row, shard) }
+    }
+
+    public func finishActivityTasks(
+        shard: Int16, workerID: UUID, results: [ActivityTaskResult]
+    ) async throws -> [ActivityTaskOutcome] {
+        try await query(
+            """
+            select run_id, scheduled_event_id, outcome from perdure.finish_activity_tasks(\(shard), \(workerID), \
+            \(JSON.array(results.map(\.json))))
+            """
+        ).map { row in
+            ActivityTaskOutcome(
+                runID: try row.decode("run_id"), scheduledEventID: try row.decode("scheduled_event_id"),
+                state: try row.state("outcome"))
+        }
+    }
+
+    public func heartbeatActivityTasks(
+        shard: Int16, workerID: UUID, heartbeats: [ActivityHeartbeat]
+    ) async throws -> [ActivityHeartbeatOutcome] {
+        try await query(
+            """
+            select * from perdure.heartbeat_activity_tasks(\(shard), \(workerID), \
+            \(JSON.array(heartbeats.map(\.json))))
+            """
+        ).map { row in
+            ActivityHeartbeatOutcome(
+                runID: try row.decode("run_id"), scheduledEventID: try row.decode("scheduled_event_id"),
+                cancelRequested: try row.decode("cancel_requested"), lost: try row.decode("lost"))
+        }
+    }
+
+    /// Hands back tasks at once, without waiting for a timeout; their attempts do not count.
+    public func releaseTasks(shard: Int16, workerID: UUID, tasks: [HeldTask]) async throws {
+        _ = try await query(
+            "select perdure.release_tasks(\(shard), \(workerID), \(JSON.array(tasks.map(\.json))))")
+    }
+}
+
+// MARK: - Queries and upkeep
+
+extension Engine {
+    public func claimQueries(
+        shard: Int16, workerID: UUID, taskQueue: String, limit: Int
+    ) async throws -> [ClaimedQuery] {
+        try await query(Self.claimOfQueries(shard, workerID, taskQueue, limit))
+            .map { row in try ClaimedQuery(row, shard) }
+    }
+
+    public func answerQueries(shard: Int16, workerID: UUID, answers: [QueryAnswer]) async throws {
+        _ = try await query(
+            """
+            select query_id, outcome from perdure.answer_queries(\(shard), \(workerID), \
+            \(JSON.array(answers.map(\.json))))
+            """)
+    }
+
+    /// A slice of what is due: timers, timeouts, retries, lost workers, retention. Any number of workers may call it.
+    public func upkeep(shard: Int16, limit: Int = 200) async throws -> UpkeepReport {
+        let row = try await row(
+            """
+            select fired_timers + timed_out_activities + retried_activities + timed_out_workflow_tasks \
+            + lost_workers + deleted_executions as actions, lost_workers, \
+            extract(epoch from next_due_at - perdure.clock())::float8 as next_due \
+            from perdure.upkeep(\(shard), \(Int32(clamping: limit)))
+            """)
+        return UpkeepReport(
+            actions: try row.decode("actions"), lostWorkers: try row.decode("lost_workers"),
+            nextDue: try row.decode(Double?.self, "next_due").map { .seconds(max(0, $0)) })
+    }
+}
+
+extension PostgresRow {
+    fileprivate func state<State: RawRepresentable<String>>(_ column: String) throws -> State {
+        let name = try decode(String.self, column)
+        guard let state = State(rawValue: name) else {
+            throw PostgresError(.decoding, "the outcome \(name) is not known to this version")
+        }
+        return state
+    }
+}

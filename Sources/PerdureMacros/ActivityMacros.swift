@@ -1,0 +1,72 @@
+import SwiftDiagnostics
+import SwiftSyntax
+import SwiftSyntaxBuilder
+import SwiftSyntaxMacros
+
+/// `@ActivityContainer`: `Activities`, with a type for every method marked `@Activity`, and the list of them all.
+struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
+    static func expansion(
+        of node: AttributeSyntax, attachedTo declaration: some DeclGroupSyntax,
+        providingExtensionsOf type: some TypeSyntaxProtocol, conformingTo protocols: [TypeSyntax],
+        in context: some MacroExpansionContext
+    ) throws -> [ExtensionDeclSyntax] {
+        let list = declaration.methods(with: "Activity").map { function, _ in
+            "Activities.\(function.name.text.prefix(1).uppercased() + function.name.text.dropFirst())(container: self)"
+        }.joined(separator: ", ")
+        return [
+            try ExtensionDeclSyntax(
+                """
+                extension \(type.trimmed): ActivityContainer {
+                    \(raw: declaration.accessPrefix)var allActivities: [any ActivityDefinition] { [\(raw: list)] }
+                }
+                """)
+        ]
+    }
+
+    static func expansion(
+        of node: AttributeSyntax, providingMembersOf declaration: some DeclGroupSyntax,
+        conformingTo protocols: [TypeSyntax], in context: some MacroExpansionContext
+    ) throws -> [DeclSyntax] {
+        let name =
+            declaration.as(StructDeclSyntax.self)?.name.text ?? declaration.as(ClassDeclSyntax.self)?.name.text
+            ?? declaration.as(ActorDeclSyntax.self)?.name.text
+        guard let name else {
+            context.diagnose(
+                Diagnostic(
+                    node: node,
+                    message: PerdureDiagnostic("@ActivityContainer goes on a struct, a final class or an actor")))
+            return []
+        }
+        let isActor = declaration.is(ActorDeclSyntax.self)
+        let access = declaration.accessPrefix
+        let activities = declaration.methods(with: "Activity").compactMap { function, attribute -> String? in
+            guard let handler = Handler(function, attribute: attribute, macro: "@Activity", in: context) else {
+                return nil
+            }
+            let effects = isActor && !handler.isAsync ? (handler.isThrowing ? "try await " : "await ") : handler.effects
+            return """
+                \(access)struct \(handler.typeName): ActivityDefinition {
+                    \(access)static var name: String { \(handler.wireName) }
+                    let container: \(name)
+                    \(access)func run(input: \(handler.inputType)) async throws -> \(handler.outputType) {
+                        \(effects)container.\(handler.call)
+                    }
+                }
+                """
+        }
+        return ["\(raw: access)enum Activities { \(raw: activities.joined(separator: "\n")) }"]
+    }
+}
+
+/// `@Activity` is a mark that `@ActivityContainer` reads.
+struct ActivityMacro: PeerMacro {
+    static func expansion(
+        of node: AttributeSyntax, providingPeersOf declaration: some DeclSyntaxProtocol,
+        in context: some MacroExpansionContext
+    ) throws -> [DeclSyntax] {
+        if !declaration.is(FunctionDeclSyntax.self) {
+            context.diagnose(Diagnostic(node: node, message: PerdureDiagnostic("@Activity goes on a method")))
+        }
+        return []
+    }
+}

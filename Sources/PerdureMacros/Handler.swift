@@ -1,0 +1,91 @@
+import SwiftDiagnostics
+import SwiftSyntax
+import SwiftSyntaxMacros
+
+/// A method that an attribute makes a signal, a query or an activity.
+struct Handler {
+    let method: String
+    /// The name of the type that stands for it.
+    let typeName: String
+    /// The name by which it is called, as an expression.
+    let wireName: String
+    let inputType: String
+    let outputType: String
+    /// `self.method(input: input)` without what comes before.
+    let call: String
+    let isAsync: Bool
+    let isThrowing: Bool
+    let access: String
+
+    /// - Returns: nil after a diagnostic, if the signature does not fit.
+    init?(
+        _ function: FunctionDeclSyntax, attribute: AttributeSyntax, macro: String,
+        in context: some MacroExpansionContext
+    ) {
+        func refuse(_ message: String) {
+            context.diagnose(Diagnostic(node: function.name, message: PerdureDiagnostic("\(macro): \(message)")))
+        }
+        let parameters = function.signature.parameterClause.parameters
+        guard parameters.count <= 1 else {
+            refuse("takes at most one input; put several values into a struct")
+            return nil
+        }
+        guard function.genericParameterClause == nil else {
+            refuse("cannot be generic: histories hold concrete types")
+            return nil
+        }
+        method = function.name.text
+        typeName = method.prefix(1).uppercased() + method.dropFirst()
+        wireName = attribute.nameArgument ?? "\"\(typeName)\""
+        inputType = parameters.first?.type.trimmedDescription ?? "Void"
+        outputType = function.signature.returnClause?.type.trimmedDescription ?? "Void"
+        isAsync = function.signature.effectSpecifiers?.asyncSpecifier != nil
+        isThrowing = function.signature.effectSpecifiers?.throwsClause != nil
+        if let parameter = parameters.first {
+            call =
+                parameter.firstName.text == "_" ? "\(method)(input)" : "\(method)(\(parameter.firstName.text): input)"
+        } else {
+            call = "\(method)()"
+        }
+        access = function.modifiers.contains { ["public", "package"].contains($0.name.text) } ? "public " : ""
+    }
+
+    /// The effects in front of a call.
+    var effects: String { (isThrowing ? "try " : "") + (isAsync ? "await " : "") }
+}
+
+extension AttributeSyntax {
+    /// The expression of `name:`, unless it is nil.
+    var nameArgument: String? {
+        guard case .argumentList(let arguments) = arguments,
+            let expression = arguments.first(where: { $0.label?.text == "name" })?.expression,
+            !expression.is(NilLiteralExprSyntax.self)
+        else { return nil }
+        return expression.trimmedDescription
+    }
+
+    var isNamed: String { attributeName.trimmedDescription }
+}
+
+extension DeclGroupSyntax {
+    /// The methods that carry an attribute.
+    func methods(with attributeName: String) -> [(FunctionDeclSyntax, AttributeSyntax)] {
+        memberBlock.members.compactMap { member in
+            guard let function = member.decl.as(FunctionDeclSyntax.self),
+                let attribute = function.attributes.lazy.compactMap({ $0.as(AttributeSyntax.self) })
+                    .first(where: { $0.isNamed == attributeName })
+            else { return nil }
+            return (function, attribute)
+        }
+    }
+
+    var accessPrefix: String { modifiers.contains { ["public", "package"].contains($0.name.text) } ? "public " : "" }
+}
+
+/// An error that points at the author's code.
+struct PerdureDiagnostic: DiagnosticMessage {
+    let message: String
+    var severity: DiagnosticSeverity { .error }
+    var diagnosticID: MessageID { MessageID(domain: "PerdureMacros", id: message) }
+    init(_ message: String) { self.message = message }
+}

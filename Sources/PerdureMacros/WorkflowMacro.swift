@@ -1,0 +1,192 @@
+import SwiftDiagnostics
+import SwiftSyntax
+import SwiftSyntaxBuilder
+import SwiftSyntaxMacros
+
+/// `@Workflow`: the conformance, an `init(input:)` if there is none, and `@WorkflowState` on stored variables.
+struct WorkflowMacro: ExtensionMacro, MemberMacro, MemberAttributeMacro {
+    static func expansion(
+        of node: AttributeSyntax, attachedTo declaration: some DeclGroupSyntax,
+        providingExtensionsOf type: some TypeSyntaxProtocol, conformingTo protocols: [TypeSyntax],
+        in context: some MacroExpansionContext
+    ) throws -> [ExtensionDeclSyntax] {
+        guard declaration.is(StructDeclSyntax.self) else { return [] }
+        let access = declaration.accessPrefix
+        var members: [String] = []
+        if let name = node.nameArgument { members.append("\(access)static var name: String { \(name) }") }
+        for (attribute, property, kind) in [
+            ("WorkflowSignal", "signals", "WorkflowSignalDefinition"),
+            ("WorkflowQuery", "queries", "WorkflowQueryDefinition"),
+        ] {
+            let types = declaration.methods(with: attribute).map { function, _ in
+                function.name.text.prefix(1).uppercased() + function.name.text.dropFirst()
+            }
+            guard !types.isEmpty else { continue }
+            let list = types.map { "\($0)()" }.joined(separator: ", ")
+            members.append("\(access)static var \(property): [any \(kind)<Self>] { [\(list)] }")
+        }
+        return [
+            try ExtensionDeclSyntax(
+                "extension \(type.trimmed): WorkflowDefinition { \(raw: members.joined(separator: "\n")) }")
+        ]
+    }
+
+    static func expansion(
+        of node: AttributeSyntax, providingMembersOf declaration: some DeclGroupSyntax,
+        conformingTo protocols: [TypeSyntax], in context: some MacroExpansionContext
+    ) throws -> [DeclSyntax] {
+        guard declaration.is(StructDeclSyntax.self) else {
+            context.diagnose(Diagnostic(node: node, message: PerdureDiagnostic("@Workflow goes on a struct")))
+            return []
+        }
+        let functions = declaration.memberBlock.members.compactMap { $0.decl.as(FunctionDeclSyntax.self) }
+        guard let run = functions.first(where: { $0.name.text == "run" }),
+            run.signature.parameterClause.parameters.count == 2,
+            let input = run.signature.parameterClause.parameters.last?.type.trimmedDescription
+        else {
+            context.diagnose(
+                Diagnostic(
+                    node: node,
+                    message: PerdureDiagnostic(
+                        "a workflow needs mutating func run(context: WorkflowContext<Self>, input: Input) async throws -> Output"
+                    )))
+            return []
+        }
+        let hasInit = declaration.memberBlock.members.contains { $0.decl.is(InitializerDeclSyntax.self) }
+        return hasInit ? [] : ["\(raw: declaration.accessPrefix)init(input: \(raw: input)) {}"]
+    }
+
+    static func expansion(
+        of node: AttributeSyntax, attachedTo declaration: some DeclGroupSyntax,
+        providingAttributesFor member: some DeclSyntaxProtocol, in context: some MacroExpansionContext
+    ) throws -> [AttributeSyntax] {
+        guard let variable = member.as(VariableDeclSyntax.self), variable.isStoredVariable else { return [] }
+        return ["@WorkflowState"]
+    }
+}
+
+extension VariableDeclSyntax {
+    fileprivate var isStoredVariable: Bool {
+        bindingSpecifier.text == "var" && bindings.count == 1 && bindings.first?.accessorBlock == nil
+            && !modifiers.contains { ["static", "lazy"].contains($0.name.text) }
+    }
+}
+
+/// `@WorkflowState`: a stored variable becomes a view of a box that every copy of the workflow shares.
+struct WorkflowStateMacro: AccessorMacro, PeerMacro {
+    static func expansion(
+        of node: AttributeSyntax, providingAccessorsOf declaration: some DeclSyntaxProtocol,
+        in context: some MacroExpansionContext
+    ) throws -> [AccessorDeclSyntax] {
+        guard let name = name(of: declaration) else { return [] }
+        return [
+            """
+            @storageRestrictions(initializes: _\(raw: name))
+            init(initialValue) { _\(raw: name) = WorkflowVariable(initialValue) }
+            """,
+            "get { _\(raw: name).value }",
+            "nonmutating set { _\(raw: name).value = newValue }",
+        ]
+    }
+
+    static func expansion(
+        of node: AttributeSyntax, providingPeersOf declaration: some DeclSyntaxProtocol,
+        in context: some MacroExpansionContext
+    ) throws -> [DeclSyntax] {
+        guard let name = name(of: declaration), let binding = declaration.as(VariableDeclSyntax.self)?.bindings.first
+        else {
+            return []
+        }
+        if let type = binding.typeAnnotation?.type.trimmed {
+            let isOptional = type.is(OptionalTypeSyntax.self)
+            let value = binding.initializer?.value.trimmedDescription ?? (isOptional ? "nil" : nil)
+            let initializer = value.map { " = WorkflowVariable(\($0))" } ?? ""
+            return ["private var _\(raw: name): WorkflowVariable<\(type)>\(raw: initializer)"]
+        }
+        guard let value = binding.initializer?.value.trimmed else { return [] }
+        return ["private var _\(raw: name) = WorkflowVariable(\(value))"]
+    }
+
+    private static func name(of declaration: some DeclSyntaxProtocol) -> String? {
+        declaration.as(VariableDeclSyntax.self)?.bindings.first?.pattern.as(IdentifierPatternSyntax.self)?.identifier
+            .text
+    }
+}
+
+/// `@WorkflowSignal`: a type that stands for the signal.
+struct WorkflowSignalMacro: PeerMacro {
+    static func expansion(
+        of node: AttributeSyntax, providingPeersOf declaration: some DeclSyntaxProtocol,
+        in context: some MacroExpansionContext
+    ) throws -> [DeclSyntax] {
+        guard let function = declaration.as(FunctionDeclSyntax.self),
+            let handler = Handler(function, attribute: node, macro: "@WorkflowSignal", in: context),
+            let workflow = context.enclosingType
+        else { return [] }
+        guard handler.outputType == "Void" else {
+            context.diagnose(
+                Diagnostic(
+                    node: function.name,
+                    message: PerdureDiagnostic("@WorkflowSignal: a signal has no answer; use a query")))
+            return []
+        }
+        return [
+            """
+            \(raw: handler.access)struct \(raw: handler.typeName): WorkflowSignalDefinition {
+                \(raw: handler.access)typealias Workflow = \(raw: workflow)
+                \(raw: handler.access)static var name: String { \(raw: handler.wireName) }
+                \(raw: handler.access)init() {}
+                \(raw: handler.access)func run(workflow: inout \(raw: workflow), input: \(raw: handler.inputType)) async throws {
+                    \(raw: handler.effects)workflow.\(raw: handler.call)
+                }
+            }
+            """
+        ]
+    }
+}
+
+/// `@WorkflowQuery`: a type that stands for the query.
+struct WorkflowQueryMacro: PeerMacro {
+    static func expansion(
+        of node: AttributeSyntax, providingPeersOf declaration: some DeclSyntaxProtocol,
+        in context: some MacroExpansionContext
+    ) throws -> [DeclSyntax] {
+        guard let function = declaration.as(FunctionDeclSyntax.self),
+            let handler = Handler(function, attribute: node, macro: "@WorkflowQuery", in: context),
+            let workflow = context.enclosingType
+        else { return [] }
+        guard !handler.isAsync, handler.outputType != "Void",
+            !function.modifiers.contains(where: { $0.name.text == "mutating" })
+        else {
+            context.diagnose(
+                Diagnostic(
+                    node: function.name,
+                    message: PerdureDiagnostic("@WorkflowQuery: a query returns a value, at once, and changes nothing"))
+            )
+            return []
+        }
+        return [
+            """
+            \(raw: handler.access)struct \(raw: handler.typeName): WorkflowQueryDefinition {
+                \(raw: handler.access)typealias Workflow = \(raw: workflow)
+                \(raw: handler.access)static var name: String { \(raw: handler.wireName) }
+                \(raw: handler.access)init() {}
+                \(raw: handler.access)func run(workflow: \(raw: workflow), input: \(raw: handler.inputType)) throws -> \(raw: handler.outputType) {
+                    \(raw: handler.effects)workflow.\(raw: handler.call)
+                }
+            }
+            """
+        ]
+    }
+}
+
+extension MacroExpansionContext {
+    /// The type that a member macro stands in.
+    fileprivate var enclosingType: String? {
+        for node in lexicalContext {
+            if let type = node.as(StructDeclSyntax.self) { return type.name.text }
+            if let type = node.as(ExtensionDeclSyntax.self) { return type.extendedType.trimmedDescription }
+        }
+        return nil
+    }
+}

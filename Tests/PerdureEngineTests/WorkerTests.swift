@@ -1,0 +1,419 @@
+import Foundation
+import Logging
+import PerdureEngine
+import PerdureTesting
+import Postgres
+import ServiceLifecycle
+import Synchronization
+import Testing
+
+@testable import Perdure
+
+@Suite("Worker")
+struct WorkerTests {
+    @Test("A workflow runs its activity and completes with the result")
+    func endToEnd() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "Greeting", activity: "greet")
+            code.activity("greet") { attempt in
+                let name = try attempt.task.input[0].decode(String.self)
+                return [try Payload(encoding: "Hello, \(name)!")]
+            }
+            try await stage.withWorker(code) {
+                let handle = try await stage.start("Greeting", input: [Payload(encoding: "Ada")])
+                #expect(try await handle.result(as: String.self) == "Hello, Ada!")
+                #expect(
+                    try await stage.types(handle) == [
+                        "WorkflowExecutionStarted", "WorkflowTaskScheduled", "WorkflowTaskStarted",
+                        "WorkflowTaskCompleted", "ActivityTaskScheduled", "ActivityTaskStarted",
+                        "ActivityTaskCompleted", "WorkflowTaskScheduled", "WorkflowTaskStarted",
+                        "WorkflowTaskCompleted", "WorkflowExecutionCompleted",
+                    ])
+                #expect(try await handle.describe().status == .completed)
+            }
+        }
+    }
+
+    @Test("A failing activity is tried again, by its policy, with its last heartbeat's details")
+    func retries() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(
+                workflow: "W", activity: "flaky", heartbeat: .seconds(30),
+                retry: RetryPolicy(initialInterval: .milliseconds(10), maximumAttempts: 3))
+            let seen = Mutex<[[Payload]]>([])
+            let keys = Mutex<Set<String>>([])
+            code.activity("flaky") { attempt in
+                seen.withLock { $0.append(attempt.task.heartbeatDetails) }
+                _ = keys.withLock { $0.insert(attempt.task.idempotencyKey) }
+                attempt.heartbeat([try Payload(encoding: attempt.task.attempt)])
+                guard attempt.task.attempt == 3 else { throw Failure.application("not yet", type: "Busy") }
+                return [try Payload(encoding: attempt.task.attempt)]
+            }
+            try await stage.withWorker(code) {
+                let handle = try await stage.start("W")
+                #expect(try await handle.result(as: Int.self) == 3)
+            }
+            #expect(seen.withLock { $0 } == [[], [try Payload(encoding: 1)], [try Payload(encoding: 2)]])
+            #expect(keys.withLock { $0.count } == 1)
+        }
+    }
+
+    @Test("A failure that ends a workflow reaches the caller with its causes")
+    func failure() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "W", activity: "a")
+            code.activity("a") { _ in throw Failure.application("no funds", type: "NoFunds", nonRetryable: true) }
+            try await stage.withWorker(code) {
+                let handle = try await stage.start("W")
+                let error = await #expect(throws: WorkflowFailedError.self) { try await handle.resultPayloads() }
+                #expect(error?.status == .failed)
+                #expect(error?.failure.chain.contains { $0.message == "no funds" } == true)
+            }
+        }
+    }
+
+    @Test("Timers fire soon after they are due, signals wake the run, queries are answered from cache and by replay")
+    func timersSignalsQueries() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.workflow("W") { history in
+                guard history.started(timer: "t") else { return [.timer("t", .milliseconds(300))] }
+                guard history.fired("t"), history.signals.count == 2 else { return [] }
+                return [.complete()]
+            }
+            let handle = try await stage.start("W")
+            try await stage.withWorker(code) {
+                try await handle.signal(name: "one", input: 1)
+                try await eventually("the first signal is seen") {
+                    try await handle.query(name: "signals")[0].decode([String].self) == ["one"]
+                }
+                try await eventually("the timer fires") { try await stage.types(handle).contains("TimerFired") }
+                let history = try await handle.fetchHistory()
+                let started = try #require(history.first { $0.eventType == .timerStarted })
+                let fired = try #require(history.first { $0.eventType == .timerFired })
+                #expect(fired.eventTime.duration(since: started.eventTime) < .milliseconds(900))
+                await #expect(throws: QueryFailedError.self) { try await handle.query(name: "nothing") }
+            }
+            // Another worker has nothing cached; and it answers for a closed run, too.
+            try await stage.withWorker(code) {
+                #expect(try await handle.query(name: "signals")[0].decode([String].self) == ["one"])
+                try await handle.signal(name: "two", input: 2)
+                _ = try await handle.resultPayloads()
+                #expect(try await handle.query(name: "signals")[0].decode([String].self) == ["one", "two"])
+                await #expect(throws: WorkflowClosedError.self) { try await handle.signal(name: "three") }
+            }
+            await #expect(throws: WorkflowNotFoundError.self) {
+                try await stage.client.untypedWorkflowHandle(id: "nobody").signal(name: "x")
+            }
+        }
+    }
+
+    @Test("Cancelling a workflow reaches its heartbeating activity")
+    func cancellation() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.workflow("W") { history in
+                guard let scheduled = history.scheduled("1") else {
+                    return [.activity("1", "long", heartbeat: .milliseconds(300))]
+                }
+                if history.end(of: "1") != nil { return [.canceled] }
+                if history.has(.workflowExecutionCancelRequested), !history.has(.activityTaskCancelRequested) {
+                    return [.cancelActivity(scheduled.eventId)]
+                }
+                return []
+            }
+            code.activity("long") { attempt in
+                while true {
+                    attempt.heartbeat([])
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+            }
+            try await stage.withWorker(code) {
+                let handle = try await stage.start("W")
+                try await eventually("the activity runs") {
+                    try await handle.describe().pendingActivities.first?["state"]?.stringValue?.lowercased()
+                        == "started"
+                }
+                try await handle.cancel(reason: "changed my mind")
+                let error = await #expect(throws: WorkflowFailedError.self) { try await handle.resultPayloads() }
+                #expect(error?.status == .canceled)
+                let types = try await stage.types(handle)
+                #expect(types.contains("ActivityTaskCanceled"), "\(types)")
+            }
+        }
+    }
+
+    @Test("A bug in workflow code fails the task, not the run, and fixed code goes on")
+    func bug() async throws {
+        try await Stage.with { stage in
+            var broken = WorkerCode()
+            broken.workflow("W") { _ in throw Bug() }
+            var fixed = WorkerCode()
+            fixed.workflow("W") { _ in [.complete()] }
+            let handle = try await stage.start("W")
+            try await stage.withWorker(broken) {
+                try await eventually("the task fails") { try await stage.types(handle).contains("WorkflowTaskFailed") }
+            }
+            let failed = try #require(try await handle.fetchHistory().first { $0.eventType == .workflowTaskFailed })
+            #expect(failed.attributes["cause"] == "WorkflowWorkerUnhandledFailure")
+            #expect(failed.attributes["failure"]?["applicationFailureInfo"]?["type"] == "Bug")
+            try await stage.withWorker(fixed) { _ = try await handle.resultPayloads() }
+            #expect(try await handle.describe().status == .completed)
+        }
+    }
+
+    @Test("Workflow code that never waits fails its task and leaves the worker working")
+    func deadlock() async throws {
+        try await Stage.with { stage in
+            let isStuck = Mutex(true)
+            var code = WorkerCode()
+            code.workflow("Stuck") { _ in
+                while isStuck.withLock({ $0 }) { Thread.sleep(forTimeInterval: 0.01) }
+                return [.complete()]
+            }
+            code.workflow("Fine") { _ in [.complete()] }
+            defer { isStuck.withLock { $0 = false } }
+            try await stage.withWorker(code) {
+                $0.deadlockTimeout = .milliseconds(200)
+            } _: {
+                let stuck = try await stage.start("Stuck")
+                try await eventually("the task fails") { try await stage.types(stuck).contains("WorkflowTaskFailed") }
+                _ = try await stage.start("Fine").resultPayloads()
+                isStuck.withLock { $0 = false }
+                _ = try await stuck.resultPayloads()
+            }
+        }
+    }
+
+    @Test("A run evicted at every turn has the same history as one that stays cached")
+    func stickyAndCold() async throws {
+        try await Stage.with { stage in
+            func histories(_ cached: Int) async throws -> [String] {
+                let replays = Mutex(0)
+                var code = WorkerCode()
+                code.workflows["W"] = { _ in
+                    replays.withLock { $0 += 1 }
+                    return ScriptedRun { history in
+                        for step in ["1", "2", "3"] {
+                            guard history.scheduled(step) != nil else { return [.activity(step, "a")] }
+                            guard history.end(of: step) != nil else { return [] }
+                            guard history.started(timer: step) else { return [.timer(step, .milliseconds(1))] }
+                            guard history.fired(step) else { return [] }
+                        }
+                        return [.complete()]
+                    }
+                }
+                code.activity("a") { _ in [] }
+                return try await stage.withWorker(code) {
+                    $0.maxCachedWorkflows = cached
+                } _: {
+                    let handle = try await stage.start("W")
+                    _ = try await handle.resultPayloads()
+                    #expect(replays.withLock { $0 } == (cached == 0 ? 7 : 1))
+                    return try await stage.types(handle)
+                }
+            }
+            let cold = try await histories(0)
+            #expect(try await histories(100) == cold)
+        }
+    }
+
+    @Test("The cache holds no more runs than it may, and frees what leaves it")
+    func cacheLimit() async throws {
+        try await Stage.with { stage in
+            let live = Mutex(0)
+            let highest = Mutex(0)
+            var code = WorkerCode()
+            code.workflows["W"] = { _ in
+                live.withLock { $0 += 1 }
+                return ScriptedRun(onEvict: { live.withLock { $0 -= 1 } }) { history in
+                    let now = live.withLock { $0 }
+                    highest.withLock { $0 = max($0, now) }
+                    return history.signals.isEmpty ? [] : [.complete()]
+                }
+            }
+            try await stage.withWorker(code) {
+                $0.maxCachedWorkflows = 3
+                $0.maxConcurrentWorkflowTasks = 2
+            } _: {
+                var handles: [UntypedWorkflowHandle] = []
+                for _ in 0..<20 { handles.append(try await stage.start("W")) }
+                try await eventually("all have had a task") {
+                    for handle in handles where try await !stage.types(handle).contains("WorkflowTaskCompleted") {
+                        return false
+                    }
+                    return true
+                }
+                #expect(live.withLock { $0 } <= 3)
+                for handle in handles { try await handle.signal(name: "go") }
+                for handle in handles { _ = try await handle.resultPayloads() }
+            }
+            #expect(live.withLock { $0 } == 0)
+            #expect(highest.withLock { $0 } <= 5)
+        }
+    }
+
+    @Test("A worker whose lease was taken away cannot write; another finishes the run, once")
+    func lostLease() async throws {
+        try await Stage.with { stage in
+            let isHeld = Box(true)
+            let calls = Mutex(0)
+            let heldCodeEnded = Mutex(false)
+            var code = WorkerCode()
+            code.oneActivity(workflow: "W", activity: "a")
+            code.activity("a") { _ in
+                guard
+                    calls.withLock({
+                        $0 += 1
+                        return $0
+                    }) == 1
+                else { return [try Payload(encoding: "second")] }
+                // Does not stop when it is cancelled, as code that calls out may not.
+                await Task.detached { while isHeld.value { try? await Task.sleep(for: .milliseconds(5)) } }.value
+                heldCodeEnded.withLock { $0 = true }
+                return [try Payload(encoding: "first")]
+            }
+            let handle = try await stage.start("W")
+            try await stage.withWorker(code) { [code] in
+                try await eventually("a worker has the activity") { calls.withLock { $0 } == 1 }
+                // What the database does to a worker that it has not heard of for longer than its lease.
+                _ = try await stage.database.pool.query(
+                    "update perdure.workers set lease_until = now() - interval '1 hour'")
+                try await stage.withWorker(code) {
+                    #expect(try await handle.result(as: String.self) == "second")
+                    isHeld.value = false
+                    try await eventually("the held code ends") { heldCodeEnded.withLock { $0 } }
+                }
+            }
+            let history = try await handle.fetchHistory()
+            #expect(history.filter { $0.eventType == .activityTaskCompleted }.count == 1)
+            #expect(history.filter { $0.eventType == .workflowExecutionCompleted }.count == 1)
+        }
+    }
+
+    @Test("One result that the engine refuses does not hold up the others")
+    func batchFallsBackToSingles() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "W", activity: "a")
+            code.activity("a") { attempt in
+                // jsonb cannot hold U+0000, so the whole set is refused.
+                if try attempt.task.input[0].decode(Int.self) == 0 { return [Payload(plain: "\u{0}")] }
+                return attempt.task.input
+            }
+            try await stage.withWorker(code) {
+                var handles: [UntypedWorkflowHandle] = []
+                for number in 0..<20 { handles.append(try await stage.start("W", input: [Payload(encoding: number)])) }
+                for (number, handle) in handles.enumerated().dropFirst() {
+                    #expect(try await handle.result(as: Int.self) == number)
+                }
+                let error = await #expect(throws: WorkflowFailedError.self) { try await handles[0].resultPayloads() }
+                #expect(
+                    error?.failure.chain.contains { $0.message.contains("refused") } == true,
+                    "\(String(describing: error))")
+            }
+        }
+    }
+
+    @Test("A graceful shutdown lets activities finish, and hands back those that take too long")
+    func gracefulShutdown() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "Short", activity: "short")
+            code.oneActivity(workflow: "Long", activity: "long")
+            code.activity("short") { _ in
+                try await Task.sleep(for: .milliseconds(250))
+                return []
+            }
+            code.activity("long") { _ in
+                try await Task.sleep(for: .seconds(3600))
+                return []
+            }
+            let short = try await stage.start("Short")
+            let long = try await stage.start("Long")
+            let worker = stage.worker(code)
+            let group = ServiceGroup(services: [worker], logger: Logger(label: "group"))
+            async let running: Void = group.run()
+            try await eventually("both run") {
+                let states = [
+                    try await short.describe().pendingActivities.first?["state"],
+                    try await long.describe().pendingActivities.first?["state"],
+                ]
+                return states.allSatisfy { $0?.stringValue?.lowercased() == "started" }
+            }
+            let start = ContinuousClock.now
+            await group.triggerGracefulShutdown()
+            try await running
+            #expect(start.duration(to: .now) < .seconds(5))
+            #expect(try await stage.types(short).contains("ActivityTaskCompleted"))
+            let pending = try #require(try await long.describe().pendingActivities.first)
+            #expect(pending["state"]?.stringValue?.lowercased() == "scheduled")
+            #expect(pending["attempt"] == 1)
+            let workers = try await stage.database.pool.query("select count(*) from perdure.workers")
+            #expect(try workers[0].decode(Int.self, at: 0) == 0)
+        }
+    }
+
+    @Test(
+        "An idle worker hears of work at once, and a worker that cannot listen finds it by polling",
+        arguments: [true, false])
+    func wakesUp(listens: Bool) async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.workflow("W") { _ in [.complete()] }
+            try await stage.withWorker(code) {
+                $0.usesNotifications = listens
+            } _: {
+                if listens {
+                    try await eventually("the worker waits") {
+                        let rows = try await stage.database.pool.query("select bool_or(waiting) from perdure.workers")
+                        return try rows[0].decode(Bool?.self, at: 0) == true
+                    }
+                }
+                _ = try await stage.start("W").resultPayloads()
+            }
+        }
+    }
+
+    @Test("Many runs of many steps complete, each effect recorded once")
+    func load() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.workflow("W") { history in
+                for step in 1...4 {
+                    guard history.scheduled("\(step)") != nil else { return [.activity("\(step)", "a")] }
+                    guard history.end(of: "\(step)") != nil else { return [] }
+                }
+                return [.complete()]
+            }
+            code.activity("a") { _ in [] }
+            let start = ContinuousClock.now
+            try await stage.withWorker(code) { [code] in
+                try await stage.withWorker(code) {
+                    let handles = try await withThrowingTaskGroup(of: UntypedWorkflowHandle.self) { group in
+                        for _ in 0..<100 { group.addTask { try await stage.start("W") } }
+                        return try await group.reduce(into: []) { $0.append($1) }
+                    }
+                    for handle in handles {
+                        _ = try await handle.resultPayloads()
+                        #expect(try await stage.types(handle).filter { $0 == "ActivityTaskCompleted" }.count == 4)
+                    }
+                }
+            }
+            print("100 runs of 4 activities: \(start.duration(to: .now))")
+        }
+    }
+
+    struct Bug: Error {}
+}
+
+extension Stage {
+    func withWorker<Value: Sendable>(
+        _ code: WorkerCode, _ body: @Sendable () async throws -> Value
+    ) async throws -> Value {
+        try await withWorker(code, { _ in }, body)
+    }
+}
