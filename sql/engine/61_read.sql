@@ -11,6 +11,7 @@ as $$
         where h.shard = p_shard and h.run_id = p_run_id
           and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
             where f.shard = p_shard and f.run_id = p_run_id and f.first_event_id <= p_from_event_id)
+          and h.first_event_id + cardinality(h.events) > p_from_event_id
         order by h.first_event_id limit least(greatest(p_limit, 1), 10000)) b
 $$;
 comment on function perdure.get_history(smallint, uuid, bigint, int) is

@@ -1,0 +1,210 @@
+public import Foundation
+import Logging
+public import Postgres
+
+/// Brings a database to the state of this checkout: migrations, each once and in order, then every function and view.
+///
+/// The table `perdure.applied_files` remembers each file with its checksum. An advisory lock makes concurrent runs wait
+/// for each other, so it needs a connection of its own: not a pooler in transaction mode.
+public struct Migrator: Sendable {
+    /// What is known of one file.
+    public struct File: Sendable, Hashable {
+        public enum Kind: String, Sendable { case migration, definition }
+        public enum State: String, Sendable {
+            case applied, pending
+            /// A definition that differs from what was applied: it will be applied again.
+            case changed
+            /// A migration that differs from what was applied. That is never right.
+            case edited
+            /// Applied once, and not in this checkout.
+            case unknown
+        }
+        /// Relative to the root.
+        public let path: String
+        public let kind: Kind
+        public let state: State
+        public let checksum: String
+        public let appliedAt: Date?
+    }
+
+    public let root: URL
+    private let configuration: PostgresConfiguration
+    private let logger: Logger
+
+    /// - Parameter root: the folder that holds `migrations` and `sql`.
+    public init(root: URL, configuration: PostgresConfiguration, logger: Logger) {
+        self.root = root
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Where the SQL is: `PERDURE_ROOT`, or the nearest folder upwards from `directory` that has it.
+    ///
+    /// - Throws: ``MigrationError/noRoot(_:)``.
+    public static func findRoot(
+        from directory: URL = URL(filePath: FileManager.default.currentDirectoryPath),
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws -> URL {
+        if let path = environment["PERDURE_ROOT"], !path.isEmpty { return URL(filePath: path) }
+        var folder = directory.standardizedFileURL
+        while true {
+            let candidate = folder.appending(path: "migrations/0001_engine.sql")
+            if FileManager.default.fileExists(atPath: candidate.path) { return folder }
+            let parent = folder.deletingLastPathComponent()
+            guard parent.path != folder.path else { throw MigrationError.noRoot(directory.path) }
+            folder = parent
+        }
+    }
+
+    /// Every file of this checkout and of the database, in the order of applying.
+    public func status() async throws -> [File] {
+        try await connected { connection in try await plan(connection) }
+    }
+
+    /// Applies what is pending or changed.
+    ///
+    /// - Parameter dryRun: only says what would be applied.
+    /// - Returns: the paths, in order.
+    /// - Throws: ``MigrationError``. Files before the one that failed stay applied; the one that failed left nothing.
+    public func migrate(dryRun: Bool = false) async throws -> [String] {
+        try await connected { connection in
+            if !dryRun { try await prepare(connection) }
+            let files = try await plan(connection)
+            if let edited = files.first(where: { $0.state == .edited }) { throw MigrationError.edited(edited.path) }
+            let unknown = files.filter { $0.state == .unknown && $0.kind == .migration }.map(\.path)
+            if !unknown.isEmpty { throw MigrationError.newerDatabase(unknown) }
+
+            let migrations = files.filter { $0.kind == .migration && $0.state == .pending }
+            var definitions = files.filter { $0.kind == .definition && $0.state != .unknown }
+            // One new function needs its grants, and a changed view what stands on it: all or none.
+            if migrations.isEmpty, definitions.allSatisfy({ $0.state == .applied }) { definitions = [] }
+            guard !dryRun else { return (migrations + definitions).map(\.path) }
+
+            for file in migrations {
+                try await transaction(connection) { try await apply(file, connection) }
+            }
+            try await transaction(connection) {
+                for file in definitions { try await apply(file, connection) }
+                let gone = files.filter { $0.state == .unknown }.map(\.path)
+                try await connection.query("delete from perdure.applied_files where path = any(\(gone))")
+            }
+            return (migrations + definitions).map(\.path)
+        }
+    }
+
+    // MARK: -
+
+    private func connected<Value: Sendable>(
+        _ body: (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let connection = try await PostgresConnection.connect(configuration, logger: logger)
+        do {
+            try await connection.simpleQuery("set client_min_messages = warning")
+            try await connection.query("select pg_advisory_lock(hashtext('perdure.migrate'))")
+            let value = try await body(connection)
+            await connection.close()
+            return value
+        } catch {
+            await connection.close()
+            throw error
+        }
+    }
+
+    private func prepare(_ connection: PostgresConnection) async throws {
+        let text = try String(contentsOf: root.appending(path: "sql/applied_files.sql"), encoding: .utf8)
+        try await connection.simpleQuery(text)
+    }
+
+    private func plan(_ connection: PostgresConnection) async throws -> [File] {
+        var applied: [String: (kind: File.Kind, checksum: String, at: Date)] = [:]
+        if try await connection.query("select to_regclass('perdure.applied_files') is not null")[0].decode(Bool.self, at: 0) {
+            for row in try await connection.query("select path, kind, checksum, applied_at from perdure.applied_files") {
+                let kind = File.Kind(rawValue: try row.decode(String.self, "kind")) ?? .definition
+                applied[try row.decode("path")] = (kind, try row.decode("checksum"), try row.decode("applied_at"))
+            }
+        }
+        var files: [File] = []
+        for (folder, kind) in Self.folders {
+            for path in try paths(in: folder) {
+                let bytes = [UInt8](try Data(contentsOf: root.appending(path: path)))
+                let checksum = try await connection.query("select encode(sha256(\(bytes)), 'hex')")[0].decode(String.self, at: 0)
+                let known = applied.removeValue(forKey: path)
+                let state: File.State =
+                    switch known?.checksum {
+                    case nil: .pending
+                    case checksum: .applied
+                    default: kind == .migration ? .edited : .changed
+                    }
+                files.append(File(path: path, kind: kind, state: state, checksum: checksum, appliedAt: known?.at))
+            }
+        }
+        for (path, known) in applied.sorted(by: { $0.key < $1.key }) {
+            files.append(File(path: path, kind: known.kind, state: .unknown, checksum: known.checksum, appliedAt: known.at))
+        }
+        return files
+    }
+
+    /// In the order of applying. `sql/install.sh` lists the same.
+    private static let folders: [(String, File.Kind)] = [
+        ("migrations", .migration), ("sql/engine", .definition), ("sql/views", .definition), ("sql/bank", .definition),
+    ]
+
+    private func paths(in folder: String) throws -> [String] {
+        let url = root.appending(path: folder)
+        guard FileManager.default.fileExists(atPath: url.path) else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: url.path)
+            .filter { $0.hasSuffix(".sql") }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            .map { "\(folder)/\($0)" }
+    }
+
+    private func apply(_ file: File, _ connection: PostgresConnection) async throws {
+        let text = try String(contentsOf: root.appending(path: file.path), encoding: .utf8)
+        let start = ContinuousClock.now
+        do {
+            try await connection.simpleQuery(text)
+        } catch let error as PostgresError {
+            let line = error.position.map { text.prefix($0 - 1).count(where: \.isNewline) + 1 }
+            throw MigrationError.failed(file.path, line: line, error)
+        }
+        let milliseconds = Int((ContinuousClock.now - start) / .milliseconds(1))
+        try await connection.query(
+            """
+            insert into perdure.applied_files (path, kind, checksum, duration_ms)
+            values (\(file.path), \(file.kind.rawValue), \(file.checksum), \(milliseconds))
+            on conflict (path) do update set checksum = excluded.checksum, applied_at = clock_timestamp(),
+                applied_by = session_user, duration_ms = excluded.duration_ms
+            """)
+        logger.info("applied", metadata: ["file": "\(file.path)", "milliseconds": "\(milliseconds)"])
+    }
+
+    private func transaction(_ connection: PostgresConnection, _ body: () async throws -> Void) async throws {
+        try await connection.simpleQuery("begin")
+        do {
+            try await body()
+            try await connection.simpleQuery("commit")
+        } catch {
+            try? await connection.simpleQuery("rollback")
+            throw error
+        }
+    }
+}
+
+/// Why a database could not be migrated.
+public enum MigrationError: Error, Sendable, CustomStringConvertible {
+    case noRoot(String)
+    case edited(String)
+    case newerDatabase([String])
+    case failed(String, line: Int?, PostgresError)
+
+    public var description: String {
+        switch self {
+        case .noRoot(let directory):
+            "there is no migrations folder at or above \(directory): run this in a checkout, or set PERDURE_ROOT"
+        case .edited(let path):
+            "\(path) was edited after it had been applied: restore it, and put the change into a new migration"
+        case .newerDatabase(let paths):
+            "the database is newer than this code (PD010): it has \(paths.joined(separator: ", ")). Update the code."
+        case .failed(let path, let line, let error): "\(path)\(line.map { ":\($0)" } ?? ""): \(error)"
+        }
+    }
+}

@@ -1,0 +1,17 @@
+-- The ledger of what has been applied. `perdure migrate` and `psql -f sql/install.psql` make it before anything else.
+create schema if not exists perdure;
+create table if not exists perdure.applied_files (
+    path text primary key,
+    kind text not null check (kind in ('migration', 'definition')),
+    checksum text not null,
+    applied_at timestamptz not null default clock_timestamp(),
+    applied_by text not null default session_user,
+    duration_ms bigint not null
+);
+comment on table perdure.applied_files is 'One row is a file of SQL that has been applied to this database.';
+comment on column perdure.applied_files.path is 'The file, relative to the checkout.';
+comment on column perdure.applied_files.kind is 'migration: applied once, never edited. definition: functions and views, applied again when they change.';
+comment on column perdure.applied_files.checksum is 'SHA-256 of the file as it was applied, in hexadecimal.';
+comment on column perdure.applied_files.applied_at is 'When it was applied last.';
+comment on column perdure.applied_files.applied_by is 'The role that applied it.';
+comment on column perdure.applied_files.duration_ms is 'How long that took, in milliseconds.';
