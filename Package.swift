@@ -118,7 +118,8 @@ let package = Package(
 
         // MARK: Tests
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "PerdureTesting"]),
-        .testTarget(name: "PerdureEngineTests", dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres"]),
+        .testTarget(
+            name: "PerdureEngineTests", dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres"]),
         .testTarget(
             name: "PerdureTests",
             dependencies: [

@@ -12,7 +12,7 @@ only='' filter=''
 while [ $# -gt 0 ]; do
     case $1 in
         --only) only=${2:?--only takes swift, sql, browser or scripts}; shift 2 ;;
-        --filter) filter=${2:?--filter takes a part of a test's name}; shift 2 ;;
+        --filter) filter=${2:?--filter takes a part of the name of a test}; shift 2 ;;
         *) echo "run_tests.sh: unknown option $1; see the top of this file" >&2; exit 2 ;;
     esac
 done

@@ -117,8 +117,11 @@ public struct Migrator: Sendable {
 
     private func plan(_ connection: PostgresConnection) async throws -> [File] {
         var applied: [String: (kind: File.Kind, checksum: String, at: Date)] = [:]
-        if try await connection.query("select to_regclass('perdure.applied_files') is not null")[0].decode(Bool.self, at: 0) {
-            for row in try await connection.query("select path, kind, checksum, applied_at from perdure.applied_files") {
+        if try await connection.query("select to_regclass('perdure.applied_files') is not null")[0].decode(
+            Bool.self, at: 0)
+        {
+            for row in try await connection.query("select path, kind, checksum, applied_at from perdure.applied_files")
+            {
                 let kind = File.Kind(rawValue: try row.decode(String.self, "kind")) ?? .definition
                 applied[try row.decode("path")] = (kind, try row.decode("checksum"), try row.decode("applied_at"))
             }
@@ -127,7 +130,8 @@ public struct Migrator: Sendable {
         for (folder, kind) in Self.folders {
             for path in try paths(in: folder) {
                 let bytes = [UInt8](try Data(contentsOf: root.appending(path: path)))
-                let checksum = try await connection.query("select encode(sha256(\(bytes)), 'hex')")[0].decode(String.self, at: 0)
+                let checksum = try await connection.query("select encode(sha256(\(bytes)), 'hex')")[0].decode(
+                    String.self, at: 0)
                 let known = applied.removeValue(forKey: path)
                 let state: File.State =
                     switch known?.checksum {
@@ -139,7 +143,8 @@ public struct Migrator: Sendable {
             }
         }
         for (path, known) in applied.sorted(by: { $0.key < $1.key }) {
-            files.append(File(path: path, kind: known.kind, state: .unknown, checksum: known.checksum, appliedAt: known.at))
+            files.append(
+                File(path: path, kind: known.kind, state: .unknown, checksum: known.checksum, appliedAt: known.at))
         }
         return files
     }

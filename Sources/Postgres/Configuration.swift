@@ -100,7 +100,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
         }
         let keys = keywords.map { strdup($0) }
         let texts = values.map { strdup($0) }
-        defer { (keys + texts).forEach { free($0) } }
+        defer { for text in keys + texts { free(text) } }
         let connection = PQconnectStartParams(
             keys.map { UnsafePointer($0) } + [nil], texts.map { UnsafePointer($0) } + [nil], 1)
         guard let connection else { throw PostgresError(.connection, "libpq is out of memory") }

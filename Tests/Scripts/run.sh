@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the scripts and the style of the sources, and that the scripts refuse what they must.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 passed=0 failed=0
 check() { # what command…
     local what=$1
@@ -23,6 +23,7 @@ refuses() { # what the message must hold, command…
 
 check "shellcheck" shellcheck start_services.sh run_tests.sh sql/install.sh .ci/run Tests/*/run.sh
 check "swift format" swift format lint --strict --parallel --recursive Package.swift Sources Tests
+# shellcheck disable=SC2016  # the inner shell expands
 check "every setting that the scripts read is in .env.example" bash -c '
     for name in $(grep -oE "\\$\{(PERDURE|[A-Z]+_(PORT|URL)|LOG)[A-Z_]*" start_services.sh | tr -d "\${" | sort -u); do
         grep -q "$name" .env.example || { echo "$name is missing"; exit 1; }
