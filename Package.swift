@@ -11,15 +11,14 @@ let package = Package(
         .library(name: "PerdureTesting", targets: ["PerdureTesting"]),
         .library(name: "Postgres", targets: ["Postgres"]),
         .executable(name: "perdure", targets: ["PerdureCommand"]),
-        .executable(name: "history-web", targets: ["HistoryWeb"]),
-        .executable(name: "transfer-web", targets: ["TransferWeb"]),
-        .executable(name: "account-api", targets: ["AccountAPI"]),
+        .executable(name: "history-web", targets: ["history-web"]),
+        .executable(name: "transfer-web", targets: ["transfer-web"]),
+        .executable(name: "account-api", targets: ["account-api"]),
         .executable(name: "bank-worker", targets: ["BankWorker"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
@@ -69,7 +68,6 @@ let package = Package(
             dependencies: [
                 "Perdure", "PerdureEngine", "Postgres",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Crypto", package: "swift-crypto"),
             ]
         ),
 
@@ -84,7 +82,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
-        .executableTarget(
+        .target(
             name: "HistoryWeb",
             dependencies: [
                 "Postgres", "WebCommon",
@@ -109,12 +107,17 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
-        .executableTarget(name: "AccountAPI", dependencies: ["Bank", "Postgres", "WebCommon"]),
-        .executableTarget(
+        .target(name: "AccountAPI", dependencies: ["Bank", "Postgres", "WebCommon"]),
+        .target(
             name: "TransferWeb",
             dependencies: ["Bank", "Perdure", "Postgres", "WebCommon"],
             resources: [.copy("Templates"), .copy("Public")]
         ),
+
+        // MARK: Programs. What they run is in libraries, which tests can import.
+        .executableTarget(name: "account-api", dependencies: ["AccountAPI"], path: "Sources/Programs/account-api"),
+        .executableTarget(name: "transfer-web", dependencies: ["TransferWeb"], path: "Sources/Programs/transfer-web"),
+        .executableTarget(name: "history-web", dependencies: ["HistoryWeb"], path: "Sources/Programs/history-web"),
 
         // MARK: Tests
         .testTarget(name: "PostgresTests", dependencies: ["Postgres", "PerdureTesting"]),
@@ -137,7 +140,7 @@ let package = Package(
         .testTarget(
             name: "BankTests",
             dependencies: [
-                "Bank", "Perdure", "PerdureTesting", "AccountAPI", "TransferWeb", "Postgres", "WebCommon",
+                "Bank", "BankWorker", "Perdure", "PerdureTesting", "AccountAPI", "TransferWeb", "Postgres", "WebCommon",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ]

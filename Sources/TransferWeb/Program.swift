@@ -3,10 +3,9 @@ import Logging
 import Postgres
 import WebCommon
 
-/// The transfer page (port 5001): in a browser, and as an API for other front ends.
-@main
-struct TransferWebMain {
-    static func main() async {
+/// The transfer page (port 5001), as a program: reads its settings from the environment and serves until told to stop.
+public enum TransferWebProgram {
+    public static func run() async {
         await runProgram("transfer-web") {
             ConsoleLog.bootstrap()
             let logger = Logger(label: "transfer-web")

@@ -3,9 +3,9 @@ import Logging
 import Postgres
 import WebCommon
 
-@main
-struct HistoryWebMain {
-    static func main() async {
+/// The history pages (port 8080), as a program: reads its settings from the environment and serves until told to stop.
+public enum HistoryWebProgram {
+    public static func run() async {
         await runProgram("history-web") {
             var logger = Logger(label: "history-web")
             let environment = ProcessInfo.processInfo.environment

@@ -3,10 +3,9 @@ import Logging
 import Postgres
 import WebCommon
 
-/// The account API (port 5000).
-@main
-struct AccountAPIMain {
-    static func main() async {
+/// The account API (port 5000), as a program: reads its settings from the environment and serves until told to stop.
+public enum AccountAPIProgram {
+    public static func run() async {
         await runProgram("account-api") {
             ConsoleLog.bootstrap()
             let logger = Logger(label: "account-api")

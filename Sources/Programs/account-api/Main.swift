@@ -1,0 +1,6 @@
+import AccountAPI
+
+@main
+struct Main {
+    static func main() async { await AccountAPIProgram.run() }
+}

@@ -1,0 +1,6 @@
+import HistoryWeb
+
+@main
+struct Main {
+    static func main() async { await HistoryWebProgram.run() }
+}

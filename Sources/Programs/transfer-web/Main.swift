@@ -1,0 +1,6 @@
+import TransferWeb
+
+@main
+struct Main {
+    static func main() async { await TransferWebProgram.run() }
+}
