@@ -11,7 +11,6 @@ declare
     v_activity_ids text[] := array[]::text[];
     v_timer_ids text[] := array[]::text[];
     v_closed boolean := false;
-    v_ignored interval;
 begin
     if jsonb_typeof(p_commands) is distinct from 'array' then
         cause := 'BadBinary'; message := 'the commands must be an array'; return;
@@ -29,10 +28,10 @@ begin
                 perform perdure.check_name(v_a ->> 'activityId', 'activity id');
                 perform perdure.check_name(v_a #>> '{activityType,name}', 'activity type');
                 perform perdure.check_payloads(v_a -> 'input', 'activity input');
-                v_ignored := perdure.duration(v_a -> 'scheduleToStartTimeout', 'scheduleToStartTimeout');
-                v_ignored := perdure.duration(v_a -> 'heartbeatTimeout', 'heartbeatTimeout');
-                v_ignored := perdure.duration(v_a #> '{retryPolicy,initialInterval}', 'initialInterval');
-                v_ignored := perdure.duration(v_a #> '{retryPolicy,maximumInterval}', 'maximumInterval');
+                perform perdure.duration(v_a -> 'scheduleToStartTimeout', 'scheduleToStartTimeout');
+                perform perdure.duration(v_a -> 'heartbeatTimeout', 'heartbeatTimeout');
+                perform perdure.duration(v_a #> '{retryPolicy,initialInterval}', 'initialInterval');
+                perform perdure.duration(v_a #> '{retryPolicy,maximumInterval}', 'maximumInterval');
                 if coalesce(perdure.duration(v_a -> 'startToCloseTimeout', 'startToCloseTimeout'), interval '0') = interval '0'
                     and coalesce(perdure.duration(v_a -> 'scheduleToCloseTimeout', 'scheduleToCloseTimeout'), interval '0') = interval '0' then
                     message := format('activity %s has neither a startToCloseTimeout nor a scheduleToCloseTimeout', v_a ->> 'activityId'); return;
