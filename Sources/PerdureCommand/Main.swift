@@ -1,4 +1,14 @@
+import ArgumentParser
+
 @main
-struct PerdureCommandMain {
-    static func main() async throws {}
+struct PerdureMain: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "perdure",
+        abstract: "Operate durable workflows on PostgreSQL.",
+        discussion: """
+            The database is the one of --database-url, else of DATABASE_URL, else of libpq's variables (PGHOST, PGUSER \
+            …). Exit codes: 0 done, 1 refused or failed, 64 a wrong command line.
+            """,
+        subcommands: [MigrateCommand.self]
+    )
 }

@@ -63,12 +63,21 @@ public struct Migrator: Sendable {
 
     /// Applies what is pending or changed.
     ///
-    /// - Parameter dryRun: only says what would be applied.
+    /// - Parameters:
+    ///   - dryRun: only says what would be applied.
+    ///   - lockTimeout: how long to wait for each lock that others hold: another migration's, or a table's.
+    ///   - progress: is called with the path of each file once it is applied.
     /// - Returns: the paths, in order.
     /// - Throws: ``MigrationError``. Files before the one that failed stay applied; the one that failed left nothing.
-    public func migrate(dryRun: Bool = false) async throws -> [String] {
+    @discardableResult
+    public func migrate(
+        dryRun: Bool = false, lockTimeout: Duration = .seconds(60), progress: (String) -> Void = { _ in }
+    ) async throws -> [String] {
         try await connected { connection in
-            if !dryRun { try await prepare(connection) }
+            if !dryRun {
+                try await lock(connection, timeout: lockTimeout)
+                try await prepare(connection)
+            }
             let files = try await plan(connection)
             if let edited = files.first(where: { $0.state == .edited }) { throw MigrationError.edited(edited.path) }
             let unknown = files.filter { $0.state == .unknown && $0.kind == .migration }.map(\.path)
@@ -82,12 +91,14 @@ public struct Migrator: Sendable {
 
             for file in migrations {
                 try await transaction(connection) { try await apply(file, connection) }
+                progress(file.path)
             }
             try await transaction(connection) {
                 for file in definitions { try await apply(file, connection) }
                 let gone = files.filter { $0.state == .unknown }.map(\.path)
                 try await connection.query("delete from perdure.applied_files where path = any(\(gone))")
             }
+            for file in definitions { progress(file.path) }
             return (migrations + definitions).map(\.path)
         }
     }
@@ -100,13 +111,23 @@ public struct Migrator: Sendable {
         let connection = try await PostgresConnection.connect(configuration, logger: logger)
         do {
             try await connection.simpleQuery("set client_min_messages = warning")
-            try await connection.query("select pg_advisory_lock(hashtext('perdure.migrate'))")
             let value = try await body(connection)
             await connection.close()
             return value
         } catch {
             await connection.close()
             throw error
+        }
+    }
+
+    /// Held until the connection closes.
+    private func lock(_ connection: PostgresConnection, timeout: Duration) async throws {
+        let milliseconds = max(1, Int(timeout / .milliseconds(1)))
+        try await connection.query("select set_config('lock_timeout', \("\(milliseconds)ms"), false)")
+        do {
+            try await connection.query("select pg_advisory_lock(hashtext('perdure.migrate'))")
+        } catch let error as PostgresError where error.sqlState == "55P03" {
+            throw MigrationError.busy
         }
     }
 
@@ -199,6 +220,7 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
     case noRoot(String)
     case edited(String)
     case newerDatabase([String])
+    case busy
     case failed(String, line: Int?, PostgresError)
 
     public var description: String {
@@ -209,6 +231,9 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
             "\(path) was edited after it had been applied: restore it, and put the change into a new migration"
         case .newerDatabase(let paths):
             "the database is newer than this code (PD010): it has \(paths.joined(separator: ", ")). Update the code."
+        case .busy:
+            "another migration of this database has not ended in time: look for it in pg_stat_activity, or raise "
+                + "--lock-timeout"
         case .failed(let path, let line, let error): "\(path)\(line.map { ":\($0)" } ?? ""): \(error)"
         }
     }

@@ -1,0 +1,18 @@
+import ArgumentParser
+import Foundation
+import PerdureEngine
+
+struct MigrateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "migrate",
+        abstract: "Bring the database to the state of this checkout.",
+        subcommands: [MigrateUp.self, MigrateStatus.self],
+        defaultSubcommand: MigrateUp.self
+    )
+}
+
+extension DatabaseOptions {
+    func migrator() throws -> Migrator {
+        Migrator(root: try Migrator.findRoot(), configuration: configuration, logger: logger)
+    }
+}
