@@ -97,6 +97,23 @@ end
 $$;
 comment on function perdure.release_tasks(smallint, uuid, jsonb) is 'Hands back tasks that a worker holds and will not finish; their attempt does not count.';
 
+create or replace function perdure.remove_worker(p_worker_id uuid, p_now timestamptz, p_lost boolean) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into perdure.past_workers (worker_id, namespace, identity, build_id, task_queues, registered_at, last_seen_at, ended_at, lost, details)
+    select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at,
+        case when p_lost then least(w.lease_until - w.lease, p_now) else p_now end, p_now, p_lost, w.details
+    from perdure.workers w where w.worker_id = p_worker_id
+    on conflict (worker_id) do nothing;
+    delete from perdure.past_workers o using perdure.workers w, perdure.namespaces n
+    where w.worker_id = p_worker_id and n.namespace = w.namespace and o.namespace = w.namespace and o.ended_at < p_now - n.retention;
+    delete from perdure.workers w where w.worker_id = p_worker_id;
+end
+$$;
+comment on function perdure.remove_worker(uuid, timestamptz, boolean) is
+    'A worker has left, or was lost and last seen at its last renewal: remembers it among the past ones, and forgets those that are too old.';
+
 create or replace function perdure.stop_worker(p_worker_id uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -104,7 +121,7 @@ declare
     v_shard smallint;
     v_held jsonb;
 begin
-    delete from perdure.workers w where w.worker_id = p_worker_id;
+    perform perdure.remove_worker(p_worker_id, perdure.clock(), false);
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s where s.name = 'shard_count' loop
         select coalesce(jsonb_agg(held.task), '[]') into v_held from (
             select jsonb_build_object('kind', 'workflow', 'runId', t.run_id) as task

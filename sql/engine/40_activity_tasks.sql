@@ -60,15 +60,17 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_state text := 'InProgress';
+    v_coefficient double precision := (p_task.retry_policy ->> 'backoffCoefficient')::double precision;
     v_wait interval;
     v_type text := p_failure #>> '{applicationFailureInfo,type}';
     v_events jsonb[] := array[]::jsonb[];
 begin
     -- Semantics of the retry policy: temporal.api.common.v1.RetryPolicy, and the server's activity retry.
-    v_wait := least(
-        perdure.duration(p_task.retry_policy -> 'initialInterval', 'initialInterval')
-            * power((p_task.retry_policy ->> 'backoffCoefficient')::double precision, least(p_task.attempt - 1, 1000))::double precision,
-        perdure.duration(p_task.retry_policy -> 'maximumInterval', 'maximumInterval'));
+    -- The power is held below e to the 40th, which is longer than any maximum and still a number that can be multiplied.
+    v_wait := interval '1 s' * least(
+        extract(epoch from perdure.duration(p_task.retry_policy -> 'initialInterval', 'initialInterval'))::double precision
+            * power(v_coefficient, least(p_task.attempt - 1, floor(40 / nullif(ln(v_coefficient), 0)))),
+        extract(epoch from perdure.duration(p_task.retry_policy -> 'maximumInterval', 'maximumInterval'))::double precision);
     if p_timeout_type in ('ScheduleToStart', 'ScheduleToClose') then
         v_state := 'Timeout';
     elsif p_task.cancel_requested then
@@ -85,6 +87,14 @@ begin
     end if;
 
     if v_state = 'InProgress' then
+        -- The history will show the last attempt alone. Of a worker that is lost the lease is over.
+        insert into perdure.activity_attempts (shard, run_id, scheduled_event_id, attempt, scheduled_at, started_at, ended_at, worker_identity,
+            worker_lost, failure)
+        values (p_shard, p_task.run_id, p_task.scheduled_event_id, p_task.attempt, p_task.attempt_scheduled_at, p_task.started_at, p_now,
+            coalesce(p_task.last_worker_identity, ''),
+            not exists (select from perdure.workers w where w.worker_id = p_task.worker and w.lease_until > p_now), p_failure);
+        delete from perdure.activity_attempts t
+        where t.shard = p_shard and t.run_id = p_task.run_id and t.scheduled_event_id = p_task.scheduled_event_id and t.attempt = p_task.attempt - 100;
         update perdure.activity_tasks t set
             state = case when v_wait > interval '0' then 'backoff' else 'scheduled' end,
             attempt = t.attempt + 1, worker = null, started_at = null, last_failure = p_failure,

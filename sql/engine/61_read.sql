@@ -115,6 +115,7 @@ begin
         raise exception 'workflow % is running', quote_literal(left(p_workflow_id, 200)) using errcode = 'PD003', hint = 'Terminate it first.';
     end if;
     delete from perdure.history h where h.shard = p_shard and h.run_id = v_run.run_id;
+    delete from perdure.activity_attempts a where a.shard = p_shard and a.run_id = v_run.run_id;
     delete from perdure.executions e where e.shard = p_shard and e.run_id = v_run.run_id;
     return v_run.run_id;
 end

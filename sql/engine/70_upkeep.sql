@@ -160,7 +160,7 @@ begin
     for v_worker in select w.worker_id from perdure.workers w where w.lease_until <= v_now
         order by w.lease_until limit 10 for update skip locked loop
         perform perdure.take_back(p_shard, v_worker, v_now);
-        delete from perdure.workers w where w.worker_id = v_worker;
+        perform perdure.remove_worker(v_worker, v_now, true);
         lost_workers := lost_workers + 1;
     end loop;
 
@@ -226,6 +226,7 @@ begin
         return 0;
     end if;
     delete from perdure.history h where h.shard = p_shard and h.run_id = any (v_runs);
+    delete from perdure.activity_attempts a where a.shard = p_shard and a.run_id = any (v_runs);
     delete from perdure.executions e where e.shard = p_shard and e.run_id = any (v_runs);
     return cardinality(v_runs);
 end

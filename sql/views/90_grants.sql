@@ -21,7 +21,8 @@ begin
         -- The pieces of transitions are not transitions.
         revoke execute on function perdure.record_events(smallint, perdure.run_states, timestamptz, jsonb[]),
             perdure.append_events(smallint, uuid, timestamptz, bigint, jsonb[]),
-            perdure.close_run(smallint, uuid, perdure.execution_status, timestamptz, bigint) from perdure_worker;
+            perdure.close_run(smallint, uuid, perdure.execution_status, timestamptz, bigint),
+            perdure.remove_worker(uuid, timestamptz, boolean) from perdure_worker;
     end if;
 end
 $$;
