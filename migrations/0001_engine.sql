@@ -35,8 +35,8 @@ create table perdure.executions (
     shard smallint not null,
     run_id uuid not null,
     namespace text not null,
-    workflow_id text not null,
-    workflow_type text not null,
+    workflow_id text collate "C" not null,
+    workflow_type text collate "C" not null,
     task_queue text not null,
     status perdure.execution_status not null default 'Running',
     start_time timestamptz not null,
@@ -52,8 +52,9 @@ create unique index executions_one_running on perdure.executions (shard, namespa
 create index executions_by_workflow_id on perdure.executions (shard, namespace, workflow_id, start_time desc, run_id desc);
 create index executions_newest on perdure.executions (namespace, start_time desc, run_id desc);
 create index executions_by_status on perdure.executions (namespace, status, start_time desc, run_id desc);
+create index executions_by_type on perdure.executions (namespace, workflow_type, start_time desc, run_id desc);
 create index executions_by_attribute on perdure.executions using gin (search_attributes jsonb_path_ops) where search_attributes <> '{}';
-create index executions_expiry on perdure.executions (shard, namespace, close_time) where close_time is not null;
+create index executions_closed on perdure.executions (namespace, close_time desc, run_id desc) where close_time is not null;
 
 create table perdure.run_states (
     shard smallint not null,

@@ -44,32 +44,26 @@ public struct WorkflowSummary: Sendable, Hashable {
     public let status: WorkflowStatus
     public let taskQueue: String
     public let startTime: Timestamp
+    /// When its first workflow task could run: later than the start by a start delay.
+    public let executionTime: Timestamp
     public let closeTime: Timestamp?
-    /// Events, once the run has closed; while it runs the engine may not tell.
+    /// How many events its history has.
     public let historyLength: Int64?
     public let searchAttributes: JSON
     public let memo: JSON
-}
 
-/// Which runs to list or count. What is nil matches all.
-public struct WorkflowFilter: Sendable, Hashable {
-    public var status: WorkflowStatus?
-    public var workflowType: String?
-    public var workflowID: String?
-    /// Plain JSON by name; a run must have them all.
-    public var searchAttributes: [String: JSON]
-
-    public init(
-        status: WorkflowStatus? = nil, workflowType: String? = nil, workflowID: String? = nil,
-        searchAttributes: [String: JSON] = [:]
-    ) {
-        self.status = status
-        self.workflowType = workflowType
-        self.workflowID = workflowID
-        self.searchAttributes = searchAttributes
+    /// What a list can be ordered by, as the SQL function takes it to go on behind this row.
+    fileprivate var asCursor: JSON {
+        [
+            "run_id": .string(runID.uuidString), "workflow_id": .string(workflowID),
+            "workflow_type": .string(workflowType),
+            "status": .string(status.rawValue), "task_queue": .string(taskQueue),
+            "start_time": .string(startTime.description),
+            "execution_time": .string(executionTime.description),
+            "close_time": closeTime.map { .string($0.description) } ?? .null,
+            "history_length": historyLength.map { .number(String($0)) } ?? .null, "search_attributes": searchAttributes,
+        ]
     }
-
-    fileprivate var searchAttributesOrNull: JSON? { searchAttributes.isEmpty ? nil : .object(searchAttributes) }
 }
 
 // The shard of a workflow is found by the statement itself: one round trip.
@@ -211,40 +205,44 @@ extension Engine {
         return try [HistoryEvent](wire: wire).filter { $0.eventId >= eventID }
     }
 
-    /// Newest first.
+    /// The runs that a list filter chooses, newest first unless it says `ORDER BY`.
     ///
-    /// - Parameter after: the last run of the page before.
+    /// - Parameters:
+    ///   - filter: Temporal's list filter, such as `WorkflowType = 'Transfer' AND ExecutionStatus = 'Running'`; see
+    ///     docs/reference/list-filter.md. Empty for all runs.
+    ///   - last: the last run of the page before.
+    ///   - limit: at most 1000.
     public func listWorkflows(
-        namespace: String, filter: WorkflowFilter = WorkflowFilter(), after last: WorkflowSummary? = nil,
-        limit: Int = 100
+        namespace: String, filter: String = "", after last: WorkflowSummary? = nil, limit: Int = 100
     ) async throws -> [WorkflowSummary] {
         try await query(
             """
-            select namespace, workflow_id, run_id, workflow_type, status::text, task_queue, start_time, close_time, \
-            history_length::bigint as history_length, search_attributes, memo \
-            from perdure.list_workflows(\(namespace), \(filter.status?.rawValue), \(filter.workflowType), \
-            \(filter.workflowID), \(filter.searchAttributesOrNull), \(last?.startTime), \(last?.runID), \
-            \(Int32(clamping: limit)))
+            select namespace, workflow_id, run_id, workflow_type, status::text, task_queue, start_time, execution_time, \
+            close_time, history_length::bigint as history_length, search_attributes, memo \
+            from perdure.list_workflows(\(filter), \(namespace), \(Int32(clamping: limit)), \(last?.asCursor))
             """
         ).map { row in
             WorkflowSummary(
                 namespace: try row.decode("namespace"), workflowID: try row.decode("workflow_id"),
                 runID: try row.decode("run_id"), workflowType: try row.decode("workflow_type"),
                 status: try row.status(), taskQueue: try row.decode("task_queue"),
-                startTime: try row.decode("start_time"), closeTime: try row.decode("close_time"),
+                startTime: try row.decode("start_time"), executionTime: try row.decode("execution_time"),
+                closeTime: try row.decode("close_time"),
                 historyLength: try row.decode("history_length"),
                 searchAttributes: try row.decode(JSON?.self, "search_attributes") ?? [:],
                 memo: try row.decode(JSON?.self, "memo") ?? [:])
         }
     }
 
+    /// How many runs a list filter chooses, by status.
+    ///
+    /// - Parameter bound: how far each status is counted; nil counts all, which takes long when there are millions.
     public func countWorkflows(
-        namespace: String, filter: WorkflowFilter = WorkflowFilter()
+        namespace: String, filter: String = "", upTo bound: Int? = nil
     ) async throws -> [WorkflowStatus: Int] {
         let rows = try await query(
             """
-            select status::text, count from perdure.count_workflows(\(namespace), \(filter.status?.rawValue), \
-            \(filter.workflowType), \(filter.workflowID), \(filter.searchAttributesOrNull))
+            select status, count from perdure.count_workflows(\(filter), \(namespace), \(bound.map(Int64.init)))
             """)
         var counts: [WorkflowStatus: Int] = [:]
         for row in rows { counts[try row.status()] = try row.decode(Int.self, "count") }

@@ -39,6 +39,25 @@ end
 $$;
 comment on function perdure.check_payloads(jsonb, text) is 'Raises PD003 unless it is an array of payloads, PD004 for one above 2 MiB.';
 
+create or replace function perdure.attribute_time(p_value text) returns timestamptz
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select case when p_value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2})$' then p_value::timestamptz end
+$$;
+comment on function perdure.attribute_time(text) is
+    'The time that a Datetime search attribute holds. Immutable, so that an index can be made on it: RFC 3339 names its own zone.';
+
+create or replace function perdure.is_time(p_value text) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return perdure.attribute_time(p_value) is not null;
+exception
+    when data_exception then return false;
+end
+$$;
+comment on function perdure.is_time(text) is 'Whether a text is a time in RFC 3339, of a day that exists.';
+
 create or replace function perdure.check_search_attributes(p_namespace text, p_attributes jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -63,10 +82,12 @@ begin
             when 'Int' then jsonb_typeof(v_value) = 'number' and v_value::numeric = trunc(v_value::numeric)
             when 'Double' then jsonb_typeof(v_value) = 'number'
             when 'Bool' then jsonb_typeof(v_value) = 'boolean'
-            when 'KeywordList' then jsonb_typeof(v_value) = 'array'
+            when 'KeywordList' then jsonb_typeof(v_value) = 'array' and not jsonb_path_exists(v_value, '$[*] ? (@.type() != "string")')
+            when 'Datetime' then jsonb_typeof(v_value) = 'string' and perdure.is_time(v_value #>> '{}')
             else jsonb_typeof(v_value) = 'string' end) then
             raise exception 'search attribute % takes % values', quote_ident(v_name), v_type using errcode = 'PD008',
-                hint = format('It was given a JSON %s.', jsonb_typeof(v_value));
+                hint = case v_type when 'Datetime' then 'A time is RFC 3339, such as "2026-01-31T09:00:00Z".' when 'KeywordList' then 'It is an array of strings.'
+                    else format('It was given a JSON %s.', jsonb_typeof(v_value)) end;
         end if;
     end loop;
 end

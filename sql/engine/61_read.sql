@@ -66,44 +66,6 @@ end
 $$;
 comment on function perdure.describe_workflow(smallint, text, text, uuid) is 'All that is known of a run, with its pending work, as one object. Raises PD001.';
 
-create or replace function perdure.count_workflows(
-    p_namespace text default 'default', p_status text default null, p_workflow_type text default null, p_workflow_id text default null,
-    p_search_attributes jsonb default null)
-returns table (status text, count bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    perform perdure.check_list_filter(p_namespace, p_status, p_search_attributes);
-    return query
-    select e.status::text, count(*) from perdure.executions e
-    where e.namespace = p_namespace
-      and (p_status is null or e.status = p_status::perdure.execution_status)
-      and (p_workflow_type is null or e.workflow_type = p_workflow_type)
-      and (p_workflow_id is null or e.workflow_id = p_workflow_id)
-      and (p_search_attributes is null or (e.search_attributes <> '{}' and e.search_attributes @> p_search_attributes))
-    group by e.status order by e.status;
-end
-$$;
-comment on function perdure.count_workflows(text, text, text, text, jsonb) is 'How many runs there are, by status.';
-
-create or replace function perdure.check_list_filter(p_namespace text, p_status text, p_search_attributes jsonb) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not exists (select from perdure.namespaces n where n.namespace = p_namespace) then
-        raise exception 'there is no namespace %', coalesce(quote_ident(left(p_namespace, 100)), 'null') using errcode = 'PD005',
-            hint = 'select namespace from perdure.namespaces lists them.';
-    end if;
-    if p_status is not null and p_status <> all (enum_range(null::perdure.execution_status)::text[]) then
-        raise exception 'unknown status %', quote_literal(left(p_status, 40)) using errcode = 'PD003',
-            hint = 'It is Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew or TimedOut.';
-    end if;
-    perform perdure.check_search_attributes(p_namespace, p_search_attributes);
-end
-$$;
-comment on function perdure.check_list_filter(text, text, jsonb) is 'Raises PD003, PD005 or PD008 for a filter that cannot be meant.';
-
 create or replace function perdure.delete_workflow(p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid)
 returns uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

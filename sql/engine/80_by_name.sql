@@ -110,6 +110,9 @@ begin
         raise exception 'unknown search attribute type %', coalesce(quote_literal($2), 'null') using errcode = 'PD003',
             hint = 'It is Keyword, Text, Int, Double, Bool, Datetime or KeywordList.';
     end if;
+    if exists (select from perdure.list_filter_fields(null) f where f.name = $1) then
+        raise exception 'search attribute % is one that every run has', $1 using errcode = 'PD003', hint = 'Choose another name.';
+    end if;
     if not exists (select from perdure.namespaces n where n.namespace = $3) then
         raise exception 'there is no namespace %', coalesce(quote_ident($3), 'null') using errcode = 'PD005', hint = 'Create it with perdure.create_namespace.';
     end if;

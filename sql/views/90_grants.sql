@@ -13,7 +13,8 @@ begin
             execute format('grant select on %s to %I', v_object, v_role);
         end loop;
         execute format('grant select on perdure.namespaces, perdure.search_attributes to %I', v_role);
-        execute format('grant execute on function perdure.plain(jsonb) to %I', v_role);
+        execute format('grant execute on function perdure.plain(jsonb), perdure.list_workflows(text, text, int, jsonb), perdure.count_workflows(text, text, bigint), '
+            'perdure.list_filter_fields(text) to %I', v_role);
     end loop;
     if exists (select from pg_roles where rolname = 'perdure_worker') then
         grant execute on all functions in schema perdure to perdure_worker;

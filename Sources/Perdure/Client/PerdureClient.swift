@@ -76,18 +76,24 @@ extension PerdureClient {
 // MARK: - Lists
 
 extension PerdureClient {
-    /// Runs, newest first.
+    /// The runs that a list filter chooses, newest first unless it says `ORDER BY`.
     ///
-    /// - Parameter last: the last run of the page before; nil for the first page.
+    /// - Parameters:
+    ///   - filter: Temporal's list filter, such as `WorkflowType = 'Transfer' AND ExecutionStatus = 'Running'`; see
+    ///     docs/reference/list-filter.md. Empty for all runs.
+    ///   - last: the last run of the page before; nil for the first page.
+    ///   - limit: at most 1000.
     public func listWorkflows(
-        _ filter: WorkflowFilter = WorkflowFilter(), after last: WorkflowSummary? = nil, limit: Int = 100
+        _ filter: String = "", after last: WorkflowSummary? = nil, limit: Int = 100
     ) async throws -> [WorkflowSummary] {
         try await engine.listWorkflows(namespace: namespace, filter: filter, after: last, limit: limit)
     }
 
-    /// How many runs there are, by status.
-    public func countWorkflows(_ filter: WorkflowFilter = WorkflowFilter()) async throws -> [WorkflowStatus: Int] {
-        try await engine.countWorkflows(namespace: namespace, filter: filter)
+    /// How many runs a list filter chooses, by status.
+    ///
+    /// - Parameter bound: how far each status is counted; nil counts all, which takes long when there are millions.
+    public func countWorkflows(_ filter: String = "", upTo bound: Int? = nil) async throws -> [WorkflowStatus: Int] {
+        try await engine.countWorkflows(namespace: namespace, filter: filter, upTo: bound)
     }
 }
 
