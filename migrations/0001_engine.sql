@@ -4,12 +4,18 @@ comment on schema perdure is 'Durable workflows: executions, histories, task que
 
 create type perdure.execution_status as enum
     ('Running', 'Completed', 'Failed', 'Canceled', 'Terminated', 'ContinuedAsNew', 'TimedOut');
+comment on type perdure.execution_status is 'Running until a run closes; then how it did.';
 
 create table perdure.settings (
     name text primary key,
     value jsonb not null,
     description text not null
 );
+comment on table perdure.settings is
+    'One row is a setting of this installation.';
+comment on column perdure.settings.name is 'What it is called.';
+comment on column perdure.settings.value is 'Its value, as JSON.';
+comment on column perdure.settings.description is 'What it does.';
 insert into perdure.settings values
     ('shard_count', '1', 'Number of shards, fixed at install'),
     ('workflow_task_retry_cap', '"10s"', 'Longest wait between attempts of a failing workflow task'),
@@ -22,6 +28,13 @@ create table perdure.namespaces (
     max_history_events bigint not null default 51200,
     created_at timestamptz not null default now()
 );
+comment on table perdure.namespaces is
+    'One row is a namespace: workflow ids, task queues and search attributes of one do not meet those of another.';
+comment on column perdure.namespaces.namespace is 'Its name.';
+comment on column perdure.namespaces.description is 'A few words for people.';
+comment on column perdure.namespaces.retention is 'How long closed runs are kept.';
+comment on column perdure.namespaces.max_history_events is 'How many events a history may have.';
+comment on column perdure.namespaces.created_at is 'When it was created.';
 insert into perdure.namespaces (namespace, description) values ('default', 'The namespace used when none is named');
 
 create table perdure.search_attributes (
@@ -30,6 +43,11 @@ create table perdure.search_attributes (
     type text not null check (type in ('Keyword', 'Text', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList')),
     primary key (namespace, name)
 );
+comment on table perdure.search_attributes is
+    'One row is a search attribute that runs of a namespace may carry.';
+comment on column perdure.search_attributes.namespace is 'The namespace.';
+comment on column perdure.search_attributes.name is 'What list filters call it.';
+comment on column perdure.search_attributes.type is 'Keyword, Text, Int, Double, Bool, Datetime or KeywordList.';
 
 create table perdure.executions (
     shard smallint not null,
@@ -48,6 +66,22 @@ create table perdure.executions (
     memo jsonb not null default '{}',
     primary key (shard, run_id)
 ) with (fillfactor = 80);
+comment on table perdure.executions is
+    'One row is a run, as people see it: what lists, filters and counts read. Written when it starts, when its search attributes or memo change, and when it closes.';
+comment on column perdure.executions.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.executions.run_id is 'The run, a UUID version 7.';
+comment on column perdure.executions.namespace is 'The namespace.';
+comment on column perdure.executions.workflow_id is 'The id that the application chose.';
+comment on column perdure.executions.workflow_type is 'The workflow''s type.';
+comment on column perdure.executions.task_queue is 'The task queue of its workflow tasks.';
+comment on column perdure.executions.status is 'Running until it closes.';
+comment on column perdure.executions.start_time is 'When it was started.';
+comment on column perdure.executions.execution_time is 'When its first workflow task may run: later than start_time by a start delay.';
+comment on column perdure.executions.close_time is 'When it closed; null while it is open.';
+comment on column perdure.executions.history_length is 'How many events its history has; null while it is open.';
+comment on column perdure.executions.request_id is 'The request that started it: a repeat finds this run.';
+comment on column perdure.executions.search_attributes is 'Plain JSON by name; what list filters find it by.';
+comment on column perdure.executions.memo is 'Payloads by name, for people.';
 create unique index executions_one_running on perdure.executions (shard, namespace, workflow_id) where status = 'Running';
 create index executions_by_workflow_id on perdure.executions (shard, namespace, workflow_id, start_time desc, run_id desc);
 create index executions_newest on perdure.executions (namespace, start_time desc, run_id desc);
@@ -75,7 +109,26 @@ create table perdure.run_states (
     start_delayed boolean not null default false,
     cancel_requested boolean not null default false,
     primary key (shard, run_id)
-) with (fillfactor = 70);
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+comment on table perdure.run_states is
+    'One row is an open run''s working memory. Locking it is how a transition has the run to itself. It goes when the run closes. No column that changes is indexed, so updates are HOT.';
+comment on column perdure.run_states.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.run_states.run_id is 'The run, a UUID version 7.';
+comment on column perdure.run_states.namespace is 'The namespace.';
+comment on column perdure.run_states.workflow_id is 'The id that the application chose.';
+comment on column perdure.run_states.workflow_type is 'The workflow''s type.';
+comment on column perdure.run_states.task_queue is 'The task queue of its workflow tasks.';
+comment on column perdure.run_states.priority is '1 is first, 5 last.';
+comment on column perdure.run_states.next_event_id is 'The id of the next event that is written.';
+comment on column perdure.run_states.last_started_event_id is 'The WorkflowTaskStarted of the last workflow task that completed; 0 before the first.';
+comment on column perdure.run_states.sticky_event_id is 'The first event that the sticky worker has not seen.';
+comment on column perdure.run_states.sticky_worker is 'The worker that has the run cached, and is offered its workflow tasks first.';
+comment on column perdure.run_states.workflow_task_timeout is 'How long an attempt of a workflow task may take.';
+comment on column perdure.run_states.workflow_task_failure is 'Why the last attempt of a workflow task failed, with its cause; null once one completes.';
+comment on column perdure.run_states.workflow_task_failed_attempts is 'How many attempts have failed since one completed.';
+comment on column perdure.run_states.buffered_events is 'What has happened while a workflow task is started; written when that ends.';
+comment on column perdure.run_states.start_delayed is 'Whether the run still waits out its start delay.';
+comment on column perdure.run_states.cancel_requested is 'Whether its cancellation was requested.';
 
 create table perdure.history (
     shard smallint not null,
@@ -85,6 +138,13 @@ create table perdure.history (
     events jsonb[] not null,
     primary key (shard, run_id, first_event_id)
 );
+comment on table perdure.history is
+    'One row is a batch of events: what one transition wrote. Append-only. The view history_events shows one row an event.';
+comment on column perdure.history.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.history.run_id is 'The run, a UUID version 7.';
+comment on column perdure.history.first_event_id is 'The id of the batch''s first event; the others follow by one.';
+comment on column perdure.history.event_time is 'When they happened, unless an event says so itself.';
+comment on column perdure.history.events is 'The events, each {"eventType", "attributes"} with Temporal''s names.';
 
 create table perdure.workflow_tasks (
     shard smallint not null,
@@ -103,6 +163,22 @@ create table perdure.workflow_tasks (
     deadline timestamptz,
     primary key (shard, run_id)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+comment on table perdure.workflow_tasks is
+    'One row is a run''s workflow task that has not ended. A run has at most one.';
+comment on column perdure.workflow_tasks.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.workflow_tasks.run_id is 'The run, a UUID version 7.';
+comment on column perdure.workflow_tasks.namespace is 'The namespace.';
+comment on column perdure.workflow_tasks.task_queue is 'The queue that hands it out.';
+comment on column perdure.workflow_tasks.priority is '1 is first, 5 last.';
+comment on column perdure.workflow_tasks.scheduled_at is 'Since when it waits; older ones go first.';
+comment on column perdure.workflow_tasks.scheduled_event_id is 'Its WorkflowTaskScheduled.';
+comment on column perdure.workflow_tasks.attempt is 'From 1. Later attempts are transient: their events are written when one completes.';
+comment on column perdure.workflow_tasks.state is 'scheduled: it can be claimed. started: a worker has it. backoff: it waits until deadline.';
+comment on column perdure.workflow_tasks.sticky_worker is 'The worker that it is kept for until deadline; null when any may have it.';
+comment on column perdure.workflow_tasks.worker is 'The worker that has it.';
+comment on column perdure.workflow_tasks.started_at is 'When that worker claimed it.';
+comment on column perdure.workflow_tasks.start_to_close_timeout is 'How long an attempt may take.';
+comment on column perdure.workflow_tasks.deadline is 'When upkeep must see to it: the attempt times out, the backoff or the wait for the sticky worker is over.';
 create index workflow_tasks_claimable on perdure.workflow_tasks (shard, namespace, task_queue, priority, scheduled_at)
     where state = 'scheduled' and sticky_worker is null;
 create index workflow_tasks_claimable_sticky on perdure.workflow_tasks (shard, sticky_worker, task_queue, priority, scheduled_at)
@@ -141,6 +217,36 @@ create table perdure.activity_tasks (
     cancel_requested boolean not null default false,
     primary key (shard, run_id, scheduled_event_id)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+comment on table perdure.activity_tasks is
+    'One row is an activity that has not ended, with the attempt that it is at.';
+comment on column perdure.activity_tasks.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.activity_tasks.run_id is 'The run, a UUID version 7.';
+comment on column perdure.activity_tasks.scheduled_event_id is 'Its ActivityTaskScheduled.';
+comment on column perdure.activity_tasks.namespace is 'The namespace.';
+comment on column perdure.activity_tasks.task_queue is 'The queue that hands it out.';
+comment on column perdure.activity_tasks.workflow_id is 'The id that the application chose.';
+comment on column perdure.activity_tasks.workflow_type is 'The workflow''s type.';
+comment on column perdure.activity_tasks.activity_id is 'The id that the workflow chose; with the run id it is the idempotency key.';
+comment on column perdure.activity_tasks.activity_type is 'The activity''s type.';
+comment on column perdure.activity_tasks.input is 'Its arguments, an array of payloads.';
+comment on column perdure.activity_tasks.priority is '1 is first, 5 last.';
+comment on column perdure.activity_tasks.state is 'scheduled: it can be claimed. started: a worker has it. backoff: it waits until deadline for its next attempt.';
+comment on column perdure.activity_tasks.attempt is 'From 1.';
+comment on column perdure.activity_tasks.scheduled_at is 'When the activity was scheduled.';
+comment on column perdure.activity_tasks.attempt_scheduled_at is 'From when this attempt can be claimed; older ones go first.';
+comment on column perdure.activity_tasks.started_at is 'When a worker claimed this attempt.';
+comment on column perdure.activity_tasks.worker is 'The worker that has it.';
+comment on column perdure.activity_tasks.deadline is 'The earliest of what ends its present state: a timeout, or its backoff.';
+comment on column perdure.activity_tasks.schedule_to_close_timeout is 'How long all attempts together may take.';
+comment on column perdure.activity_tasks.schedule_to_start_timeout is 'How long an attempt may wait for a worker.';
+comment on column perdure.activity_tasks.start_to_close_timeout is 'How long an attempt may take.';
+comment on column perdure.activity_tasks.heartbeat_timeout is 'How long an attempt may be silent.';
+comment on column perdure.activity_tasks.retry_policy is 'Temporal''s retry policy with its defaults filled in.';
+comment on column perdure.activity_tasks.last_failure is 'Why the attempt before failed.';
+comment on column perdure.activity_tasks.last_worker_identity is 'Who has it or had it last.';
+comment on column perdure.activity_tasks.heartbeat_at is 'When this attempt was heard of last.';
+comment on column perdure.activity_tasks.heartbeat_details is 'What the last heartbeat told, an array of payloads; the next attempt gets it.';
+comment on column perdure.activity_tasks.cancel_requested is 'Whether the workflow has asked for its cancellation.';
 create index activity_tasks_claimable on perdure.activity_tasks (shard, namespace, task_queue, priority, attempt_scheduled_at)
     where state = 'scheduled';
 create index activity_tasks_due on perdure.activity_tasks (shard, deadline) where deadline is not null;
@@ -155,6 +261,14 @@ create table perdure.timers (
     fire_at timestamptz not null,
     primary key (shard, run_id, kind, started_event_id)
 );
+comment on table perdure.timers is
+    'One row is something that is due for a run: a timer of its code, a timeout of the run, or the end of its start delay.';
+comment on column perdure.timers.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.timers.run_id is 'The run, a UUID version 7.';
+comment on column perdure.timers.kind is 'timer, execution_timeout, run_timeout or start_delay.';
+comment on column perdure.timers.started_event_id is 'The TimerStarted of a timer; 0 for the others.';
+comment on column perdure.timers.timer_id is 'The id that the workflow chose for a timer.';
+comment on column perdure.timers.fire_at is 'When it is due.';
 create index timers_due on perdure.timers (shard, fire_at);
 
 create unlogged table perdure.queries (
@@ -175,6 +289,23 @@ create unlogged table perdure.queries (
     deadline timestamptz not null,
     primary key (shard, query_id)
 );
+comment on table perdure.queries is
+    'One row is a question to a run. Unlogged: whoever asked has gone when the server crashes.';
+comment on column perdure.queries.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.queries.query_id is 'The question.';
+comment on column perdure.queries.run_id is 'The run, a UUID version 7.';
+comment on column perdure.queries.namespace is 'The namespace.';
+comment on column perdure.queries.workflow_id is 'The id that the application chose.';
+comment on column perdure.queries.workflow_type is 'The workflow''s type.';
+comment on column perdure.queries.task_queue is 'The queue whose workers may answer.';
+comment on column perdure.queries.query_type is 'What is asked.';
+comment on column perdure.queries.input is 'Its arguments, an array of payloads.';
+comment on column perdure.queries.state is 'pending, claimed by a worker, answered or failed.';
+comment on column perdure.queries.worker is 'The worker that answers.';
+comment on column perdure.queries.result is 'The answer, an array of payloads.';
+comment on column perdure.queries.failure is 'Why there is none.';
+comment on column perdure.queries.created_at is 'When it was asked.';
+comment on column perdure.queries.deadline is 'Until when it can be answered.';
 create index queries_claimable on perdure.queries (shard, namespace, task_queue, created_at) where state = 'pending';
 create index queries_due on perdure.queries (shard, deadline);
 
@@ -190,6 +321,18 @@ create table perdure.workers (
     waiting boolean not null default false,
     details jsonb not null default '{}'
 ) with (fillfactor = 50);
+comment on table perdure.workers is
+    'One row is a worker process that is alive, or was until its lease ran out.';
+comment on column perdure.workers.worker_id is 'The process; a new one each time it starts.';
+comment on column perdure.workers.namespace is 'Whose tasks it takes.';
+comment on column perdure.workers.identity is 'What it calls itself, for people.';
+comment on column perdure.workers.build_id is 'The build of its code.';
+comment on column perdure.workers.task_queues is 'The queues that it polls.';
+comment on column perdure.workers.lease is 'After how long a silence it counts as lost.';
+comment on column perdure.workers.lease_until is 'When that is, unless it renews its lease.';
+comment on column perdure.workers.registered_at is 'When it came.';
+comment on column perdure.workers.waiting is 'Whether it sleeps until a notification.';
+comment on column perdure.workers.details is 'What else it tells of itself.';
 
 create table perdure.request_ids (
     shard smallint not null,
@@ -197,6 +340,11 @@ create table perdure.request_ids (
     request_id text not null,
     primary key (shard, run_id, request_id)
 );
+comment on table perdure.request_ids is
+    'One row is a signal that a run has taken, by the id of its request: a repeat does nothing.';
+comment on column perdure.request_ids.shard is 'perdure.shard_for(namespace, workflow_id). Every key begins with it.';
+comment on column perdure.request_ids.run_id is 'The run, a UUID version 7.';
+comment on column perdure.request_ids.request_id is 'The request.';
 
 -- Roles belong to the cluster: another database may be creating them at this moment.
 do $$

@@ -57,11 +57,11 @@ begin
     return (
         select to_jsonb(w) || jsonb_build_object(
             'pending_activities', coalesce((select jsonb_agg(to_jsonb(a) order by a.scheduled_event_id) from perdure.pending_activities a
-                where a.run_id = v_run.run_id), '[]'),
+                where a.shard = p_shard and a.run_id = v_run.run_id), '[]'),
             'pending_timers', coalesce((select jsonb_agg(to_jsonb(t) order by t.fire_time) from perdure.pending_timers t
-                where t.run_id = v_run.run_id), '[]'),
-            'pending_workflow_task', (select to_jsonb(t) from perdure.pending_workflow_tasks t where t.run_id = v_run.run_id))
-        from perdure.workflows w where w.run_id = v_run.run_id and w.workflow_id = v_run.workflow_id and w.namespace = v_run.namespace);
+                where t.shard = p_shard and t.run_id = v_run.run_id), '[]'),
+            'pending_workflow_task', (select to_jsonb(t) from perdure.pending_workflow_tasks t where t.shard = p_shard and t.run_id = v_run.run_id))
+        from perdure.workflows w where w.shard = p_shard and w.run_id = v_run.run_id);
 end
 $$;
 comment on function perdure.describe_workflow(smallint, text, text, uuid) is 'All that is known of a run, with its pending work, as one object. Raises PD001.';

@@ -21,6 +21,25 @@ left join lateral (
     where h.shard = e.shard and h.run_id = e.run_id and e.status <> 'Running'
     order by h.first_event_id desc limit 1) last_event on true;
 comment on view perdure.workflows is 'One row is a run, with its input and how it ended.';
+comment on column perdure.workflows.namespace is 'The namespace.';
+comment on column perdure.workflows.workflow_id is 'The id that the application chose.';
+comment on column perdure.workflows.run_id is 'The run.';
+comment on column perdure.workflows.workflow_type is 'The workflow''s type.';
+comment on column perdure.workflows.status is 'Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew or TimedOut.';
+comment on column perdure.workflows.task_queue is 'The task queue of its workflow tasks.';
+comment on column perdure.workflows.start_time is 'When it was started.';
+comment on column perdure.workflows.close_time is 'When it closed; null while it is open.';
+comment on column perdure.workflows.duration is 'From its start to its close, or to now.';
+comment on column perdure.workflows.history_length is 'How many events its history has.';
+comment on column perdure.workflows.search_attributes is 'Plain JSON by name; what list filters find it by.';
+comment on column perdure.workflows.memo is 'Payloads by name, for people.';
+comment on column perdure.workflows.input is 'What it was started with, an array of payloads; perdure.plain(input) is readable.';
+comment on column perdure.workflows.result is 'What it returned, an array of payloads.';
+comment on column perdure.workflows.failure is 'Why it failed.';
+comment on column perdure.workflows.workflow_task_attempt is 'How many attempts of its workflow task have failed in a row.';
+comment on column perdure.workflows.workflow_task_failure is 'Why the last of them failed.';
+comment on column perdure.workflows.execution_time is 'When its first workflow task may run: later than start_time by a start delay.';
+comment on column perdure.workflows.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.history_events as
 select e.namespace, e.workflow_id, e.run_id,
@@ -47,6 +66,18 @@ join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
 left join perdure.workers w on w.worker_id = t.worker
 where t.state = 'started' and t.attempt = 1;
 comment on view perdure.history_events is 'One row is an event of a run; order by event_id. A workflow task that runs shows its start before it is written.';
+comment on column perdure.history_events.namespace is 'The namespace.';
+comment on column perdure.history_events.workflow_id is 'The id that the application chose.';
+comment on column perdure.history_events.run_id is 'The run.';
+comment on column perdure.history_events.event_id is 'Its place in the history, from 1.';
+comment on column perdure.history_events.event_time is 'When it happened.';
+comment on column perdure.history_events.event_type is 'Temporal''s name for it.';
+comment on column perdure.history_events.summary is 'What it is about, in a few words.';
+comment on column perdure.history_events.input is 'The input that it carries, as plain JSON.';
+comment on column perdure.history_events.result is 'The result that it carries, as plain JSON.';
+comment on column perdure.history_events.failure is 'The message of the failure that it carries, of the cause if there is one.';
+comment on column perdure.history_events.attributes is 'All that it says, with Temporal''s names.';
+comment on column perdure.history_events.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.pending_activities as
 select a.namespace, a.workflow_id, a.run_id, a.activity_id, a.activity_type,
@@ -59,11 +90,41 @@ select a.namespace, a.workflow_id, a.run_id, a.activity_id, a.activity_type,
     a.scheduled_event_id, a.task_queue, a.input, a.deadline, a.shard
 from perdure.activity_tasks a;
 comment on view perdure.pending_activities is 'One row is an activity that has not ended: attempt, last failure, when it is tried next.';
+comment on column perdure.pending_activities.namespace is 'The namespace.';
+comment on column perdure.pending_activities.workflow_id is 'The id that the application chose.';
+comment on column perdure.pending_activities.run_id is 'The run.';
+comment on column perdure.pending_activities.activity_id is 'The id that the workflow chose.';
+comment on column perdure.pending_activities.activity_type is 'The activity''s type.';
+comment on column perdure.pending_activities.state is 'Scheduled, Started or CancelRequested.';
+comment on column perdure.pending_activities.attempt is 'The attempt that it is at, from 1.';
+comment on column perdure.pending_activities.maximum_attempts is 'How many it may have; null for any number.';
+comment on column perdure.pending_activities.scheduled_time is 'When the activity was scheduled.';
+comment on column perdure.pending_activities.last_started_time is 'When the present attempt was claimed.';
+comment on column perdure.pending_activities.next_attempt_time is 'When it is tried next, while it backs off.';
+comment on column perdure.pending_activities.last_failure is 'Why the attempt before failed.';
+comment on column perdure.pending_activities.last_failure_message is 'The message of that, of its cause if there is one.';
+comment on column perdure.pending_activities.heartbeat_details is 'What the last heartbeat told, an array of payloads.';
+comment on column perdure.pending_activities.last_heartbeat_time is 'When the attempt was heard of last.';
+comment on column perdure.pending_activities.worker_identity is 'Who has it or had it last.';
+comment on column perdure.pending_activities.cancel_requested is 'Whether the workflow has asked for its cancellation.';
+comment on column perdure.pending_activities.scheduled_event_id is 'Its ActivityTaskScheduled.';
+comment on column perdure.pending_activities.task_queue is 'The queue that hands it out.';
+comment on column perdure.pending_activities.input is 'Its arguments, an array of payloads.';
+comment on column perdure.pending_activities.deadline is 'The earliest of its timeouts and the end of its backoff.';
+comment on column perdure.pending_activities.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.pending_timers as
 select r.namespace, r.workflow_id, t.run_id, t.kind, t.timer_id, t.started_event_id, t.fire_at as fire_time, t.shard
 from perdure.timers t join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id;
 comment on view perdure.pending_timers is 'One row is a timer or a timeout of a run that has not fired.';
+comment on column perdure.pending_timers.namespace is 'The namespace.';
+comment on column perdure.pending_timers.workflow_id is 'The id that the application chose.';
+comment on column perdure.pending_timers.run_id is 'The run.';
+comment on column perdure.pending_timers.kind is 'timer, execution_timeout, run_timeout or start_delay.';
+comment on column perdure.pending_timers.timer_id is 'The id that the workflow chose for a timer.';
+comment on column perdure.pending_timers.started_event_id is 'The TimerStarted of a timer; 0 for the others.';
+comment on column perdure.pending_timers.fire_time is 'When it is due.';
+comment on column perdure.pending_timers.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.pending_workflow_tasks as
 select t.namespace, r.workflow_id, t.run_id, r.workflow_type, t.task_queue, initcap(t.state) as state, t.attempt, t.scheduled_at as scheduled_time,
@@ -73,6 +134,20 @@ from perdure.workflow_tasks t
 join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
 left join perdure.workers w on w.worker_id = coalesce(t.worker, t.sticky_worker);
 comment on view perdure.pending_workflow_tasks is 'One row is a workflow task that has not ended, with why it failed before.';
+comment on column perdure.pending_workflow_tasks.namespace is 'The namespace.';
+comment on column perdure.pending_workflow_tasks.workflow_id is 'The id that the application chose.';
+comment on column perdure.pending_workflow_tasks.run_id is 'The run.';
+comment on column perdure.pending_workflow_tasks.workflow_type is 'The workflow''s type.';
+comment on column perdure.pending_workflow_tasks.task_queue is 'The queue that hands it out.';
+comment on column perdure.pending_workflow_tasks.state is 'Scheduled, Started or Backoff.';
+comment on column perdure.pending_workflow_tasks.attempt is 'The attempt that it is at, from 1.';
+comment on column perdure.pending_workflow_tasks.scheduled_time is 'Since when it waits.';
+comment on column perdure.pending_workflow_tasks.started_time is 'When a worker claimed it.';
+comment on column perdure.pending_workflow_tasks.next_attempt_time is 'When it is tried next, while it backs off.';
+comment on column perdure.pending_workflow_tasks.worker_identity is 'Who has it, or for whom it is kept.';
+comment on column perdure.pending_workflow_tasks.last_failure is 'Why the attempt before failed, with its cause.';
+comment on column perdure.pending_workflow_tasks.buffered_events is 'How many events wait for it to end.';
+comment on column perdure.pending_workflow_tasks.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.task_queue_backlog as
 select backlog.namespace, backlog.task_queue, backlog.kind, count(*) filter (where backlog.state = 'scheduled') as waiting,
@@ -84,9 +159,26 @@ from (
     select a.namespace, a.task_queue, 'activity', a.state, a.attempt_scheduled_at from perdure.activity_tasks a) backlog
 group by backlog.namespace, backlog.task_queue, backlog.kind;
 comment on view perdure.task_queue_backlog is 'One row is a task queue and kind of task: how much waits, runs and backs off, and the age of the oldest.';
+comment on column perdure.task_queue_backlog.namespace is 'The namespace.';
+comment on column perdure.task_queue_backlog.task_queue is 'The task queue.';
+comment on column perdure.task_queue_backlog.kind is 'workflow or activity.';
+comment on column perdure.task_queue_backlog.waiting is 'How many tasks can be claimed.';
+comment on column perdure.task_queue_backlog.running is 'How many tasks workers have.';
+comment on column perdure.task_queue_backlog.backing_off is 'How many tasks wait for their next attempt.';
+comment on column perdure.task_queue_backlog.oldest is 'How long the oldest has waited to be claimed.';
 
 create or replace view perdure.live_workers as
 select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at, w.lease_until, w.lease_until > clock_timestamp() as alive,
     w.waiting, w.details
 from perdure.workers w;
 comment on view perdure.live_workers is 'One row is a registered worker and its lease.';
+comment on column perdure.live_workers.worker_id is 'The process.';
+comment on column perdure.live_workers.namespace is 'The namespace.';
+comment on column perdure.live_workers.identity is 'What it calls itself, for people.';
+comment on column perdure.live_workers.build_id is 'The build of its code.';
+comment on column perdure.live_workers.task_queues is 'The queues that it polls.';
+comment on column perdure.live_workers.registered_at is 'When it came.';
+comment on column perdure.live_workers.lease_until is 'When it counts as lost, unless it renews its lease.';
+comment on column perdure.live_workers.alive is 'Whether its lease runs.';
+comment on column perdure.live_workers.waiting is 'Whether it sleeps until a notification.';
+comment on column perdure.live_workers.details is 'What else it tells of itself.';

@@ -5,6 +5,7 @@ do $$
 declare
     v_role text;
     v_object regclass;
+    v_function regprocedure;
 begin
     foreach v_role in array array['perdure_worker', 'perdure_reader'] loop
         continue when not exists (select from pg_roles where rolname = v_role);
@@ -17,13 +18,13 @@ begin
             'perdure.list_filter_fields(text) to %I', v_role);
     end loop;
     if exists (select from pg_roles where rolname = 'perdure_worker') then
-        grant execute on all functions in schema perdure to perdure_worker;
+        -- Functions that act with their owner's rights, pure ones and the clock. The pieces of transitions are none of these, and nobody's.
+        revoke all on all functions in schema perdure from perdure_worker;
+        for v_function in select p.oid::regprocedure from pg_proc p
+            where p.pronamespace = 'perdure'::regnamespace and p.prokind = 'f' and (p.prosecdef or p.provolatile = 'i' or p.proname = 'clock') loop
+            execute format('grant execute on function %s to perdure_worker', v_function);
+        end loop;
         grant execute on all procedures in schema perdure to perdure_worker;
-        -- The pieces of transitions are not transitions.
-        revoke execute on function perdure.record_events(smallint, perdure.run_states, timestamptz, jsonb[]),
-            perdure.append_events(smallint, uuid, timestamptz, bigint, jsonb[]),
-            perdure.close_run(smallint, uuid, perdure.execution_status, timestamptz, bigint),
-            perdure.remove_worker(uuid, timestamptz, boolean) from perdure_worker;
     end if;
 end
 $$;
