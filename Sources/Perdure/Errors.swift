@@ -18,16 +18,18 @@ public struct ApplicationError: FailureError, CustomStringConvertible {
     public var stackTrace: String
     public var cause: Failure?
 
-    /// - Parameter details: kept in the history; read them with `details[0].decode(…)`.
+    /// - Parameters:
+    ///   - details: kept in the history; read them with `details[0].decode(…)`.
+    ///   - isNonRetryable: whether no retry policy may try again.
     public init(
-        message: String, type: String = "ApplicationError", isNonRetryable: Bool = false, details: [Payload] = [],
-        cause: (any Error)? = nil, file: String = #fileID, line: Int = #line
+        message: String, cause: (any Error)? = nil, details: [Payload] = [], type: String = "ApplicationError",
+        isNonRetryable: Bool = false, file: String = #fileID, line: Int = #line
     ) {
         self.message = message
+        self.cause = cause.map { Failure($0) }
+        self.details = details
         self.type = type
         self.isNonRetryable = isNonRetryable
-        self.details = details
-        self.cause = cause.map { Failure($0) }
         stackTrace = "\(file):\(line)"
     }
 
@@ -94,6 +96,11 @@ public struct NonDeterminismError: Error, Sendable, CustomStringConvertible {
     public let description: String
 }
 
+/// Thrown as it is, a failure stands for itself.
+extension Failure: FailureError {
+    public var failure: Failure { self }
+}
+
 extension Failure {
     /// The error that code catches for this failure.
     public var error: any FailureError {
@@ -111,7 +118,6 @@ extension Failure {
     /// the error's Swift type.
     public init(_ error: any Error) {
         switch error {
-        case let failure as Failure: self = failure
         case let error as any FailureError: self = error.failure
         case is CancellationError: self = CanceledError().failure
         default: self = .application("\(error)", type: "\(Swift.type(of: error))")

@@ -7,13 +7,21 @@
 @attached(memberAttribute)
 public macro Workflow(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowMacro")
 
-/// Makes a method a signal handler: `mutating func name(input: Input) async throws`. A struct of the method's name, capitalised,
-/// stands for the signal.
+/// Makes a method a signal handler: `mutating func name(context: WorkflowContext<Self>, input: Input) async throws`, where the
+/// context, the input and the effects may be left out. A struct of the method's name, capitalised, stands for the signal.
+///
+/// - Parameters:
+///   - name: the signal's name; the method's name, capitalised, if left out.
+///   - unfinishedPolicy: whether it is worth a warning that the workflow ends before the handler.
 @attached(peer, names: arbitrary)
-public macro WorkflowSignal(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowSignalMacro")
+public macro WorkflowSignal(
+    name: String? = nil, unfinishedPolicy: HandlerUnfinishedPolicy = .warnAndAbandon
+) = #externalMacro(module: "PerdureMacros", type: "WorkflowSignalMacro")
 
-/// Makes a method a query handler: `func name(input: Input) throws -> Output`. A struct of the method's name, capitalised, stands for
-/// the query.
+/// Makes a method a query handler: `func name(input: Input) throws -> Output`, where the input may be left out. A struct of the
+/// method's name, capitalised, stands for the query.
+///
+/// - Parameter name: the query's name; the method's name, capitalised, if left out.
 @attached(peer, names: arbitrary)
 public macro WorkflowQuery(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowQueryMacro")
 

@@ -55,6 +55,7 @@ extension [HistoryEvent] {
 /// JSON that is not a history.
 public struct HistoryFormatError: Error, Sendable, Hashable, CustomStringConvertible {
     public let reason: String
+    public init(reason: String) { self.reason = reason }
     public var description: String { "not a history: \(reason)" }
 }
 

@@ -13,6 +13,7 @@ struct Handler {
     let outputType: String
     /// `self.method(input: input)` without what comes before.
     let call: String
+    let takesContext: Bool
     let isAsync: Bool
     let isThrowing: Bool
     let access: String
@@ -25,9 +26,20 @@ struct Handler {
         func refuse(_ message: String) {
             context.diagnose(Diagnostic(node: function.name, message: PerdureDiagnostic("\(macro): \(message)")))
         }
-        let parameters = function.signature.parameterClause.parameters
+        let all = function.signature.parameterClause.parameters
+        // As in `run`, a `context` may stand before the input.
+        takesContext = all.first?.type.trimmedDescription.hasPrefix("WorkflowContext") ?? false
+        let parameters = all.dropFirst(takesContext ? 1 : 0)
         guard parameters.count <= 1 else {
             refuse("takes at most one input; put several values into a struct")
+            return nil
+        }
+        guard parameters.first.map({ $0.ellipsis == nil && !$0.isInout }) ?? true else {
+            refuse("its input cannot be inout or variadic")
+            return nil
+        }
+        guard !function.modifiers.contains(where: { ["static", "class"].contains($0.name.text) }) else {
+            refuse("cannot be static")
             return nil
         }
         guard function.genericParameterClause == nil else {
@@ -41,27 +53,36 @@ struct Handler {
         outputType = function.signature.returnClause?.type.trimmedDescription ?? "Void"
         isAsync = function.signature.effectSpecifiers?.asyncSpecifier != nil
         isThrowing = function.signature.effectSpecifiers?.throwsClause != nil
-        if let parameter = parameters.first {
-            call =
-                parameter.firstName.text == "_" ? "\(method)(input)" : "\(method)(\(parameter.firstName.text): input)"
-        } else {
-            call = "\(method)()"
+        func argument(_ parameter: FunctionParameterSyntax, _ value: String) -> String {
+            parameter.firstName.text == "_" ? value : "\(parameter.firstName.text): \(value)"
         }
-        access = function.modifiers.contains { ["public", "package"].contains($0.name.text) } ? "public " : ""
+        let arguments =
+            (takesContext ? all.first.map { [argument($0, "context")] } ?? [] : [])
+            + parameters.map { argument($0, "input") }
+        call = "\(method)(\(arguments.joined(separator: ", ")))"
+        access = function.modifiers.contains { ["public", "package", "open"].contains($0.name.text) } ? "public " : ""
     }
 
     /// The effects in front of a call.
     var effects: String { (isThrowing ? "try " : "") + (isAsync ? "await " : "") }
 }
 
+extension FunctionParameterSyntax {
+    fileprivate var isInout: Bool {
+        type.as(AttributedTypeSyntax.self)?.specifiers.contains { $0.trimmedDescription == "inout" } ?? false
+    }
+}
+
 extension AttributeSyntax {
     /// The expression of `name:`, unless it is nil.
     var nameArgument: String? {
-        guard case .argumentList(let arguments) = arguments,
-            let expression = arguments.first(where: { $0.label?.text == "name" })?.expression,
-            !expression.is(NilLiteralExprSyntax.self)
-        else { return nil }
+        guard let expression = argument("name"), !expression.is(NilLiteralExprSyntax.self) else { return nil }
         return expression.trimmedDescription
+    }
+
+    func argument(_ label: String) -> ExprSyntax? {
+        guard case .argumentList(let arguments) = arguments else { return nil }
+        return arguments.first { $0.label?.text == label }?.expression
     }
 
     var isNamed: String { attributeName.trimmedDescription }
@@ -79,7 +100,7 @@ extension DeclGroupSyntax {
         }
     }
 
-    var accessPrefix: String { modifiers.contains { ["public", "package"].contains($0.name.text) } ? "public " : "" }
+    var accessPrefix: String { modifiers.contains { ["public", "package", "open"].contains($0.name.text) } ? "public " : "" }
 }
 
 /// An error that points at the author's code.

@@ -67,8 +67,19 @@ struct WorkflowMacro: ExtensionMacro, MemberMacro, MemberAttributeMacro {
 
 extension VariableDeclSyntax {
     fileprivate var isStoredVariable: Bool {
-        bindingSpecifier.text == "var" && bindings.count == 1 && bindings.first?.accessorBlock == nil
-            && !modifiers.contains { ["static", "lazy"].contains($0.name.text) }
+        bindingSpecifier.text == "var" && !modifiers.contains { $0.name.text == "static" }
+            && !bindings.allSatisfy { $0.isComputed }
+    }
+}
+
+extension PatternBindingSyntax {
+    fileprivate var isComputed: Bool {
+        switch accessorBlock?.accessors {
+        case .getter: true
+        case .accessors(let accessors):
+            !accessors.contains { ["willSet", "didSet"].contains($0.accessorSpecifier.text) }
+        case nil: false
+        }
     }
 }
 
@@ -78,14 +89,14 @@ struct WorkflowStateMacro: AccessorMacro, PeerMacro {
         of node: AttributeSyntax, providingAccessorsOf declaration: some DeclSyntaxProtocol,
         in context: some MacroExpansionContext
     ) throws -> [AccessorDeclSyntax] {
-        guard let name = name(of: declaration) else { return [] }
+        guard let variable = StateVariable(declaration) else { return [] }
         return [
             """
-            @storageRestrictions(initializes: _\(raw: name))
-            init(initialValue) { _\(raw: name) = WorkflowVariable(initialValue) }
+            @storageRestrictions(initializes: _\(raw: variable.name))
+            init(initialValue) { _\(raw: variable.name) = WorkflowVariable(initialValue) }
             """,
-            "get { _\(raw: name).value }",
-            "nonmutating set { _\(raw: name).value = newValue }",
+            "get { _\(raw: variable.name).value }",
+            "nonmutating set { _\(raw: variable.name).value = newValue }",
         ]
     }
 
@@ -93,23 +104,42 @@ struct WorkflowStateMacro: AccessorMacro, PeerMacro {
         of node: AttributeSyntax, providingPeersOf declaration: some DeclSyntaxProtocol,
         in context: some MacroExpansionContext
     ) throws -> [DeclSyntax] {
-        guard let name = name(of: declaration), let binding = declaration.as(VariableDeclSyntax.self)?.bindings.first
-        else {
+        guard let variable = StateVariable(declaration) else {
+            context.diagnose(
+                Diagnostic(
+                    node: declaration,
+                    message: PerdureDiagnostic(
+                        "a workflow's stored variables are declared one a line, by a name, without lazy or observers: "
+                            + "signal handlers and run share them")))
             return []
         }
-        if let type = binding.typeAnnotation?.type.trimmed {
-            let isOptional = type.is(OptionalTypeSyntax.self)
-            let value = binding.initializer?.value.trimmedDescription ?? (isOptional ? "nil" : nil)
-            let initializer = value.map { " = WorkflowVariable(\($0))" } ?? ""
-            return ["private var _\(raw: name): WorkflowVariable<\(type)>\(raw: initializer)"]
+        if let type = variable.type {
+            let initializer = variable.value.map { " = WorkflowVariable(\($0))" } ?? ""
+            return ["private var _\(raw: variable.name): WorkflowVariable<\(raw: type)>\(raw: initializer)"]
         }
-        guard let value = binding.initializer?.value.trimmed else { return [] }
-        return ["private var _\(raw: name) = WorkflowVariable(\(value))"]
+        guard let value = variable.value else { return [] }
+        return ["private var _\(raw: variable.name) = WorkflowVariable(\(raw: value))"]
     }
+}
 
-    private static func name(of declaration: some DeclSyntaxProtocol) -> String? {
-        declaration.as(VariableDeclSyntax.self)?.bindings.first?.pattern.as(IdentifierPatternSyntax.self)?.identifier
-            .text
+/// A variable that `@WorkflowState` can give a home.
+private struct StateVariable {
+    let name: String
+    let type: String?
+    /// What it begins with; nil for an optional that is not told.
+    let value: String?
+
+    init?(_ declaration: some DeclSyntaxProtocol) {
+        guard let variable = declaration.as(VariableDeclSyntax.self), variable.bindings.count == 1,
+            let binding = variable.bindings.first, binding.accessorBlock == nil,
+            !variable.modifiers.contains(where: { $0.name.text == "lazy" }),
+            let name = binding.pattern.as(IdentifierPatternSyntax.self)?.identifier.text
+        else { return nil }
+        self.name = name
+        let annotation = binding.typeAnnotation?.type
+        type = annotation?.trimmedDescription
+        let isOptional = annotation.map { $0.is(OptionalTypeSyntax.self) } ?? false
+        value = binding.initializer?.value.trimmedDescription ?? (isOptional ? "nil" : nil)
     }
 }
 
@@ -130,13 +160,18 @@ struct WorkflowSignalMacro: PeerMacro {
                     message: PerdureDiagnostic("@WorkflowSignal: a signal has no answer; use a query")))
             return []
         }
+        let policy = node.argument("unfinishedPolicy").map {
+            "\(handler.access)static var unfinishedPolicy: HandlerUnfinishedPolicy { \($0.trimmedDescription) }\n    "
+        } ?? ""
         return [
             """
             \(raw: handler.access)struct \(raw: handler.typeName): WorkflowSignalDefinition {
                 \(raw: handler.access)typealias Workflow = \(raw: workflow)
                 \(raw: handler.access)static var name: String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
-                \(raw: handler.access)func run(workflow: inout \(raw: workflow), input: \(raw: handler.inputType)) async throws {
+                \(raw: policy)\(raw: handler.access)func run(
+                    workflow: inout \(raw: workflow), context: WorkflowContext<\(raw: workflow)>, input: \(raw: handler.inputType)
+                ) async throws {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
                 }
             }
@@ -155,13 +190,13 @@ struct WorkflowQueryMacro: PeerMacro {
             let handler = Handler(function, attribute: node, macro: "@WorkflowQuery", in: context),
             let workflow = context.enclosingType
         else { return [] }
-        guard !handler.isAsync, handler.outputType != "Void",
+        guard !handler.isAsync, !handler.takesContext, handler.outputType != "Void",
             !function.modifiers.contains(where: { $0.name.text == "mutating" })
         else {
             context.diagnose(
                 Diagnostic(
                     node: function.name,
-                    message: PerdureDiagnostic("@WorkflowQuery: a query returns a value, at once, and changes nothing"))
+                    message: PerdureDiagnostic("@WorkflowQuery: a query returns a value, at once, without a context, and changes nothing"))
             )
             return []
         }

@@ -1,7 +1,7 @@
 public import PerdureEngine
 
 /// How an activity is run. One of ``startToCloseTimeout`` and ``scheduleToCloseTimeout`` is required.
-public struct ActivityOptions: Sendable {
+public struct ActivityOptions: Hashable, Sendable {
     /// How long one attempt may take.
     public var startToCloseTimeout: Duration?
     /// How long the activity may take with all its attempts and waits.
@@ -20,7 +20,7 @@ public struct ActivityOptions: Sendable {
     public var priority: Int?
 
     /// What a workflow waits for when it cancels an activity.
-    public enum CancellationType: Sendable {
+    public enum CancellationType: Hashable, Sendable {
         /// Asks the activity to stop, and goes on at once.
         case tryCancel
         /// Waits until the activity has stopped, or finished.
@@ -29,20 +29,38 @@ public struct ActivityOptions: Sendable {
         case abandon
     }
 
+    /// - Parameter startToCloseTimeout: how long one attempt may take.
     public init(
-        startToCloseTimeout: Duration? = nil, scheduleToCloseTimeout: Duration? = nil,
-        scheduleToStartTimeout: Duration? = nil, heartbeatTimeout: Duration? = nil, retryPolicy: RetryPolicy? = nil,
-        taskQueue: String? = nil, activityID: String? = nil, cancellationType: CancellationType = .tryCancel,
-        priority: Int? = nil
+        startToCloseTimeout: Duration, scheduleToCloseTimeout: Duration? = nil,
+        scheduleToStartTimeout: Duration? = nil, cancellationType: CancellationType = .tryCancel,
+        heartbeatTimeout: Duration? = nil, taskQueue: String? = nil, retryPolicy: RetryPolicy? = nil,
+        priority: Int? = nil, activityID: String? = nil
     ) {
         self.startToCloseTimeout = startToCloseTimeout
         self.scheduleToCloseTimeout = scheduleToCloseTimeout
         self.scheduleToStartTimeout = scheduleToStartTimeout
-        self.heartbeatTimeout = heartbeatTimeout
-        self.retryPolicy = retryPolicy
-        self.taskQueue = taskQueue
-        self.activityID = activityID
         self.cancellationType = cancellationType
+        self.heartbeatTimeout = heartbeatTimeout
+        self.taskQueue = taskQueue
+        self.retryPolicy = retryPolicy
         self.priority = priority
+        self.activityID = activityID
+    }
+
+    /// - Parameter scheduleToCloseTimeout: how long the activity may take with all its attempts; one attempt may take as
+    ///   long.
+    public init(
+        scheduleToCloseTimeout: Duration, scheduleToStartTimeout: Duration? = nil,
+        cancellationType: CancellationType = .tryCancel, heartbeatTimeout: Duration? = nil, taskQueue: String? = nil,
+        retryPolicy: RetryPolicy? = nil, priority: Int? = nil, activityID: String? = nil
+    ) {
+        self.scheduleToCloseTimeout = scheduleToCloseTimeout
+        self.scheduleToStartTimeout = scheduleToStartTimeout
+        self.cancellationType = cancellationType
+        self.heartbeatTimeout = heartbeatTimeout
+        self.taskQueue = taskQueue
+        self.retryPolicy = retryPolicy
+        self.priority = priority
+        self.activityID = activityID
     }
 }

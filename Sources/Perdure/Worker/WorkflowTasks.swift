@@ -253,7 +253,8 @@ extension WorkerSession {
                 cause: "WorkflowWorkerUnhandledFailure",
                 failure: .application("the run has not completed a workflow task yet", type: "QueryRejected"))
         }
-        let seen = Array(events[..<last])
+        // With the completion, so that all of it counts as replayed.
+        let seen = Array(events[...last])
         var run = try makeRun(workflowType: query.workflowType, workflowID: query.workflowID, runID: query.runID)
         let live = run.run
         _ = try await withinDeadline { try await live.activate(seen) }

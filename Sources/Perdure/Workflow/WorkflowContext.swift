@@ -3,22 +3,32 @@ public import Logging
 public import PerdureEngine
 
 /// What a workflow has of the world: activities, time, randomness, and facts about its own run.
+///
+/// It belongs to the run's own code: `run`, handlers, and the tasks that `async let` and task groups make in them. Used
+/// anywhere else, as in a `Task { }`, it makes the workflow task fail.
 public struct WorkflowContext<Workflow: WorkflowDefinition>: Sendable {
     private let core: WorkflowCore
     private let workflow: Workflow
+    /// Facts about the run.
+    public let info: WorkflowInfo
 
-    init(core: WorkflowCore, workflow: Workflow) {
+    init(core: WorkflowCore, workflow: Workflow, info: WorkflowInfo) {
         self.core = core
         self.workflow = workflow
+        self.info = info
     }
+}
 
-    // MARK: Activities
+// MARK: - Activities
 
+extension WorkflowContext {
     /// Runs an activity and waits for its result, through all its attempts.
     ///
-    /// - Throws: ``ActivityError`` when it failed for good, ``CanceledError`` when the run was cancelled before.
+    /// - Throws: ``ActivityError`` when it failed for good or was canceled with the task that waits for it,
+    ///   ``CanceledError`` when that task had been canceled before.
+    @discardableResult
     public func executeActivity<Activity: ActivityDefinition>(
-        _ activity: Activity.Type, options: ActivityOptions, input: Activity.Input
+        _ activityType: Activity.Type = Activity.self, options: ActivityOptions, input: Activity.Input
     ) async throws -> Activity.Output {
         let result = try await core.executeActivity(
             type: Activity.name, options: options, input: PayloadConversion.encode(input))
@@ -26,64 +36,133 @@ public struct WorkflowContext<Workflow: WorkflowDefinition>: Sendable {
     }
 
     /// Runs an activity without input.
+    @discardableResult
     public func executeActivity<Activity: ActivityDefinition>(
-        _ activity: Activity.Type, options: ActivityOptions
+        _ activityType: Activity.Type = Activity.self, options: ActivityOptions
     ) async throws -> Activity.Output where Activity.Input == Void {
-        try await executeActivity(activity, options: options, input: ())
+        try await executeActivity(activityType, options: options, input: ())
     }
 
     /// Runs an activity by the name of its type, which may be another program's.
     public func executeActivity<Output: Sendable>(
-        name: String, options: ActivityOptions, input: some Encodable & Sendable, as output: Output.Type = Output.self
+        name: String, options: ActivityOptions, input: some Encodable & Sendable,
+        outputType: Output.Type = Output.self
     ) async throws -> Output {
         let result = try await core.executeActivity(
             type: name, options: options, input: PayloadConversion.encode(input))
         return try PayloadConversion.decode(from: result)
     }
 
-    // MARK: Waiting
+    /// Runs an activity without input by the name of its type.
+    public func executeActivity<Output: Sendable>(
+        name: String, options: ActivityOptions, outputType: Output.Type = Output.self
+    ) async throws -> Output {
+        try PayloadConversion.decode(from: await core.executeActivity(type: name, options: options, input: []))
+    }
+}
 
-    /// Waits, for a second or a year; a worker holds nothing meanwhile but a cached run.
+// MARK: - Waiting
+
+extension WorkflowContext {
+    /// Waits, for a second or a year; a worker holds nothing meanwhile but a cached run. Nothing to wait for returns at once.
     ///
     /// - Throws: ``CanceledError``.
     public func sleep(for duration: Duration) async throws { try await core.sleep(for: duration) }
 
-    /// Waits until the workflow's state, which signals change, fulfils `predicate`.
+    /// Waits until the workflow's state, which handlers change, fulfils a condition. When several wait for the same, they go
+    /// on one at a time, and each only while its own condition still holds: so a condition can guard a section of code.
     ///
+    /// - Parameter condition: asked whenever something has happened; it must change nothing.
     /// - Throws: ``CanceledError``.
-    public func condition(_ predicate: @escaping @Sendable (Workflow) -> Bool) async throws {
-        let workflow = workflow
-        _ = try await core.condition(timeout: nil) { predicate(workflow) }
+    public func condition(_ condition: (Workflow) -> Bool) async throws {
+        _ = try await wait(timeout: nil) { condition(workflow) }
     }
 
-    /// Waits for `predicate`, but no longer than `timeout`.
+    /// Waits until something outside of the workflow's state holds, such as ``allHandlersFinished``.
+    ///
+    /// - Throws: ``CanceledError``.
+    public func condition(_ condition: () -> Bool) async throws { _ = try await wait(timeout: nil, condition) }
+
+    /// Waits for a condition, but no longer than `timeout`.
     ///
     /// - Returns: whether it came true in time.
     /// - Throws: ``CanceledError``.
-    public func condition(
-        timeout: Duration, _ predicate: @escaping @Sendable (Workflow) -> Bool
-    ) async throws -> Bool {
-        let workflow = workflow
-        return try await core.condition(timeout: timeout) { predicate(workflow) }
+    public func condition(timeout: Duration, _ condition: (Workflow) -> Bool) async throws -> Bool {
+        try await wait(timeout: timeout) { condition(workflow) }
     }
 
-    /// Runs `body` so that cancelling the run does not reach it: for what must be undone when a run is cancelled.
-    public func withCancellationShield<Value: Sendable>(
-        _ body: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value {
-        try await Task(executorPreference: core.executor) { try await body() }.value
+    private func wait(timeout: Duration?, _ condition: () -> Bool) async throws -> Bool {
+        try await withoutActuallyEscaping(condition) { condition in
+            try await core.condition(timeout: timeout, condition)
+        }
     }
 
-    // MARK: Facts
+    /// Runs `body` and cancels it once `duration` is over. What it then returns or throws is the result: most code throws
+    /// ``CanceledError``.
+    public func timeout<Return: Sendable>(
+        for duration: Duration, body: () async throws -> Return
+    ) async throws -> Return {
+        try await withoutActuallyEscaping(body) { body in
+            // It runs on the run's executor, one job at a time, and ends before this returns.
+            nonisolated(unsafe) let body = body
+            return try await withThrowingTaskGroup(of: Return?.self) { group in
+                group.addTask {
+                    try? await core.sleep(for: duration)
+                    return nil
+                }
+                group.addTask { try await body() }
+                while let value = try await group.next() {
+                    group.cancelAll()
+                    if let value { return value }
+                }
+                throw CanceledError()
+            }
+        }
+    }
 
-    public var info: WorkflowInfo { core.info }
-    /// The time of the current workflow task: the same on replay.
+    /// Runs `operation` so that cancelling the run, or the task that calls this, does not reach it: for what must be undone
+    /// when a run is canceled.
+    public func withCancellationShield<Result: Sendable>(
+        _ operation: () async throws -> Result
+    ) async throws -> Result {
+        try await withoutActuallyEscaping(operation) { operation in
+            // It runs on the run's executor, one job at a time, and ends before this returns.
+            nonisolated(unsafe) let operation = operation
+            return try await core.shielded { try await operation() }
+        }
+    }
+}
+
+// MARK: - State
+
+extension WorkflowContext {
+    /// Reads and changes the workflow's state where `self` is out of reach, as in an `async let`.
+    public func mutateState<Return>(_ mutator: (inout Workflow) -> Return) -> Return {
+        var workflow = workflow
+        return mutator(&workflow)
+    }
+
+    /// Whether no signal handler is under way. Wait for it before the workflow ends, if handlers wait for anything:
+    /// `try await context.condition { context.allHandlersFinished }`.
+    public var allHandlersFinished: Bool { core.allHandlersFinished }
+}
+
+// MARK: - Facts
+
+extension WorkflowContext {
+    /// The time at which the current workflow task started: the same on replay.
     public var now: Date { core.now.date }
+
     /// Whether the code repeats what it has decided before.
     public var isReplaying: Bool { core.isReplaying }
+
     /// Whether somebody asked the run to cancel itself.
     public var isCancelRequested: Bool { core.isCancelRequested }
-    /// Random numbers that are the same on replay.
+
+    /// How many events the history had when the current workflow task started.
+    public var currentHistoryLength: Int { core.historyLength }
+
+    /// Random numbers that are the same on replay. They are no secret: the run's id tells them.
     public var randomNumberGenerator: WorkflowRandomNumberGenerator { WorkflowRandomNumberGenerator(core: core) }
 
     /// A random (version 4) UUID that is the same on replay.
@@ -95,51 +174,49 @@ public struct WorkflowContext<Workflow: WorkflowDefinition>: Sendable {
         return all.withUnsafeBytes { UUID(uuid: $0.load(as: uuid_t.self)) }
     }
 
-    /// Logs with the run's ids; silent during replay.
-    public var logger: Logger {
-        core.isReplaying
-            ? Logger(label: core.info.logger.label, factory: { _ in SwiftLogNoOpLogHandler() }) : core.info.logger
-    }
+    /// Logs with the run's ids; silent during replay, so that a line appears once.
+    public var logger: Logger { core.logger }
+}
 
-    // MARK: What others see
+// MARK: - What others see
+
+extension WorkflowContext {
+    /// The run's search attributes, with what ``upsertSearchAttributes(_:)`` has changed.
+    public var searchAttributes: [String: JSON] { core.searchAttributes }
 
     /// Changes search attributes, by which runs are listed; null takes one away.
-    public func upsertSearchAttributes(_ attributes: [String: JSON]) {
-        core.add(
-            Command(
-                commandType: .upsertWorkflowSearchAttributes, attributes: ["searchAttributes": .object(attributes)]))
+    public func upsertSearchAttributes(_ searchAttributes: [String: JSON]) {
+        core.upsertSearchAttributes(searchAttributes)
+    }
+
+    /// A note of the run, with what ``upsertMemo(_:)`` has changed; nil if there is none of this name.
+    ///
+    /// - Throws: `DecodingError` if it is of another type.
+    public func memoValue<Value: Decodable>(for key: String, as type: Value.Type = Value.self) throws -> Value? {
+        try core.memo[key].map { try Payload(json: $0).decode(type) }
     }
 
     /// Changes notes that lists show; nil takes one away.
     ///
     /// - Throws: what encoding a value throws.
     public func upsertMemo(_ memo: [String: (any Encodable & Sendable)?]) throws {
-        let wire = try memo.mapValues { try $0.map { try Payload(encoding: $0).json } ?? .null }
-        core.add(Command(commandType: .modifyWorkflowProperties, attributes: ["upsertedMemo": .object(wire)]))
+        core.upsertMemo(try memo.mapValues { try $0.map { try Payload(encoding: $0).json } ?? .null })
     }
 }
 
-/// Facts about a run.
-public struct WorkflowInfo: Sendable {
-    public let namespace: String
-    public let taskQueue: String
-    public let workflowID: String
-    public let runID: UUID
-    public let workflowType: String
-    let logger: Logger
+// MARK: - Versions
 
-    init(_ info: LiveRunInfo) {
-        namespace = info.namespace
-        taskQueue = info.taskQueue
-        workflowID = info.workflowID
-        runID = info.runID
-        workflowType = info.workflowType
-        logger = info.logger
-    }
-}
+extension WorkflowContext {
+    /// Whether this run takes the new path of code that was changed while runs were under way: true for a run that comes here
+    /// for the first time, false for one that came here before the patch was there. The history keeps the answer, which
+    /// does not change while the run lasts.
+    ///
+    /// When no run is left that took the old path, remove it and call ``deprecatePatch(_:)``; when none is left that
+    /// recorded the patch, remove that too.
+    ///
+    /// - Parameter id: any name, unique in the workflow type.
+    public func patch(_ id: String) -> Bool { core.patch(id, isDeprecated: false) }
 
-/// Random numbers that only the run's id and the order of the calls decide.
-public struct WorkflowRandomNumberGenerator: RandomNumberGenerator, Sendable {
-    let core: WorkflowCore
-    public mutating func next() -> UInt64 { core.nextRandom() }
+    /// Stands where ``patch(_:)`` was, once its old path is gone: runs that recorded the patch, and new ones, go on alike.
+    public func deprecatePatch(_ id: String) { _ = core.patch(id, isDeprecated: true) }
 }

@@ -1,7 +1,7 @@
 /// A workflow: plain Swift whose every decision is an event in the database.
 ///
 /// Attach ``Workflow(name:)`` to a struct with a `run` method rather than conforming by hand; the macro also gives
-/// stored variables a home that outlives copies of the struct, so that signal handlers and `run` see the same state.
+/// stored variables a home that outlives copies of the struct, so that handlers and `run` see the same state.
 public protocol WorkflowDefinition: Sendable {
     associatedtype Input: Sendable
     associatedtype Output: Sendable
@@ -34,8 +34,24 @@ public protocol WorkflowSignalDefinition<Workflow>: Sendable {
     associatedtype Workflow: WorkflowDefinition
     associatedtype Input: Sendable
     static var name: String { get }
+    static var unfinishedPolicy: HandlerUnfinishedPolicy { get }
     init()
-    func run(workflow: inout Workflow, input: Input) async throws
+    /// The handler. It runs beside the workflow's code, and may wait as that does.
+    ///
+    /// - Throws: a ``FailureError`` fails the run; any other error is taken for a bug and fails the workflow task.
+    func run(workflow: inout Workflow, context: WorkflowContext<Workflow>, input: Input) async throws
+}
+
+extension WorkflowSignalDefinition {
+    public static var unfinishedPolicy: HandlerUnfinishedPolicy { .warnAndAbandon }
+}
+
+/// What becomes of a handler that still waits when its workflow ends. It is always abandoned; the question is whether that
+/// was meant.
+public enum HandlerUnfinishedPolicy: Sendable, Hashable {
+    /// The worker logs a warning.
+    case warnAndAbandon
+    case abandon
 }
 
 /// A query that a workflow answers. `@WorkflowQuery` makes one of a method.
@@ -45,14 +61,6 @@ public protocol WorkflowQueryDefinition<Workflow>: Sendable {
     associatedtype Output: Sendable
     static var name: String { get }
     init()
+    /// Answers from the workflow's state, which it must not change.
     func run(workflow: Workflow, input: Input) throws -> Output
-}
-
-/// Holds the value of a workflow's stored variable, for every copy of the workflow alike.
-///
-/// Unchecked because only code on the run's own executor touches it, and that runs one job at a time; a query
-/// reads while no job runs.
-public final class WorkflowVariable<Value>: @unchecked Sendable {
-    public var value: Value
-    public init(_ value: Value) { self.value = value }
 }

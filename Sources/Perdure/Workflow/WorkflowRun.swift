@@ -7,14 +7,19 @@ import PerdureEngine
 /// Unchecked because the worker calls it from one task at a time, and the workflow's code runs inside of those calls.
 final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Sendable {
     private let core: WorkflowCore
-    private var workflow: Workflow?
+    private var instance: Instance?
     private let signals: [String: any WorkflowSignalDefinition<Workflow>.Type]
     private let queries: [String: any WorkflowQueryDefinition<Workflow>.Type]
     /// What has happened since the last workflow task that ran.
     private var happened: [HistoryEvent] = []
 
+    private struct Instance {
+        let workflow: Workflow
+        let context: WorkflowContext<Workflow>
+    }
+
     init(_ info: LiveRunInfo) {
-        core = WorkflowCore(info: WorkflowInfo(info))
+        core = WorkflowCore(info)
         signals = Dictionary(
             Workflow.signals.map { (Swift.type(of: $0).name, Swift.type(of: $0)) }, uniquingKeysWith: { $1 })
         queries = Dictionary(
@@ -34,29 +39,50 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
 
     /// Goes through history as it was written. A `WorkflowTaskStarted` that was completed, or that is the last event,
     /// ran the code; one that failed or timed out did not, as far as history knows.
-    private func replay(_ events: [HistoryEvent]) throws {
+    func replay(_ events: [HistoryEvent]) throws {
         for (place, event) in events.enumerated() {
             switch event.eventType {
             case .workflowTaskStarted:
                 let next = place + 1 < events.count ? events[place + 1] : nil
                 guard next == nil || next?.eventType == .workflowTaskCompleted else { continue }
-                try runTask(at: event.eventTime, replaying: next != nil)
-            case .workflowTaskScheduled, .workflowTaskCompleted, .workflowTaskFailed, .workflowTaskTimedOut: break
+                let decided = events.dropFirst(place + 2).prefix { $0.isMadeByCommand }
+                try runTask(
+                    WorkflowCore.WorkflowTask(
+                        started: event, isReplayed: next != nil, events: happened,
+                        patches: Set(decided.compactMap { PatchMarker($0.attributes)?.id })))
+            case .workflowTaskCompleted: core.noteCompleted(event)
+            case .workflowTaskScheduled, .workflowTaskFailed, .workflowTaskTimedOut: break
             default:
                 if event.isMadeByCommand { try core.match(event) } else { happened.append(event) }
             }
         }
     }
 
-    private func runTask(at time: Timestamp, replaying: Bool) throws {
-        let events = happened
+    /// - Throws: ``NonDeterminismError`` if the code decided more than a history that is complete.
+    func requireAllMatched() throws { try core.requireAllMatched() }
+
+    private func runTask(_ task: WorkflowCore.WorkflowTask) throws {
         happened = []
-        try core.runTask(at: time, replaying: replaying, events: events) { started in
-            try start(started, signals: events.filter { $0.eventType == .workflowExecutionSignaled })
+        try core.runTask(task) { started in
+            try start(started, signals: task.events.filter { $0.eventType == .workflowExecutionSignaled })
         } signal: {
             deliver($0)
         }
+        // Signals may still come to code that waits for them in ways of its own. To code without handlers nothing can.
+        if signals.isEmpty, core.waitsForNothing {
+            throw NonDeterminismError(
+                eventId: task.started.eventId, description: WorkflowExecutor.Misuse.waitedOutside.description)
+        }
+        if core.outcome != nil, !core.allHandlersFinished, unfinished.contains(where: { $0.value > 0 }) {
+            let names = unfinished.filter { $0.value > 0 }.keys.sorted().joined(separator: ", ")
+            core.logger.warning(
+                "The workflow ended while signal handlers were under way; wait for context.allHandlersFinished",
+                metadata: ["signals": "\(names)"])
+        }
     }
+
+    /// Handlers under way whose end the workflow should wait for, by signal.
+    private var unfinished: [String: Int] = [:]
 
     private func start(_ event: HistoryEvent, signals: [HistoryEvent]) throws {
         let input: Workflow.Input
@@ -69,12 +95,13 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
                     "the input of workflow \(Workflow.name) cannot be read as \(Workflow.Input.self): \(error)",
                     type: "InvalidInput"))
         }
-        let made = Workflow(input: input)
-        workflow = made
+        let workflow = WorkflowExecutor.$current.withValue(core.executor) { Workflow(input: input) }
+        let context = WorkflowContext<Workflow>(
+            core: core, workflow: workflow, info: WorkflowInfo(core.run, started: event))
+        instance = Instance(workflow: workflow, context: context)
         for signal in signals { deliver(signal) }
-        let context = WorkflowContext<Workflow>(core: core, workflow: made)
-        core.root = Task(executorPreference: core.executor) { [core] in
-            var workflow = made
+        core.spawn(isMain: true) { [core] in
+            var workflow = workflow
             do {
                 let output = try await workflow.run(context: context, input: input)
                 core.finish(.success(try PayloadConversion.encode(output)))
@@ -85,9 +112,9 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
     }
 
     private func deliver(_ event: HistoryEvent) {
-        guard let name = event.attributes["signalName"]?.stringValue, let workflow else { return }
+        guard let name = event.attributes["signalName"]?.stringValue, let instance else { return }
         guard let signal = signals[name] else {
-            core.info.logger.warning("The workflow has no handler for a signal", metadata: ["signal": "\(name)"])
+            core.logger.warning("The workflow has no handler for a signal", metadata: ["signal": "\(name)"])
             return
         }
         func open<Signal: WorkflowSignalDefinition>(_ signal: Signal.Type) where Signal.Workflow == Workflow {
@@ -95,25 +122,24 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
             do {
                 input = try PayloadConversion.decode(from: [Payload](json: event.attributes["input"]))
             } catch {
-                core.info.logger.error(
+                core.logger.error(
                     "The input of a signal cannot be read; the signal is dropped",
                     metadata: ["signal": "\(name)", "error": "\(error)"])
                 return
             }
-            _ = Task(executorPreference: core.executor) { [core] in
-                var workflow = workflow
-                do {
-                    try await Signal().run(workflow: &workflow, input: input)
-                } catch {
-                    core.handlerFailed(error)
-                }
+            let warns = signal.unfinishedPolicy == .warnAndAbandon
+            if warns { unfinished[name, default: 0] += 1 }
+            core.handle { [weak self] in
+                defer { if warns { self?.unfinished[name, default: 0] -= 1 } }
+                var workflow = instance.workflow
+                try await Signal().run(workflow: &workflow, context: instance.context, input: input)
             }
         }
         open(signal)
     }
 
     func query(_ name: String, input: [Payload]) async throws -> [Payload] {
-        guard let workflow else {
+        guard let instance else {
             throw ApplicationError(message: "the run has not begun", type: "QueryRejected")
         }
         guard let query = queries[name] else {
@@ -123,15 +149,21 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
         }
         func open<Query: WorkflowQueryDefinition>(_ query: Query.Type) throws -> [Payload]
         where Query.Workflow == Workflow {
-            try PayloadConversion.encode(
-                Query().run(workflow: workflow, input: PayloadConversion.decode(from: input)))
+            let input: Query.Input = try PayloadConversion.decode(from: input)
+            let answer = try core.executor.own(isReadOnly: true) {
+                try Query().run(workflow: instance.workflow, input: input)
+            }
+            if let misuse = core.executor.takeQueryMisuse() {
+                throw ApplicationError(message: misuse.description, type: "QueryRejected")
+            }
+            return try PayloadConversion.encode(answer)
         }
         return try open(query)
     }
 
     func evict() {
         core.evict()
-        workflow = nil
+        instance = nil
     }
 }
 
