@@ -100,7 +100,9 @@ extension DeclGroupSyntax {
         }
     }
 
-    var accessPrefix: String { modifiers.contains { ["public", "package", "open"].contains($0.name.text) } ? "public " : "" }
+    var accessPrefix: String {
+        modifiers.contains { ["public", "package", "open"].contains($0.name.text) } ? "public " : ""
+    }
 }
 
 /// An error that points at the author's code.

@@ -160,9 +160,10 @@ struct WorkflowSignalMacro: PeerMacro {
                     message: PerdureDiagnostic("@WorkflowSignal: a signal has no answer; use a query")))
             return []
         }
-        let policy = node.argument("unfinishedPolicy").map {
-            "\(handler.access)static var unfinishedPolicy: HandlerUnfinishedPolicy { \($0.trimmedDescription) }\n    "
-        } ?? ""
+        let policy =
+            node.argument("unfinishedPolicy").map {
+                "\(handler.access)static var unfinishedPolicy: HandlerUnfinishedPolicy { \($0.trimmedDescription) }\n    "
+            } ?? ""
         return [
             """
             \(raw: handler.access)struct \(raw: handler.typeName): WorkflowSignalDefinition {
@@ -196,7 +197,8 @@ struct WorkflowQueryMacro: PeerMacro {
             context.diagnose(
                 Diagnostic(
                     node: function.name,
-                    message: PerdureDiagnostic("@WorkflowQuery: a query returns a value, at once, without a context, and changes nothing"))
+                    message: PerdureDiagnostic(
+                        "@WorkflowQuery: a query returns a value, at once, without a context, and changes nothing"))
             )
             return []
         }

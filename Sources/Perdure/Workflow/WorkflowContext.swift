@@ -63,6 +63,8 @@ extension WorkflowContext {
 
 // MARK: - Waiting
 
+// A condition on nothing, and one on the state, tell themselves apart by the closure.
+// swift-format-ignore: AmbiguousTrailingClosureOverload
 extension WorkflowContext {
     /// Waits, for a second or a year; a worker holds nothing meanwhile but a cached run. Nothing to wait for returns at once.
     ///

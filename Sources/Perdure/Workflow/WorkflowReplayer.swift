@@ -43,7 +43,8 @@ public struct WorkflowReplayer: Sendable {
             LiveRunInfo(
                 namespace: "default", taskQueue: attributes["taskQueue"]?["name"]?.stringValue ?? "",
                 workflowID: attributes["workflowId"]?.stringValue ?? "",
-                runID: runID ?? attributes["originalExecutionRunId"]?.stringValue.flatMap(UUID.init(uuidString:)) ?? UUID(),
+                runID: runID ?? attributes["originalExecutionRunId"]?.stringValue.flatMap(UUID.init(uuidString:))
+                    ?? UUID(),
                 workflowType: type, logger: .silent))
     }
 }

@@ -26,10 +26,10 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
             Workflow.queries.map { (Swift.type(of: $0).name, Swift.type(of: $0)) }, uniquingKeysWith: { $1 })
     }
 
-    func activate(_ events: [HistoryEvent]) async throws -> [Command] {
+    func activate(_ events: [HistoryEvent]) throws -> [Command] {
         do {
             try replay(events)
-            return core.commands
+            return commands
         } catch let error as NonDeterminismError {
             throw WorkflowTaskError(
                 cause: "NonDeterministicError",
@@ -57,6 +57,9 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
             }
         }
     }
+
+    /// What the code has decided and history does not hold.
+    var commands: [Command] { core.commands }
 
     /// - Throws: ``NonDeterminismError`` if the code decided more than a history that is complete.
     func requireAllMatched() throws { try core.requireAllMatched() }
@@ -138,7 +141,7 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
         open(signal)
     }
 
-    func query(_ name: String, input: [Payload]) async throws -> [Payload] {
+    func query(_ name: String, input: [Payload]) throws -> [Payload] {
         guard let instance else {
             throw ApplicationError(message: "the run has not begun", type: "QueryRejected")
         }
