@@ -39,6 +39,23 @@ end
 $$;
 comment on function perdure.check_payloads(jsonb, text) is 'Raises PD003 unless it is an array of payloads, PD004 for one above 2 MiB.';
 
+create or replace function perdure.check_memo(p_memo jsonb, p_what text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_memo is null then
+        return;
+    end if;
+    if jsonb_typeof(p_memo) <> 'object' then
+        raise exception 'the % must be an object of payloads', p_what using errcode = 'PD003',
+            hint = 'For example {"note": {"encoding": "json/plain", "data": "x"}}.';
+    end if;
+    -- null takes an entry away.
+    perform perdure.check_payloads(jsonb_agg(m.value), p_what) from jsonb_each(p_memo) m where m.value <> 'null';
+end
+$$;
+comment on function perdure.check_memo(jsonb, text) is 'Raises PD003 unless it is an object of payloads, PD004 for one above 2 MiB.';
+
 create or replace function perdure.attribute_time(p_value text) returns timestamptz
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$

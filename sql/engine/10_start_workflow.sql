@@ -51,9 +51,7 @@ begin
     v_run_timeout := perdure.duration(p_options -> 'workflowRunTimeout', 'workflowRunTimeout');
     v_task_timeout := coalesce(nullif(perdure.duration(p_options -> 'workflowTaskTimeout', 'workflowTaskTimeout'), interval '0'), interval '10 s');
     v_delay := nullif(perdure.duration(p_options -> 'workflowStartDelay', 'workflowStartDelay'), interval '0');
-    if jsonb_typeof(coalesce(p_options -> 'memo', '{}')) <> 'object' then
-        raise exception 'the memo must be an object of payloads' using errcode = 'PD003', hint = 'For example {"note": {"encoding": "json/plain", "data": "x"}}.';
-    end if;
+    perform perdure.check_memo(p_options -> 'memo', 'memo');
     perform perdure.check_search_attributes(p_namespace, p_options -> 'searchAttributes');
 
     -- Two tries: a run that another transaction is starting at this moment is seen as such on the second.

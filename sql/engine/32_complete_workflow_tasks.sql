@@ -90,6 +90,7 @@ begin
                 if jsonb_typeof(v_a -> 'upsertedMemo') is distinct from 'object' then
                     message := 'upsertedMemo must be an object of payloads'; return;
                 end if;
+                perform perdure.check_memo(v_a -> 'upsertedMemo', 'upsertedMemo');
             when 'RecordMarker' then
                 cause := 'BadRecordMarkerAttributes';
                 perform perdure.check_name(v_a ->> 'markerName', 'marker name');
