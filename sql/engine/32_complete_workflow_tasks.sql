@@ -36,10 +36,18 @@ begin
                     and coalesce(perdure.duration(v_a -> 'scheduleToCloseTimeout', 'scheduleToCloseTimeout'), interval '0') = interval '0' then
                     message := format('activity %s has neither a startToCloseTimeout nor a scheduleToCloseTimeout', v_a ->> 'activityId'); return;
                 end if;
-                if coalesce((v_a #>> '{retryPolicy,backoffCoefficient}')::double precision, 2) < 1
+                -- NaN counts as above every number.
+                if not coalesce((v_a #>> '{retryPolicy,backoffCoefficient}')::double precision, 2) between 1 and 1e6
                     or coalesce((v_a #>> '{retryPolicy,maximumAttempts}')::int, 0) < 0 then
                     message := format('activity %s has a retry policy with a coefficient below 1 or negative attempts', v_a ->> 'activityId'); return;
                 end if;
+                if coalesce(jsonb_typeof(v_a #> '{retryPolicy,nonRetryableErrorTypes}'), 'array') not in ('array', 'null') then
+                    message := format('the nonRetryableErrorTypes of activity %s are no array', v_a ->> 'activityId'); return;
+                end if;
+                if coalesce((v_a #>> '{priority,priorityKey}')::smallint, 3) not between 1 and 5 then
+                    message := format('activity %s has a priority that is not 1 to 5', v_a ->> 'activityId'); return;
+                end if;
+                perform perdure.check_name(coalesce(v_a #>> '{taskQueue,name}', p_run.task_queue), 'task queue');
                 if v_a ->> 'activityId' = any (v_activity_ids) or exists (
                     select from perdure.activity_tasks t where t.shard = p_shard and t.run_id = p_run.run_id and t.activity_id = v_a ->> 'activityId') then
                     cause := 'ScheduleActivityDuplicateId'; message := format('activity id %s is already in use', v_a ->> 'activityId'); return;
@@ -84,6 +92,9 @@ begin
                 v_closed := true;
             when 'UpsertWorkflowSearchAttributes' then
                 cause := 'BadSearchAttributes';
+                if jsonb_typeof(v_a -> 'searchAttributes') is distinct from 'object' then
+                    message := 'searchAttributes must be an object'; return;
+                end if;
                 perform perdure.check_search_attributes(p_run.namespace, v_a -> 'searchAttributes');
             when 'ModifyWorkflowProperties' then
                 cause := 'BadModifyWorkflowPropertiesAttributes';
@@ -120,7 +131,7 @@ as $$
     select jsonb_build_object('initialInterval', perdure.seconds(f.initial), 'backoffCoefficient', coalesce((p_policy ->> 'backoffCoefficient')::numeric, 2),
         'maximumInterval', perdure.seconds(coalesce(nullif(perdure.duration(p_policy -> 'maximumInterval', 'maximumInterval'), interval '0'), 100 * f.initial)))
         || case when coalesce((p_policy ->> 'maximumAttempts')::int, 0) > 0 then jsonb_build_object('maximumAttempts', (p_policy ->> 'maximumAttempts')::int) else '{}' end
-        || case when jsonb_array_length(coalesce(p_policy -> 'nonRetryableErrorTypes', '[]')) > 0
+        || case when jsonb_array_length(coalesce(nullif(p_policy -> 'nonRetryableErrorTypes', 'null'), '[]')) > 0
             then jsonb_build_object('nonRetryableErrorTypes', p_policy -> 'nonRetryableErrorTypes') else '{}' end
     from (select coalesce(nullif(perdure.duration(p_policy -> 'initialInterval', 'initialInterval'), interval '0'), interval '1 s') as initial) f
 $$;
