@@ -2,7 +2,7 @@
 
 create or replace view perdure.workflows as
 select e.namespace, e.workflow_id, e.run_id, e.workflow_type, e.status::text as status, e.task_queue,
-    e.start_time, e.close_time, coalesce(e.close_time, clock_timestamp()) - e.start_time as duration,
+    e.start_time, e.close_time, coalesce(e.close_time, statement_timestamp()) - e.start_time as duration,
     coalesce(e.history_length, r.next_event_id - 1) as history_length,
     e.search_attributes, e.memo,
     first_event.event #> '{attributes,input}' as input,
@@ -152,7 +152,7 @@ comment on column perdure.pending_workflow_tasks.shard is 'perdure.shard_for(nam
 create or replace view perdure.task_queue_backlog as
 select backlog.namespace, backlog.task_queue, backlog.kind, count(*) filter (where backlog.state = 'scheduled') as waiting,
     count(*) filter (where backlog.state = 'started') as running, count(*) filter (where backlog.state = 'backoff') as backing_off,
-    clock_timestamp() - min(backlog.since) filter (where backlog.state = 'scheduled') as oldest
+    statement_timestamp() - min(backlog.since) filter (where backlog.state = 'scheduled') as oldest
 from (
     select t.namespace, t.task_queue, 'workflow' as kind, t.state, t.scheduled_at as since from perdure.workflow_tasks t
     union all
@@ -168,7 +168,7 @@ comment on column perdure.task_queue_backlog.backing_off is 'How many tasks wait
 comment on column perdure.task_queue_backlog.oldest is 'How long the oldest has waited to be claimed.';
 
 create or replace view perdure.live_workers as
-select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at, w.lease_until, w.lease_until > clock_timestamp() as alive,
+select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at, w.lease_until, w.lease_until > statement_timestamp() as alive,
     w.waiting, w.details
 from perdure.workers w;
 comment on view perdure.live_workers is 'One row is a registered worker and its lease.';

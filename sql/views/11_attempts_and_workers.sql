@@ -24,7 +24,7 @@ comment on column perdure.failed_attempts.shard is 'perdure.shard_for(namespace,
 
 create or replace view perdure.worker_lives as
 select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at,
-    case when w.lease_until > clock_timestamp() then 'Alive' else 'Overdue' end as state,
+    case when w.lease_until > statement_timestamp() then 'Alive' else 'Overdue' end as state,
     w.lease_until - w.lease as last_seen_at, null::timestamptz as ended_at, w.details
 from perdure.workers w
 union all
