@@ -1,4 +1,6 @@
 -- The engine's tables. What changes them is in sql/engine; what people read is in sql/views.
+-- Ids and names are compared by bytes (collate "C"): they are no prose, it is faster, a prefix is found by its index, and an index never
+-- goes unused because a caller's text had another collation than the column's.
 create schema if not exists perdure;
 comment on schema perdure is 'Durable workflows: executions, histories, task queues and timers.';
 
@@ -7,7 +9,7 @@ create type perdure.execution_status as enum
 comment on type perdure.execution_status is 'Running until a run closes; then how it did.';
 
 create table perdure.settings (
-    name text primary key,
+    name text collate "C" primary key,
     value jsonb not null,
     description text not null
 );
@@ -22,7 +24,7 @@ insert into perdure.settings values
     ('sticky_timeout', '"5s"', 'How long a workflow task waits for the worker that has the run cached');
 
 create table perdure.namespaces (
-    namespace text primary key check (namespace <> '' and octet_length(namespace) <= 255),
+    namespace text collate "C" primary key check (namespace <> '' and octet_length(namespace) <= 255),
     description text not null default '',
     retention interval not null default '30 days',
     max_history_events bigint not null default 51200,
@@ -38,8 +40,8 @@ comment on column perdure.namespaces.created_at is 'When it was created.';
 insert into perdure.namespaces (namespace, description) values ('default', 'The namespace used when none is named');
 
 create table perdure.search_attributes (
-    namespace text not null references perdure.namespaces on delete cascade,
-    name text not null,
+    namespace text collate "C" not null references perdure.namespaces on delete cascade,
+    name text collate "C" not null,
     type text not null check (type in ('Keyword', 'Text', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList')),
     primary key (namespace, name)
 );
@@ -52,16 +54,16 @@ comment on column perdure.search_attributes.type is 'Keyword, Text, Int, Double,
 create table perdure.executions (
     shard smallint not null,
     run_id uuid not null,
-    namespace text not null,
+    namespace text collate "C" not null,
     workflow_id text collate "C" not null,
     workflow_type text collate "C" not null,
-    task_queue text not null,
+    task_queue text collate "C" not null,
     status perdure.execution_status not null default 'Running',
     start_time timestamptz not null,
     execution_time timestamptz not null,
     close_time timestamptz,
     history_length bigint,
-    request_id text,
+    request_id text collate "C",
     search_attributes jsonb not null default '{}',
     memo jsonb not null default '{}',
     primary key (shard, run_id)
@@ -83,7 +85,7 @@ comment on column perdure.executions.request_id is 'The request that started it:
 comment on column perdure.executions.search_attributes is 'Plain JSON by name; what list filters find it by.';
 comment on column perdure.executions.memo is 'Payloads by name, for people.';
 create unique index executions_one_running on perdure.executions (shard, namespace, workflow_id) where status = 'Running';
-create index executions_by_workflow_id on perdure.executions (shard, namespace, workflow_id, start_time desc, run_id desc);
+create index executions_by_workflow_id on perdure.executions (workflow_id, namespace, start_time desc, run_id desc);
 create index executions_newest on perdure.executions (namespace, start_time desc, run_id desc);
 create index executions_by_status on perdure.executions (namespace, status, start_time desc, run_id desc);
 create index executions_by_type on perdure.executions (namespace, workflow_type, start_time desc, run_id desc);
@@ -93,10 +95,10 @@ create index executions_closed on perdure.executions (namespace, close_time desc
 create table perdure.run_states (
     shard smallint not null,
     run_id uuid not null,
-    namespace text not null,
-    workflow_id text not null,
-    workflow_type text not null,
-    task_queue text not null,
+    namespace text collate "C" not null,
+    workflow_id text collate "C" not null,
+    workflow_type text collate "C" not null,
+    task_queue text collate "C" not null,
     priority smallint not null default 3,
     next_event_id bigint not null,
     last_started_event_id bigint not null default 0,
@@ -149,8 +151,8 @@ comment on column perdure.history.events is 'The events, each {"eventType", "att
 create table perdure.workflow_tasks (
     shard smallint not null,
     run_id uuid not null,
-    namespace text not null,
-    task_queue text not null,
+    namespace text collate "C" not null,
+    task_queue text collate "C" not null,
     priority smallint not null default 3,
     scheduled_at timestamptz not null,
     scheduled_event_id bigint not null,
@@ -190,11 +192,11 @@ create table perdure.activity_tasks (
     shard smallint not null,
     run_id uuid not null,
     scheduled_event_id bigint not null,
-    namespace text not null,
-    task_queue text not null,
-    workflow_id text not null,
-    workflow_type text not null,
-    activity_id text not null,
+    namespace text collate "C" not null,
+    task_queue text collate "C" not null,
+    workflow_id text collate "C" not null,
+    workflow_type text collate "C" not null,
+    activity_id text collate "C" not null,
     activity_type text not null,
     input jsonb not null default '[]',
     priority smallint not null default 3,
@@ -257,7 +259,7 @@ create table perdure.timers (
     run_id uuid not null,
     kind text not null check (kind in ('timer', 'execution_timeout', 'run_timeout', 'start_delay')),
     started_event_id bigint not null default 0,
-    timer_id text,
+    timer_id text collate "C",
     fire_at timestamptz not null,
     primary key (shard, run_id, kind, started_event_id)
 );
@@ -275,10 +277,10 @@ create unlogged table perdure.queries (
     shard smallint not null,
     query_id uuid not null,
     run_id uuid not null,
-    namespace text not null,
-    workflow_id text not null,
-    workflow_type text not null,
-    task_queue text not null,
+    namespace text collate "C" not null,
+    workflow_id text collate "C" not null,
+    workflow_type text collate "C" not null,
+    task_queue text collate "C" not null,
     query_type text not null,
     input jsonb not null default '[]',
     state text not null default 'pending' check (state in ('pending', 'claimed', 'answered', 'failed')),
@@ -311,7 +313,7 @@ create index queries_due on perdure.queries (shard, deadline);
 
 create table perdure.workers (
     worker_id uuid primary key,
-    namespace text not null,
+    namespace text collate "C" not null,
     identity text not null,
     build_id text not null default '',
     task_queues text[] not null,
@@ -337,7 +339,7 @@ comment on column perdure.workers.details is 'What else it tells of itself.';
 create table perdure.request_ids (
     shard smallint not null,
     run_id uuid not null,
-    request_id text not null,
+    request_id text collate "C" not null,
     primary key (shard, run_id, request_id)
 );
 comment on table perdure.request_ids is

@@ -26,7 +26,7 @@ comment on column perdure.activity_attempts.failure is 'Why it failed.';
 
 create table perdure.past_workers (
     worker_id uuid primary key,
-    namespace text not null,
+    namespace text collate "C" not null,
     identity text not null,
     build_id text not null,
     task_queues text[] not null,

@@ -28,7 +28,7 @@ $$;
 
 -- What a worker gets
 select t.with_activity('c', 0, '{"input": [{"encoding": "json/plain", "data": 5}], "scheduleToCloseTimeout": "60s", "startToCloseTimeout": "20s", "heartbeatTimeout": "5s"}', false), t.at(1) \g /dev/null
-select results_eq($$select run_id = t.run('c'), scheduled_event_id::int, workflow_id collate "default", workflow_type collate "default", activity_id, activity_type, input, attempt, scheduled_at, current_attempt_scheduled_at,
+select results_eq($$select run_id = t.run('c'), scheduled_event_id::int, workflow_id collate "default", workflow_type collate "default", activity_id collate "default", activity_type, input, attempt, scheduled_at, current_attempt_scheduled_at,
     started_at, deadline, heartbeat_timeout, start_to_close_timeout, schedule_to_close_timeout, heartbeat_details, idempotency_key = t.run('c') || ':a'
     from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'q', 10)$$,
     $$values (true, 5, 'c', 'T', 'a', 'A', '[{"encoding": "json/plain", "data": 5}]'::jsonb, 1, timestamptz '2026-01-01 00:00:00Z', timestamptz '2026-01-01 00:00:00Z',

@@ -23,6 +23,10 @@ select is_empty($$select name from routine where obj_description(oid, 'pg_proc')
 select is_empty($$select oid::regtype from pg_type where typnamespace in ('perdure'::regnamespace, 'bank'::regnamespace) and typtype in ('e', 'd', 'r')
     and obj_description(oid, 'pg_type') is null$$, 'every type has a comment');
 
+select is_empty($$select r.name || '.' || a.attname from relation r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+    where r.schema = 'perdure' and r.relkind = 'r' and r.name <> 'perdure.applied_files' and a.attname in ('namespace', 'workflow_id', 'workflow_type', 'task_queue', 'activity_id', 'timer_id', 'request_id', 'name')
+    and a.attcollation <> '"C"'::regcollation$$, 'ids and names are compared by bytes, so that no collation of a caller keeps an index from being used');
+
 -- Shards
 select cmp_ok((select count(*) from relation where belongs_to_run), '>=', 8::bigint, 'the tables that belong to a run are found');
 select is_empty($$select r.name from relation r where r.belongs_to_run and r.name not in ('perdure.past_workers') and not exists (

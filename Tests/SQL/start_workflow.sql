@@ -60,7 +60,7 @@ select is(t.event('o', 1) - 'originalExecutionRunId' - 'firstExecutionRunId', '{
     "workflowId": "o", "workflowType": {"name": "T"}, "workflowTaskTimeout": "3s", "workflowExecutionTimeout": "3600s", "workflowRunTimeout": "60.5s", "priority": {"priorityKey": 1},
     "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"}, "retryPolicy": {"maximumAttempts": 3}}', 'its first event tells its options');
 select is(array[t.event('o', 1) ->> 'originalExecutionRunId', t.event('o', 1) ->> 'firstExecutionRunId'], array[t.run('o')::text, t.run('o')::text], 'and that it is the first of its chain');
-select results_eq($$select workflow_type collate "default", status, task_queue, search_attributes, memo, history_length::int, start_time from perdure.workflows where workflow_id = 'o'$$,
+select results_eq($$select workflow_type collate "default", status, task_queue collate "default", search_attributes, memo, history_length::int, start_time from perdure.workflows where workflow_id = 'o'$$,
     $$values ('T', 'Running', 'q', '{"customer": "c-1"}'::jsonb, '{"note": {"encoding": "json/plain", "data": "x"}}'::jsonb, 2, timestamptz '2026-01-01 00:01:40Z')$$, 'people see it');
 select results_eq($$select kind, fire_time from perdure.pending_timers where workflow_id = 'o' order by kind$$,
     $$values ('execution_timeout', timestamptz '2026-01-01 01:01:40Z'), ('run_timeout', '2026-01-01 00:02:40.5Z')$$, 'its timeouts run');

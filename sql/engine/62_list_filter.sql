@@ -138,7 +138,7 @@ begin
     from (
         select m.match[1] as token, (sum(length(m.match[1])) over (order by m.n) - length(m.match[1]))::int + 1 as first
         from regexp_matches(coalesce(p_filter, ''),
-            '\s+|''(?:[^'']|'''')*''|"(?:[^"]|"")*"|`[^`]+`|[[:alpha:]_][[:alnum:]_.]*|[-+]?[0-9.][[:alnum:].]*(?:[eE][-+][0-9]+)?|<=|>=|!=|<>|.', 'g')
+            '\s+|''(?:[^'']|'''')*''|"(?:[^"]|"")*"|`[^`]+`|[[:alpha:]_\u0080-\uffff][[:alnum:]_.\u0080-\uffff]*|[-+]?[0-9.][[:alnum:].]*(?:[eE][-+][0-9]+)?|<=|>=|!=|<>|.', 'g')
             with ordinality m (match, n)) t;
     v_count := cardinality(v_tokens);
     v_place := array_position(v_tokens, any_quote) from unnest(array['''', '"', '`']) any_quote where any_quote = any (v_tokens) limit 1;
@@ -178,7 +178,7 @@ begin
 
         v_place := i;
         v_name := case when left(v_tokens[i], 1) = '`' then substr(v_tokens[i], 2, length(v_tokens[i]) - 2) else v_tokens[i] end;
-        if v_tokens[i] !~ '^[[:alpha:]_`]' or v_tokens[i] = '`' or v_words[i] in ('AND', 'OR', 'ORDER', 'GROUP', 'IN', 'IS', 'BETWEEN') then
+        if v_tokens[i] !~ '^[[:alpha:]_`\u0080-\uffff]' or v_tokens[i] = '`' or v_words[i] in ('AND', 'OR', 'ORDER', 'GROUP', 'IN', 'IS', 'BETWEEN') then
             perform perdure.refuse_filter(case when i > v_count then 'a comparison is missing at the end'
                 else format('a comparison was expected, not %s', left(v_tokens[i], 60)) end, c_operands, v_first[i], v_first[i] + greatest(length(v_tokens[i]), 1) - 1);
         end if;
@@ -280,9 +280,6 @@ begin
         elsif v_operator = 'STARTS_WITH' then
             v_leaf := format('%s::text ^@ $1[%s]', v_expression, cardinality(parameters) + 1);
             parameters := parameters || v_values;
-            if v_name = 'WorkflowId' then
-                v_leaf := perdure.list_filter_shards() || v_leaf;
-            end if;
         elsif v_operator in ('<', '<=', '>', '>=') then
             v_leaf := format('%s %s $1[%s]::%s', v_expression, v_operator, cardinality(parameters) + 1, v_cast);
             parameters := parameters || v_values;
@@ -290,15 +287,13 @@ begin
             v_leaf := '';
             for j in 1 .. cardinality(v_values) loop
                 v_leaf := v_leaf || case when j > 1 then ' or ' else '' end || case
-                    -- The shard makes the index by workflow id usable; the partial index on attributes needs the first half.
-                    when v_name = 'WorkflowId' then format('(e.shard = $1[%s]::smallint and e.workflow_id = $1[%s])', cardinality(parameters) + 2, cardinality(parameters) + 1)
+                    -- The primary key begins with the shard; the partial index on attributes needs the first half.
                     when v_name = 'RunId' then perdure.list_filter_shards() || format('e.run_id = $1[%s]::uuid', cardinality(parameters) + 1)
                     when v_expression like '%$1[%' and v_type in ('Keyword', 'Int', 'Double', 'Bool', 'KeywordList') then
                         format('(e.search_attributes <> ''{}'' and e.search_attributes @> $1[%s]::jsonb)', cardinality(parameters) + 1)
                     when v_type = 'Text' then format('to_tsvector(''pg_catalog.simple'', %s) @@ $1[%s]::tsquery', v_expression, cardinality(parameters) + 1)
                     else format('%s = $1[%s]::%s', v_expression, cardinality(parameters) + 1, v_cast) end;
                 parameters := parameters || case
-                    when v_name = 'WorkflowId' then array[v_values[j], perdure.shard_for(p_namespace, v_values[j])::text]
                     when v_expression like '%$1[%' and v_type in ('Keyword', 'KeywordList') then array[jsonb_build_object(v_name,
                         case v_type when 'Keyword' then to_jsonb(v_values[j]) else jsonb_build_array(v_values[j]) end)::text]
                     when v_expression like '%$1[%' and v_type in ('Int', 'Double', 'Bool') then array[jsonb_build_object(v_name,

@@ -1,4 +1,5 @@
--- The forms for people and applications: names with defaults, plain JSON, the shard found for you.
+-- The forms for people and applications: names with defaults, plain JSON, the shard found for you. A caller's columns may have any
+-- collation; below, as in the tables, ids are compared by bytes.
 
 create or replace function perdure.payloads(p_value jsonb) returns jsonb
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -10,7 +11,7 @@ create or replace function perdure.start_workflow(
     out run_id uuid, out started boolean)
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-    select s.run_id, s.started from perdure.start_workflow(perdure.shard_for($5, $2), $5, $2, $1, $3, perdure.payloads($4),
+    select s.run_id, s.started from perdure.start_workflow(perdure.shard_for($5 collate "C", $2), $5 collate "C", $2, $1, $3, perdure.payloads($4),
         jsonb_build_object('identity', session_user) || $6) s
 $$;
 comment on function perdure.start_workflow(text, text, text, jsonb, text, jsonb) is
@@ -19,7 +20,7 @@ comment on function perdure.start_workflow(text, text, text, jsonb, text, jsonb)
 create or replace function perdure.signal_workflow(
     workflow_id text, signal_name text, input jsonb default null, run_id uuid default null, namespace text default 'default') returns uuid
 language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select perdure.signal_workflow(perdure.shard_for($5, $1), $5, $1, $4, $2, perdure.payloads($3), session_user::text, null) $$;
+as $$ select perdure.signal_workflow(perdure.shard_for($5 collate "C", $1), $5 collate "C", $1, $4, $2, perdure.payloads($3), session_user::text, null) $$;
 comment on function perdure.signal_workflow(text, text, jsonb, uuid, text) is 'Signals a running workflow with plain JSON.';
 
 create or replace function perdure.signal_with_start_workflow(
@@ -27,7 +28,7 @@ create or replace function perdure.signal_with_start_workflow(
     namespace text default 'default', options jsonb default '{}', out run_id uuid, out started boolean)
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-    select s.run_id, s.started from perdure.signal_with_start_workflow(perdure.shard_for($7, $2), $7, $2, $1, $3, perdure.payloads($6),
+    select s.run_id, s.started from perdure.signal_with_start_workflow(perdure.shard_for($7 collate "C", $2), $7 collate "C", $2, $1, $3, perdure.payloads($6),
         $4, perdure.payloads($5), jsonb_build_object('identity', session_user) || $8) s
 $$;
 comment on function perdure.signal_with_start_workflow(text, text, text, text, jsonb, jsonb, text, jsonb) is
@@ -36,18 +37,18 @@ comment on function perdure.signal_with_start_workflow(text, text, text, text, j
 create or replace function perdure.cancel_workflow(workflow_id text, reason text default null, run_id uuid default null, namespace text default 'default')
 returns uuid
 language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select perdure.request_cancel_workflow(perdure.shard_for($4, $1), $4, $1, $3, $2, session_user::text, null) $$;
+as $$ select perdure.request_cancel_workflow(perdure.shard_for($4 collate "C", $1), $4 collate "C", $1, $3, $2, session_user::text, null) $$;
 comment on function perdure.cancel_workflow(text, text, uuid, text) is 'Asks a workflow to cancel itself.';
 
 create or replace function perdure.terminate_workflow(workflow_id text, reason text default null, run_id uuid default null, namespace text default 'default')
 returns uuid
 language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select perdure.terminate_workflow(perdure.shard_for($4, $1), $4, $1, $3, $2, null, session_user::text) $$;
+as $$ select perdure.terminate_workflow(perdure.shard_for($4 collate "C", $1), $4 collate "C", $1, $3, $2, null, session_user::text) $$;
 comment on function perdure.terminate_workflow(text, text, uuid, text) is 'Ends a workflow at once.';
 
 create or replace function perdure.describe_workflow(workflow_id text, run_id uuid default null, namespace text default 'default') returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$ select perdure.describe_workflow(perdure.shard_for($3, $1), $3, $1, $2) $$;
+as $$ select perdure.describe_workflow(perdure.shard_for($3 collate "C", $1), $3 collate "C", $1, $2) $$;
 comment on function perdure.describe_workflow(text, uuid, text) is 'All that is known of a workflow, as one object.';
 
 create or replace function perdure.workflow_result(
@@ -55,7 +56,7 @@ create or replace function perdure.workflow_result(
     out status text, out result jsonb, out failure jsonb, out close_time timestamptz)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-    select r.status, perdure.plain(r.result), r.failure, r.close_time from perdure.workflow_result(perdure.shard_for($3, $1), $3, $1, $2) r
+    select r.status, perdure.plain(r.result), r.failure, r.close_time from perdure.workflow_result(perdure.shard_for($3 collate "C", $1), $3 collate "C", $1, $2) r
 $$;
 comment on function perdure.workflow_result(text, uuid, text) is 'How a workflow ended, its result as plain JSON.';
 
@@ -65,11 +66,11 @@ create or replace procedure perdure.query_workflow(
 language plpgsql
 as $$
 declare
-    v_shard smallint := perdure.shard_for(namespace, workflow_id);
+    v_shard smallint := perdure.shard_for(namespace collate "C", workflow_id);
     v_query uuid;
     v_answer record;
 begin
-    v_query := perdure.start_query(v_shard, namespace, workflow_id, run_id, query_type, perdure.payloads(input), timeout);
+    v_query := perdure.start_query(v_shard, namespace collate "C", workflow_id, run_id, query_type, perdure.payloads(input), timeout);
     loop
         commit;
         select a.* into v_answer from perdure.query_answer(v_shard, v_query) a;

@@ -1,4 +1,4 @@
--- What people read in psql and what the pages select from.
+-- What people read in psql and what the pages select from. All start from executions, so that a workflow id finds its rows by index.
 
 create or replace view perdure.workflows as
 select e.namespace, e.workflow_id, e.run_id, e.workflow_type, e.status::text as status, e.task_queue,
@@ -59,10 +59,11 @@ from perdure.executions e
 join perdure.history h on h.shard = e.shard and h.run_id = e.run_id
 cross join lateral unnest(h.events) with ordinality as stored (event, ordinality)
 union all
-select r.namespace, r.workflow_id, r.run_id, r.next_event_id, t.started_at, 'WorkflowTaskStarted', '#' || t.scheduled_event_id, null, null, null,
-    jsonb_build_object('scheduledEventId', t.scheduled_event_id, 'identity', w.identity, 'requestId', t.worker), r.shard
-from perdure.workflow_tasks t
-join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
+select e.namespace, e.workflow_id, e.run_id, r.next_event_id, t.started_at, 'WorkflowTaskStarted', '#' || t.scheduled_event_id, null, null, null,
+    jsonb_build_object('scheduledEventId', t.scheduled_event_id, 'identity', w.identity, 'requestId', t.worker), e.shard
+from perdure.executions e
+join perdure.run_states r on r.shard = e.shard and r.run_id = e.run_id
+join perdure.workflow_tasks t on t.shard = e.shard and t.run_id = e.run_id
 left join perdure.workers w on w.worker_id = t.worker
 where t.state = 'started' and t.attempt = 1;
 comment on view perdure.history_events is 'One row is an event of a run; order by event_id. A workflow task that runs shows its start before it is written.';
@@ -80,15 +81,15 @@ comment on column perdure.history_events.attributes is 'All that it says, with T
 comment on column perdure.history_events.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.pending_activities as
-select a.namespace, a.workflow_id, a.run_id, a.activity_id, a.activity_type,
+select e.namespace, e.workflow_id, e.run_id, a.activity_id, a.activity_type,
     case when a.cancel_requested then 'CancelRequested' when a.state = 'started' then 'Started' else 'Scheduled' end as state,
     a.attempt, (a.retry_policy ->> 'maximumAttempts')::int as maximum_attempts,
     a.scheduled_at as scheduled_time, a.started_at as last_started_time,
     case when a.state = 'backoff' then a.attempt_scheduled_at end as next_attempt_time,
     a.last_failure, coalesce(a.last_failure #>> '{cause,message}', a.last_failure ->> 'message') as last_failure_message,
     a.heartbeat_details, a.heartbeat_at as last_heartbeat_time, a.last_worker_identity as worker_identity, a.cancel_requested,
-    a.scheduled_event_id, a.task_queue, a.input, a.deadline, a.shard
-from perdure.activity_tasks a;
+    a.scheduled_event_id, a.task_queue, a.input, a.deadline, e.shard
+from perdure.executions e join perdure.activity_tasks a on a.shard = e.shard and a.run_id = e.run_id;
 comment on view perdure.pending_activities is 'One row is an activity that has not ended: attempt, last failure, when it is tried next.';
 comment on column perdure.pending_activities.namespace is 'The namespace.';
 comment on column perdure.pending_activities.workflow_id is 'The id that the application chose.';
@@ -114,8 +115,8 @@ comment on column perdure.pending_activities.deadline is 'The earliest of its ti
 comment on column perdure.pending_activities.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.pending_timers as
-select r.namespace, r.workflow_id, t.run_id, t.kind, t.timer_id, t.started_event_id, t.fire_at as fire_time, t.shard
-from perdure.timers t join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id;
+select e.namespace, e.workflow_id, e.run_id, t.kind, t.timer_id, t.started_event_id, t.fire_at as fire_time, e.shard
+from perdure.executions e join perdure.timers t on t.shard = e.shard and t.run_id = e.run_id;
 comment on view perdure.pending_timers is 'One row is a timer or a timeout of a run that has not fired.';
 comment on column perdure.pending_timers.namespace is 'The namespace.';
 comment on column perdure.pending_timers.workflow_id is 'The id that the application chose.';
@@ -127,10 +128,11 @@ comment on column perdure.pending_timers.fire_time is 'When it is due.';
 comment on column perdure.pending_timers.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.pending_workflow_tasks as
-select t.namespace, r.workflow_id, t.run_id, r.workflow_type, t.task_queue, initcap(t.state) as state, t.attempt, t.scheduled_at as scheduled_time,
+select e.namespace, e.workflow_id, e.run_id, e.workflow_type, t.task_queue, initcap(t.state) as state, t.attempt, t.scheduled_at as scheduled_time,
     t.started_at as started_time, case when t.state = 'backoff' then t.deadline end as next_attempt_time,
-    w.identity as worker_identity, r.workflow_task_failure as last_failure, cardinality(r.buffered_events) as buffered_events, t.shard
-from perdure.workflow_tasks t
+    w.identity as worker_identity, r.workflow_task_failure as last_failure, cardinality(r.buffered_events) as buffered_events, e.shard
+from perdure.executions e
+join perdure.workflow_tasks t on t.shard = e.shard and t.run_id = e.run_id
 join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
 left join perdure.workers w on w.worker_id = coalesce(t.worker, t.sticky_worker);
 comment on view perdure.pending_workflow_tasks is 'One row is a workflow task that has not ended, with why it failed before.';

@@ -17,7 +17,7 @@ declare
     v_after record;
     v_order text;
 begin
-    select p.parameters, p.condition, p.order_keys into v_parameters, v_condition, v_keys from perdure.parse_list_filter(namespace, filter) p;
+    select p.parameters, p.condition, p.order_keys into v_parameters, v_condition, v_keys from perdure.parse_list_filter(namespace collate "C", filter) p;
     if page_size is null or page_size not between 1 and 1000 then
         raise exception 'the page size must be 1 to 1000' using errcode = 'PD003', hint = 'For the next page pass the last row of this one as after.';
     end if;
@@ -49,7 +49,7 @@ declare
     v_parameters text[];
     v_condition text;
 begin
-    select p.parameters, p.condition into v_parameters, v_condition from perdure.parse_list_filter(namespace, filter) p;
+    select p.parameters, p.condition into v_parameters, v_condition from perdure.parse_list_filter(namespace collate "C", filter) p;
     if up_to is null then
         return query execute format(
             'select e.status::text, count(*) from perdure.executions e where e.namespace = $1[1] and (%s) group by e.status order by e.status', v_condition)
