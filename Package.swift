@@ -104,6 +104,8 @@ let package = Package(
             name: "BankWorker",
             dependencies: [
                 "Bank", "Perdure", "Postgres",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),

@@ -115,19 +115,21 @@ public struct AccountClient: Sendable {
     }
 
     private static func failure(status: Int, body: ByteBuffer, account: String) -> Failure {
-        let answer = try? JSONDecoder().decode(ErrorAnswer.self, from: Data(body.readableBytesView))
-        let message = answer?.error ?? "no message"
+        // Only the account API itself may say no: what a proxy answers, or another server at its address, tells nothing of
+        // the money.
+        guard let answer = try? JSONDecoder().decode(ErrorAnswer.self, from: Data(body.readableBytesView)) else {
+            return .unavailable("The account API answered \(status) and not why")
+        }
         switch status {
         case 404: return .unknownAccount(account)
         case 410: return .closedAccount(account)
         case 400:
-            if let balance = answer?.currentBalance, let amount = answer?.requestedAmount {
+            if let balance = answer.currentBalance, let amount = answer.requestedAmount {
                 return .insufficientFunds(account: account, balance: balance, amount: amount)
             }
-            return .refused(status: status, message: message)
-        // Too slow and too often are as good as not there.
-        case 400..<500 where status != 408 && status != 429: return .refused(status: status, message: message)
-        default: return .unavailable("The account API answered \(status): \(message)")
+            return .refused(status: status, message: answer.error)
+        case 413, 422: return .refused(status: status, message: answer.error)
+        default: return .unavailable("The account API answered \(status): \(answer.error)")
         }
     }
 }

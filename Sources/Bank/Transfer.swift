@@ -62,10 +62,20 @@ public enum TransferStep: String, Codable, Sendable, CaseIterable {
 
 /// Where a transfer stands: the answer of the query `get_state`.
 public struct TransferState: Codable, Sendable, Hashable {
+    public enum Status: String, Codable, Sendable {
+        case running = "RUNNING"
+        case completed = "COMPLETED"
+        case failed = "FAILED"
+        case canceled = "CANCELED"
+    }
+
+    public var status = Status.running
+    /// Nil between two steps, and at the end.
     public var currentStep: TransferStep?
     public var completedSteps: [TransferStep] = []
 
     enum CodingKeys: String, CodingKey {
+        case status
         case currentStep = "current_step"
         case completedSteps = "completed_steps"
     }

@@ -1,4 +1,51 @@
+import AsyncHTTPClient
+import Bank
+import Foundation
+import Logging
+import Perdure
+import Postgres
+import ServiceLifecycle
+
+/// Runs transfers and their activities, until SIGTERM or SIGINT.
 @main
-struct BankWorkerMain {
-    static func main() async throws {}
+struct BankWorker {
+    static func main() async {
+        do {
+            try await run()
+        } catch {
+            FileHandle.standardError.write(Data("bank-worker: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    private static func run() async throws {
+        let settings = try BankWorkerSettings()
+        ConsoleLog.bootstrap()
+        let logger = Logger(label: "bank-worker")
+        if let bug = Bug.shipped { logger.warning("This worker has a bug on purpose: PERDURE_BANK_BUG=\(bug)") }
+
+        var database = PostgresConfiguration.fromEnvironment()
+        database.applicationName = "perdure bank-worker"
+        let pool = PostgresPool(database, logger: logger)
+        // One connection for each activity that may run: a call that hangs holds up no other.
+        var connections = HTTPClient.Configuration()
+        connections.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = settings.worker.maxConcurrentActivities
+        let http = HTTPClient(configuration: connections)
+
+        let accounts = AccountClient(url: settings.accountAPI, timeout: settings.accountAPITimeout, http: http)
+        let worker = Worker(
+            pool: pool, options: settings.worker, workflows: [TransferWorkflow.self],
+            activityContainers: [TransferActivities(accounts: accounts)], logger: logger)
+        var quiet = logger
+        quiet.logLevel = .critical
+        let group = ServiceGroup(
+            services: [worker], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+        do {
+            try await group.run()
+        } catch let error as PostgresError {
+            throw StartupFailure(error)
+        }
+        try await http.shutdown()
+        await pool.close()
+    }
 }
