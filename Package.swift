@@ -142,7 +142,7 @@ let package = Package(
         .testTarget(
             name: "BankTests",
             dependencies: [
-                "Bank", "BankWorker", "Perdure", "PerdureTesting", "AccountAPI", "TransferWeb", "Postgres", "WebCommon",
+                "Bank", "BankWorker", "Perdure", "PerdureEngine", "AccountAPI", "TransferWeb", "Postgres", "WebCommon",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ]

@@ -1,10 +1,8 @@
-public import PerdureEngine
-
 // The engine's types that workflows and activities use: authors import Perdure alone.
 
-public typealias Payload = PerdureEngine.Payload
-public typealias Failure = PerdureEngine.Failure
-public typealias JSON = PerdureEngine.JSON
-public typealias RetryPolicy = PerdureEngine.RetryPolicy
-public typealias RetryState = PerdureEngine.RetryState
-public typealias TimeoutType = PerdureEngine.TimeoutType
+@_exported public import struct PerdureEngine.Failure
+@_exported public import enum PerdureEngine.JSON
+@_exported public import struct PerdureEngine.Payload
+@_exported public import struct PerdureEngine.RetryPolicy
+@_exported public import struct PerdureEngine.RetryState
+@_exported public import struct PerdureEngine.TimeoutType

@@ -1,4 +1,6 @@
 import Foundation
+import Logging
+import PerdureEngine
 import Postgres
 import Testing
 
@@ -12,9 +14,11 @@ struct BankDatabase: Sendable {
     static func with<T: Sendable>(_ body: @Sendable (BankDatabase) async throws -> T) async throws -> T {
         let template = try await Template.shared.name()
         let name = "bank_test_\(UUID().uuidString.lowercased().prefix(13).replacing("-", with: "_"))"
-        try psql(server, ["create database \(name) template \(template)"])
-        defer { _ = try? psql(server, ["drop database if exists \(name) with (force)"]) }
-        return try await open(url(of: name), body)
+        try await administer("create database \(name) template \(template)")
+        let result: Result<T, any Error>
+        do { result = .success(try await open(url(of: name), body)) } catch { result = .failure(error) }
+        try await administer("drop database if exists \(name) with (force)")
+        return try result.get()
     }
 
     /// Runs the body over a database that is there.
@@ -58,47 +62,46 @@ struct BankDatabase: Sendable {
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
 
-    @discardableResult
-    static func psql(_ url: String, _ commands: [String], files: [String] = []) throws -> String {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments =
-            ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url]
-            + commands.flatMap { ["-c", $0] } + files.flatMap { ["-f", $0] }
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "psql failed: \(text)")
-        return text
+    /// Runs a command on the server's own database.
+    private static func administer(_ command: String) async throws {
+        let connection = try await PostgresConnection.connect(PostgresConfiguration(server), logger: logger)
+        let result: Result<Void, any Error>
+        do { result = .success(try await connection.simpleQuery(command)) } catch { result = .failure(error) }
+        await connection.close()
+        try result.get()
     }
 
     /// Applies everything that there is to apply to an empty database.
-    static func migrate(_ url: String) throws {
-        let files = try ["migrations", "sql/engine", "sql/views", "sql/bank"].flatMap { folder in
-            let path = root.appending(path: folder).path
-            return try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".sql") }.sorted()
-                .map { "\(path)/\($0)" }
-        }
-        try psql(url, ["set client_min_messages = warning"], files: files)
+    static func migrate(_ url: String) async throws {
+        try await Migrator(root: root, configuration: PostgresConfiguration(url), logger: logger).migrate()
     }
+
+    private static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
 
     /// Migrated once, copied for each test, dropped when the tests end.
     private actor Template {
         static let shared = Template()
         private static let template = "bank_template_\(ProcessInfo.processInfo.processIdentifier)"
-        private var made: String?
+        private var making: Task<String, any Error>?
 
-        func name() throws -> String {
-            if let made { return made }
-            let name = Self.template
-            try psql(server, ["drop database if exists \(name)", "create database \(name)"])
-            atexit { _ = try? BankDatabase.psql(server, ["drop database if exists \(Template.template)"]) }
-            try migrate(url(of: name))
-            made = name
-            return name
+        func name() async throws -> String {
+            let making = making ?? Task { try await Self.make() }
+            self.making = making
+            return try await making.value
+        }
+
+        private static func make() async throws -> String {
+            try await administer("drop database if exists \(template)")
+            try await administer("create database \(template)")
+            atexit {
+                let psql = Process()
+                psql.executableURL = URL(filePath: "/usr/bin/env")
+                psql.arguments = ["psql", "-Xq", "-d", server, "-c", "drop database if exists \(Template.template)"]
+                try? psql.run()
+                psql.waitUntilExit()
+            }
+            try await migrate(url(of: template))
+            return template
         }
     }
 }

@@ -9,7 +9,6 @@ actor Gate {
     private var pattern: (method: String, path: String, side: Side)?
     private var hasArrived = false
     private var isOpen = false
-    private var arrival: [CheckedContinuation<Void, Never>] = []
     private var held: [CheckedContinuation<Void, Never>] = []
 
     /// Holds the next call of that method and path.
@@ -18,10 +17,11 @@ actor Gate {
         (hasArrived, isOpen) = (false, false)
     }
 
-    /// Returns once the call is held.
-    func arrived() async {
-        if hasArrived { return }
-        await withCheckedContinuation { arrival.append($0) }
+    /// Returns once the call is held; fails the test if it does not come.
+    func arrived(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        try await eventually("the call that the gate waits for does not come", sourceLocation: sourceLocation) {
+            hasArrived
+        }
     }
 
     /// Lets the call go on.
@@ -40,8 +40,6 @@ actor Gate {
 
     fileprivate func pass() async {
         hasArrived = true
-        for continuation in arrival { continuation.resume() }
-        arrival = []
         if isOpen { return }
         await withCheckedContinuation { held.append($0) }
     }
