@@ -30,7 +30,7 @@ public struct TransferWorkflow {
             failure.details = [try Payload(encoding: result)]
             failure.cause = error.failure
             throw failure
-        } catch {
+        } catch  where context.isCancelRequested {
             state.status = .canceled
             context.logger.notice("Transfer canceled")
             throw error

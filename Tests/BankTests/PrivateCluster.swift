@@ -44,14 +44,18 @@ struct PrivateCluster: Sendable {
     /// Every connection breaks, nothing is written out: the server recovers from its log when it starts.
     func crash() async throws { try await asServer("pg_ctl", ["-D", data, "-w", "-m", "immediate", "stop"]) }
 
-    /// The server refuses to run as root.
+    /// Runs one of the server's programs, as `postgres` when root runs the tests: the server refuses to be root's.
+    ///
+    /// Foundation takes a process for running as long as anybody holds a descriptor that it gave to it. The server would,
+    /// so the shell lets go of all of them.
     private func asServer(_ program: String, _ arguments: [String]) async throws {
-        let path = programs.appending(path: program).path
-        if geteuid() == 0 {
-            try await RunningProcess.run("runuser", ["-u", "postgres", "--", path] + arguments)
-        } else {
-            try await RunningProcess.run(path, arguments)
-        }
+        let withoutDescriptors = """
+            for fd in /proc/self/fd/*; do fd=${fd##*/}; if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi; done; exec "$@"
+            """
+        let user = geteuid() == 0 ? ["runuser", "-u", "postgres", "--"] : []
+        try await RunningProcess.run(
+            "bash",
+            ["-c", withoutDescriptors, "bash"] + user + [programs.appending(path: program).path] + arguments)
     }
 
     private static func freePort() throws -> Int {
