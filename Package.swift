@@ -122,7 +122,8 @@ let package = Package(
         .executableTarget(name: "history-web", dependencies: ["HistoryWeb"], path: "Sources/Programs/history-web"),
 
         // MARK: Tests
-        .testTarget(name: "PostgresTests", dependencies: ["Postgres", "PerdureTesting"]),
+        .testTarget(
+            name: "PostgresTests", dependencies: ["Postgres", .product(name: "Logging", package: "swift-log")]),
         .testTarget(
             name: "PerdureEngineTests", dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres"]),
         .testTarget(

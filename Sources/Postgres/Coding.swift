@@ -141,11 +141,12 @@ enum Oid {
     static let int4Array: UInt32 = 1007, textArray: UInt32 = 1009, int8Array: UInt32 = 1016
     static let float4Array: UInt32 = 1021, float8Array: UInt32 = 1022, timestamptzArray: UInt32 = 1185
     static let intervalArray: UInt32 = 1187, uuidArray: UInt32 = 2951, jsonbArray: UInt32 = 3807
+    static let jsonArray: UInt32 = 199, nameArray: UInt32 = 1003, varcharArray: UInt32 = 1015
+    static let oidArray: UInt32 = 1028, numericArray: UInt32 = 1231
 
     static let arrays: Set<UInt32> = [
-        boolArray, byteaArray, int2Array, int4Array, int8Array, textArray, float4Array, float8Array, timestamptzArray,
-        intervalArray,
-        uuidArray, jsonbArray,
+        boolArray, byteaArray, int2Array, int4Array, int8Array, oidArray, textArray, nameArray, varcharArray,
+        float4Array, float8Array, numericArray, timestamptzArray, intervalArray, uuidArray, jsonArray, jsonbArray,
     ]
 
     /// For error messages.
@@ -156,7 +157,9 @@ enum Oid {
         uuid: "uuid", interval: "interval", boolArray: "boolean[]", byteaArray: "bytea[]", int2Array: "smallint[]",
         int4Array: "integer[]", textArray: "text[]", int8Array: "bigint[]", float4Array: "real[]",
         float8Array: "double precision[]", timestamptzArray: "timestamptz[]", intervalArray: "interval[]",
-        uuidArray: "uuid[]", jsonbArray: "jsonb[]", 1114: "timestamp without time zone", 1082: "date", 1083: "time",
+        uuidArray: "uuid[]", jsonbArray: "jsonb[]", jsonArray: "json[]", nameArray: "name[]",
+        varcharArray: "character varying[]", oidArray: "oid[]", numericArray: "numeric[]",
+        1114: "timestamp without time zone", 1082: "date", 1083: "time",
         18: "\"char\"", 2278: "void", 2249: "record",
     ]
 }

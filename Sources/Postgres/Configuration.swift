@@ -18,7 +18,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     /// Whether statements are prepared once for each connection and then run by name.
     ///
     /// Turn it off behind a pooler that gives every transaction another server connection (PgBouncer in
-    /// transaction mode). `LISTEN` does not work behind such a pooler at all.
+    /// transaction mode): there a statement would often be missing. `LISTEN` does not work behind such a pooler at all.
     public var preparedStatements: Bool
 
     /// - Parameter conninfo: a URI (`postgresql://…`) or a `key=value` list, as libpq takes it. Nothing is
@@ -31,17 +31,25 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     }
 
     /// Reads `DATABASE_URL` if it is set and not empty, and libpq's own variables (`PGHOST`, `PGUSER` …) otherwise.
+    ///
+    /// `PERDURE_PREPARED_STATEMENTS=off` turns ``preparedStatements`` off.
     public static func fromEnvironment(
         _ environment: [String: String] = ProcessInfo.processInfo.environment
     ) -> PostgresConfiguration {
-        if let url = environment["DATABASE_URL"], !url.isEmpty { return PostgresConfiguration(url) }
+        var configuration = PostgresConfiguration(connectionString(environment))
+        configuration.preparedStatements = environment["PERDURE_PREPARED_STATEMENTS"] != "off"
+        return configuration
+    }
+
+    private static func connectionString(_ environment: [String: String]) -> String {
+        if let url = environment["DATABASE_URL"], !url.isEmpty { return url }
         // libpq itself says which variable stands for which keyword.
         let pairs = Self.options(PQconndefaults()).compactMap { option -> String? in
             guard let variable = option.environmentVariable, let value = environment[variable] else { return nil }
             let quoted = value.replacing("\\", with: "\\\\").replacing("'", with: "\\'")
             return "\(option.keyword)='\(quoted)'"
         }
-        return PostgresConfiguration(pairs.joined(separator: " "))
+        return pairs.joined(separator: " ")
     }
 
     /// Host, port, database and user; never a password.
@@ -87,7 +95,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     func start() throws -> OpaquePointer {
         guard parsed() != nil else {
             throw PostgresError(
-                .connection, "the connection string is neither a URI nor a key=value list that libpq can read",
+                .configuration, "the connection string is neither a URI nor a key=value list that libpq can read",
                 hint: "Write it as postgresql://user:password@host:5432/database and percent-encode special characters."
             )
         }

@@ -27,6 +27,7 @@ public final class PostgresConnection: Sendable {
     /// Runs one statement with bound parameters. It is prepared on its first use.
     @discardableResult
     public func query(_ query: PostgresQuery) async throws -> PostgresRows {
+        try query.check()
         let results = try await wire.run { QueryOperation(query) }
         guard let last = results.last else { throw PostgresError(.server, "the statement is empty") }
         return PostgresRows(last)
@@ -34,19 +35,24 @@ public final class PostgresConnection: Sendable {
 
     /// Runs several statements without parameters, as migration files hold them. What they return is dropped.
     public func simpleQuery(_ sql: String) async throws {
+        try PostgresQuery(sql).check()
         _ = try await wire.run { SimpleOperation(sql) }
     }
 
     /// Runs statements in one round trip (libpq's pipeline mode), each in a transaction of its own: one that fails does not
-    /// touch the others. Throws only if the connection is lost, when it is unknown which took effect.
+    /// touch the others. Throws only if nothing was sent, or if the connection is lost, when it is unknown which took
+    /// effect. Cancelling the task cancels the statement that runs at that moment; the others run.
     public func pipeline(_ queries: [PostgresQuery]) async throws -> [Result<PostgresRows, PostgresError>] {
         guard !queries.isEmpty else { return [] }
+        for query in queries { try query.check() }
         let box = OutcomeBox()
         _ = try await wire.run { PipelineOperation(queries) { box.outcomes = $0 } }
         return box.outcomes.map { $0.map(PostgresRows.init) }
     }
 
     /// Runs `body` between `begin` and `commit`; rolls back and rethrows when it throws.
+    ///
+    /// Throws too if `body` went on after a statement had failed, for then the server rolls back instead of committing.
     public func transaction<T>(
         isolation: PostgresIsolation = .readCommitted, isolationOf _: isolated (any Actor)? = #isolation,
         _ body: (PostgresConnection) async throws -> sending T
@@ -54,7 +60,12 @@ public final class PostgresConnection: Sendable {
         try await simpleQuery("begin isolation level \(isolation.rawValue)")
         do {
             let value = try await body(self)
-            try await simpleQuery("commit")
+            let results = try await wire.run { SimpleOperation("commit") }
+            if let last = results.last, String(cString: PQcmdStatus(last.pointer)) == "ROLLBACK" {
+                throw PostgresError(
+                    .server, "the transaction was rolled back, because a statement in it had failed",
+                    sqlState: "25P02", hint: "Throw the error of that statement out of the transaction.")
+            }
             return value
         } catch {
             // A cancelled task cannot talk to the server, so the rollback has a task of its own.
@@ -76,6 +87,7 @@ public final class PostgresConnection: Sendable {
             }
         }
         if !chunk.isEmpty { chunks.append(chunk) }
+        try PostgresQuery(sql).check()
         let results = try await wire.run { [chunks] in CopyOperation(sql, chunks: chunks) }
         return results.last.map { PostgresRows($0).affected } ?? 0
     }

@@ -5,6 +5,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     public enum Kind: Sendable, Hashable {
         /// The server refused a statement; `sqlState` says why. The connection is still good.
         case server
+        /// The connection string cannot be read.
+        case configuration
         /// The connection could not be made, or it was lost. Whether a statement in flight took effect is unknown.
         case connection
         /// A value is not what the caller asked to read.
@@ -32,6 +34,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     public var column: String?
     public var dataType: String?
     public var constraint: String?
+    /// ERROR, FATAL, WARNING …, in English.
+    var severity: String?
     /// The server function that raised it: tells stale plans apart in any language of messages.
     var routine: String?
 
@@ -93,6 +97,7 @@ extension PostgresError {
         dataType = field("d")
         constraint = field("n")
         routine = field("R")
+        self.severity = severity
     }
 
     /// What libpq says of a connection that could not be made or went away.

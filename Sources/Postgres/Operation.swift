@@ -5,7 +5,13 @@ import CLibPQ
 /// Lives on the wire's queue from the moment it is made.
 class Operation {
     typealias Stage = (OpaquePointer) -> Bool
-    enum Progress { case more, stageEnded, feeding }
+    enum Progress {
+        case more, stageEnded
+        /// The server wants data, or has some that has not come yet.
+        case copying
+        /// Out of step with the server: the connection is of no more use.
+        case lost(PostgresError)
+    }
 
     var continuation: CheckedContinuation<[ResultHandle], any Error>?
     var ticket: UInt64 = 0
@@ -14,13 +20,13 @@ class Operation {
     var error: PostgresError?
     var wasCancelled = false
     var wasRetried = false
-    /// Goes on sending when the socket takes more.
-    var feed: ((OpaquePointer) -> Void)?
 
     func begin(on wire: Wire) {}
     func end(on wire: Wire) {}
-    /// Sets the stages up anew after a stale plan; false if there is nothing to try.
-    func retry(on wire: Wire) -> Bool { false }
+    /// Forgets a statement whose plan is stale, and says whether there is one to prepare anew.
+    func forgetPlan(on wire: Wire) -> Bool { false }
+    /// Puts more data when all before it is on its way; false if there is no more.
+    func pour(_ connection: OpaquePointer) -> Bool { false }
 
     func nextStage() -> Stage? { stages.isEmpty ? nil : stages.removeFirst() }
 
@@ -30,12 +36,35 @@ class Operation {
         case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
             if error == nil { error = PostgresError(result: result.pointer) }
             stages = []
-        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-            error = PostgresError(.server, "COPY needs copyIn", sqlState: "0A000")
+        case PGRES_COPY_IN:
+            refuseCopy()
             PQputCopyEnd(connection, "not asked for")
+            return .copying
+        case PGRES_COPY_OUT, PGRES_COPY_BOTH:
+            refuseCopy()
+            return drain(connection)
         default: results.append(result)
         }
         return .more
+    }
+
+    private func refuseCopy() {
+        if error == nil {
+            error = PostgresError(.server, "COPY is not supported here", sqlState: "0A000", hint: "Use copyIn.")
+        }
+        stages = []
+    }
+
+    /// Drops what a COPY OUT has to say.
+    private func drain(_ connection: OpaquePointer) -> Progress {
+        var row: UnsafeMutablePointer<CChar>?
+        while true {
+            switch PQgetCopyData(connection, &row, 1) {
+            case 1...: PQfreemem(row)
+            case 0: return .copying
+            default: return .more
+            }
+        }
     }
 
     func finish(_ result: Result<[ResultHandle], PostgresError>) {
@@ -64,45 +93,40 @@ final class QueryOperation: Operation {
             stages = [{ self.query.send(on: $0) }]
             return
         }
-        let (name, isNew, evicted) = wire.statements.name(for: query)
+        let (name, isPrepared) = wire.statements.name(for: query)
         self.name = name
-        if let evicted { stages.append { PQsendQuery($0, "deallocate \(evicted)") == 1 } }
-        if isNew { stages.append { self.query.prepare(as: name, on: $0) } }
+        if !isPrepared { stages.append { self.query.prepare(as: name, on: $0) } }
         stages.append {
             // What came back so far was about preparing.
             self.results = []
+            wire.statements.didPrepare(name)
             return self.query.send(prepared: name, on: $0)
         }
     }
 
-    override func end(on wire: Wire) {
-        if error != nil, let name {
-            wire.statements.forgetIfUnproven(name)
-        } else if let name {
-            wire.statements.prove(name)
-        }
-    }
-
-    override func retry(on wire: Wire) -> Bool {
-        guard let name else { return false }
-        let wasForgotten = error?.sqlState == "26000"
-        wasRetried = true
-        error = nil
-        results = []
-        wire.statements.forget(name)
-        begin(on: wire)
-        if !wasForgotten { stages.insert({ PQsendQuery($0, "deallocate \(name)") == 1 }, at: 0) }
+    override func forgetPlan(on wire: Wire) -> Bool {
+        guard let name, let error else { return false }
+        wire.statements.forget(name, after: error)
         return true
     }
 }
 
 /// Many statements in one round trip, each with a synchronisation point of its own.
 final class PipelineOperation: Operation {
+    private enum Name {
+        /// Used without being prepared.
+        case unnamed
+        case prepared(String)
+        /// Prepared in this pipeline.
+        case new(String)
+    }
+
     private let queries: [PostgresQuery]
     /// One of each statement, in order; the continuation's results are not used.
-    private(set) var outcomes: [Result<ResultHandle, PostgresError>] = []
+    private var outcomes: [Result<ResultHandle, PostgresError>] = []
     private var last: Result<ResultHandle, PostgresError>?
-    private var names: [String?] = []
+    private var names: [Name] = []
+    private var prepared: [String] = []
     private let deliver: ([Result<ResultHandle, PostgresError>]) -> Void
 
     init(_ queries: [PostgresQuery], deliver: @escaping ([Result<ResultHandle, PostgresError>]) -> Void) {
@@ -111,37 +135,37 @@ final class PipelineOperation: Operation {
     }
 
     override func begin(on wire: Wire) {
-        // Statements that fall out of the cache are deallocated before, for a pipeline takes no simple queries.
-        var prepared: [(name: String, isNew: Bool)?] = []
-        for query in queries {
-            guard wire.statements.isEnabled else {
-                prepared.append(nil)
-                continue
-            }
-            let (name, isNew, evicted) = wire.statements.name(for: query)
-            if let evicted { stages.append { PQsendQuery($0, "deallocate \(evicted)") == 1 } }
-            prepared.append((name, isNew))
+        var new: Set<String> = []
+        names = queries.map { query in
+            guard wire.statements.isEnabled else { return .unnamed }
+            let (name, isPrepared) = wire.statements.name(for: query)
+            if isPrepared { return .prepared(name) }
+            // Whether the first of several prepares well is not known yet, so the others do without.
+            return new.insert(name).inserted ? .new(name) : .unnamed
         }
-        names = prepared.map { $0?.name }
-        stages.append { connection in
-            guard PQenterPipelineMode(connection) == 1 else { return false }
-            for (query, statement) in zip(self.queries, prepared) {
-                if let statement {
-                    if statement.isNew, !query.prepare(as: statement.name, on: connection) { return false }
-                    guard query.send(prepared: statement.name, on: connection) else { return false }
-                } else if !query.send(on: connection) {
-                    return false
+        stages = [send]
+    }
+
+    private func send(on connection: OpaquePointer) -> Bool {
+        guard PQenterPipelineMode(connection) == 1 else { return false }
+        for (query, name) in zip(queries, names) {
+            let isSent =
+                switch name {
+                case .unnamed: query.send(on: connection)
+                case .prepared(let name): query.send(prepared: name, on: connection)
+                case .new(let name):
+                    query.prepare(as: name, on: connection) && query.send(prepared: name, on: connection)
                 }
-                guard PQpipelineSync(connection) == 1 else { return false }
-            }
-            return true
+            guard isSent, PQpipelineSync(connection) == 1 else { return false }
         }
+        return true
     }
 
     override func take(_ result: ResultHandle?, _ connection: OpaquePointer) -> Progress {
-        guard PQpipelineStatus(connection) != PQ_PIPELINE_OFF else { return super.take(result, connection) }
         // Between the results of two statements libpq gives a nil.
-        guard let result else { return .more }
+        guard PQpipelineStatus(connection) != PQ_PIPELINE_OFF, let result else {
+            return outcomes.count == queries.count ? .stageEnded : .more
+        }
         switch PQresultStatus(result.pointer) {
         case PGRES_PIPELINE_SYNC:
             outcomes.append(last ?? .failure(PostgresError(.server, "the statement gave no result")))
@@ -151,20 +175,28 @@ final class PipelineOperation: Operation {
                 return .stageEnded
             }
         case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
-            if case .failure = last {} else { last = .failure(PostgresError(result: result.pointer)) }
+            if case .failure = last { break }
+            let error = PostgresError(result: result.pointer)
+            last = .failure(wasCancelled && error.sqlState == "57014" ? .cancelled : error)
+        case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
+            return .lost(PostgresError(.server, "COPY is not supported in a pipeline", sqlState: "0A000"))
         case PGRES_PIPELINE_ABORTED: break
-        default: if case .failure = last {} else { last = .success(result) }
+        default:
+            if case .failure = last { break }
+            // The result of preparing comes first, and the statement's own takes its place.
+            if last == nil, case .new(let name) = names[outcomes.count] { prepared.append(name) }
+            last = .success(result)
         }
         return .more
     }
 
     override func end(on wire: Wire) {
+        for name in prepared { wire.statements.didPrepare(name) }
         for (name, outcome) in zip(names, outcomes) {
-            guard let name else { continue }
-            switch outcome {
-            case .success: wire.statements.prove(name)
-            case .failure: wire.statements.forgetIfUnproven(name)
+            guard case .failure(let error) = outcome, error.isStalePlan, case .prepared(let name) = name else {
+                continue
             }
+            wire.statements.forget(name, after: error)
         }
         if error == nil { deliver(outcomes) }
     }
@@ -173,6 +205,7 @@ final class PipelineOperation: Operation {
 /// COPY … FROM STDIN.
 final class CopyOperation: Operation {
     private var chunks: ArraySlice<[UInt8]>
+    private var isPouring = false
 
     init(_ sql: String, chunks: [[UInt8]]) {
         self.chunks = chunks[...]
@@ -181,27 +214,33 @@ final class CopyOperation: Operation {
     }
 
     override func take(_ result: ResultHandle?, _ connection: OpaquePointer) -> Progress {
-        if let result, PQresultStatus(result.pointer) == PGRES_COPY_IN {
-            feed = { [unowned self] in self.pour($0) }
-            pour(connection)
-            return .more
-        }
-        return super.take(result, connection)
+        guard let result, PQresultStatus(result.pointer) == PGRES_COPY_IN else { return super.take(result, connection) }
+        isPouring = true
+        return .copying
     }
 
-    private func pour(_ connection: OpaquePointer) {
-        while let chunk = chunks.first {
-            let sent = chunk.withUnsafeBytes {
-                PQputCopyData(connection, $0.bindMemory(to: CChar.self).baseAddress, Int32(chunk.count))
+    override func pour(_ connection: OpaquePointer) -> Bool {
+        guard isPouring else { return false }
+        if !wasCancelled, let chunk = chunks.popFirst() {
+            return chunk.withUnsafeBytes {
+                PQputCopyData(connection, $0.bindMemory(to: CChar.self).baseAddress, Int32(chunk.count)) == 1
             }
-            guard sent == 1 else { break }
-            chunks = chunks.dropFirst()
         }
-        if chunks.isEmpty {
-            feed = nil
-            PQputCopyEnd(connection, nil)
-            PQflush(connection)
-        }
+        isPouring = false
+        return PQputCopyEnd(connection, wasCancelled ? "the task was cancelled" : nil) == 1
+    }
+}
+
+/// Drops prepared statements that nobody will use again. Nobody waits for it, and what fails does not matter: a
+/// statement that is gone already.
+final class DeallocateOperation: Operation {
+    init(_ names: [String]) {
+        super.init()
+        stages = names.map { name in { PQsendQuery($0, "deallocate \(name)") == 1 } }
+    }
+
+    override func take(_ result: ResultHandle?, _ connection: OpaquePointer) -> Progress {
+        result == nil ? .stageEnded : .more
     }
 }
 
@@ -229,39 +268,54 @@ struct StatementCache {
     }
     var isEnabled = true
     private let capacity = 256
+    /// Behind a pooler a name could be that of another client's statement. So no two connections share names, and such a
+    /// statement is missing instead of being the wrong one.
+    private let prefix = "p" + String(UInt64.random(in: 0 ... .max), radix: 36) + "_"
     private var names: [Key: String] = [:]
     private var keys: [String: Key] = [:]
-    private var proven: Set<String> = []
+    private var prepared: Set<String> = []
     private var lastUse: [String: UInt64] = [:]
     private var uses: UInt64 = 0
+    /// In the server, and not needed any more.
+    private var garbage: [String] = []
 
-    mutating func name(for query: PostgresQuery) -> (name: String, isNew: Bool, evicted: String?) {
+    mutating func name(for query: PostgresQuery) -> (name: String, isPrepared: Bool) {
         uses += 1
         let key = Key(sql: query.sql, types: query.binds.types)
         if let name = names[key] {
             lastUse[name] = uses
-            return (name, false, nil)
+            return (name, prepared.contains(name))
         }
-        var evicted: String?
-        if names.count >= capacity, let oldest = lastUse.min(by: { $0.value < $1.value })?.key {
-            evicted = proven.contains(oldest) ? oldest : nil
-            forget(oldest)
-        }
-        let name = "p\(uses)"
+        if names.count >= capacity, let oldest = lastUse.min(by: { $0.value < $1.value })?.key { remove(oldest) }
+        let name = prefix + String(uses)
         names[key] = name
         keys[name] = key
         lastUse[name] = uses
-        return (name, true, evicted)
+        return (name, false)
     }
 
-    mutating func prove(_ name: String) { proven.insert(name) }
+    mutating func didPrepare(_ name: String) {
+        // It may have made way meanwhile.
+        if keys[name] == nil { garbage.append(name) } else { prepared.insert(name) }
+    }
 
-    /// A statement that failed before it ever succeeded may not have been prepared at all.
-    mutating func forgetIfUnproven(_ name: String) { if !proven.contains(name) { forget(name) } }
+    /// Forgets a statement whose plan is stale.
+    mutating func forget(_ name: String, after error: PostgresError) {
+        guard error.sqlState == "26000" else { return remove(name) }
+        // The server forgot it: somebody said `deallocate all` or `discard all`, so the others are gone too.
+        (names, keys, prepared, lastUse, garbage) = ([:], [:], [], [:], [])
+    }
 
-    mutating func forget(_ name: String) {
+    private mutating func remove(_ name: String) {
         if let key = keys.removeValue(forKey: name) { names[key] = nil }
         lastUse[name] = nil
-        proven.remove(name)
+        if prepared.remove(name) != nil { garbage.append(name) }
+    }
+
+    /// What to drop from the server, once it is worth the round trips.
+    mutating func takeGarbage() -> [String]? {
+        guard garbage.count >= 32 else { return nil }
+        defer { garbage = [] }
+        return garbage
     }
 }

@@ -104,6 +104,9 @@ public final class PostgresPool: Sendable {
                 await discard(connection)
             case .connect:
                 do {
+                    var configuration = configuration
+                    configuration.connectTimeout = min(
+                        configuration.connectTimeout, max(deadline - .now, .milliseconds(1)))
                     return try await PostgresConnection.connect(configuration, logger: logger)
                 } catch {
                     await discard(nil)

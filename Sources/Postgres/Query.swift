@@ -27,6 +27,19 @@ public struct PostgresQuery: ExpressibleByStringInterpolation, Sendable {
         return binds.count
     }
 
+    /// Refuses what libpq would cut short or could not send.
+    func check() throws(PostgresError) {
+        guard !sql.utf8.contains(0) else {
+            throw PostgresError(.server, "the statement contains a zero byte", sqlState: "22021")
+        }
+        guard binds.count <= 65_535 else {
+            throw PostgresError(
+                .server, "a statement takes at most 65,535 parameters, and this one has \(binds.count)",
+                sqlState: "54011",
+                hint: "Bind arrays and use unnest.")
+        }
+    }
+
     public struct StringInterpolation: StringInterpolationProtocol {
         var query = PostgresQuery("")
 

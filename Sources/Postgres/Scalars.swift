@@ -90,9 +90,9 @@ extension PostgresCell {
         let sign = try load(UInt16.self, at: 4)
         let scale = Int(try load(Int16.self, at: 6))
         switch sign {
-        case 0xC000: return "nan"
-        case 0xD000: return "inf"
-        case 0xF000: return "-inf"
+        case 0xC000: return "NaN"
+        case 0xD000: return "Infinity"
+        case 0xF000: return "-Infinity"
         default: break
         }
         func group(_ index: Int) throws -> String {
@@ -236,8 +236,8 @@ extension Duration: PostgresScalar {
     public func encodePostgres(into buffer: inout [UInt8]) {
         let (seconds, attoseconds) = components
         let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
-        let micros = attoseconds / 1_000_000_000_000
-        buffer.append(bigEndian: overflow ? (seconds < 0 ? .min : .max) : whole &+ micros)
+        let (sum, carry) = whole.addingReportingOverflow(attoseconds / 1_000_000_000_000)
+        buffer.append(bigEndian: overflow || carry ? (seconds < 0 ? .min : .max) : sum)
         buffer.append(bigEndian: Int64(0))
     }
 

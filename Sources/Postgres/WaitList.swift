@@ -13,7 +13,11 @@ struct WaitList<Waiter> {
         return next
     }
 
-    mutating func append(_ waiter: Waiter, ticket: UInt64) { waiters[ticket] = waiter }
+    mutating func append(_ waiter: Waiter, ticket: UInt64) {
+        waiters[ticket] = waiter
+        // Whoever took a ticket may come when the search for the first has gone past it.
+        first = min(first, ticket)
+    }
 
     /// nil if it is not waiting (any more).
     mutating func remove(_ ticket: UInt64) -> Waiter? { waiters.removeValue(forKey: ticket) }

@@ -39,23 +39,43 @@ final class Wire: @unchecked Sendable {
     // MARK: Connecting
 
     func connect() async throws {
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            queue.async { self.start(continuation) }
+        let attempt = ConnectAttempt()
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+                queue.async {
+                    attempt.continuation = continuation
+                    self.start(attempt)
+                }
+            }
+        } onCancel: {
+            queue.async {
+                attempt.isCancelled = true
+                self.abandon(attempt, .cancelled)
+            }
         }
     }
 
-    private func start(_ continuation: CheckedContinuation<Void, any Error>) {
-        let attempt = ConnectAttempt(continuation)
+    private func start(_ attempt: ConnectAttempt) {
+        if attempt.isCancelled { return abandon(attempt, .cancelled) }
         do {
             connection = try configuration.start()
+        } catch let error as PostgresError {
+            return abandon(attempt, error)
         } catch {
-            return attempt.finish(.failure(error))
+            return abandon(attempt, PostgresError(.connection, "\(error)"))
         }
         PQsetErrorVerbosity(connection, PQERRORS_VERBOSE)
+        PQsetNoticeReceiver(
+            connection,
+            { wire, result in
+                guard let wire, let result else { return }
+                // The wire is there: it is what calls libpq.
+                Unmanaged<Wire>.fromOpaque(wire).takeUnretainedValue().log(PostgresError(result: result))
+            }, Unmanaged.passUnretained(self).toOpaque())
         let seconds = configuration.connectTimeout.components
         let timeout = Double(seconds.seconds) + Double(seconds.attoseconds) / 1e18
-        queue.asyncAfter(deadline: .now() + timeout) {
-            guard !attempt.isDone else { return }
+        queue.asyncAfter(deadline: .now() + timeout) { [weak self] in
+            guard let self, !attempt.isDone else { return }
             self.abandon(
                 attempt,
                 PostgresError(
@@ -76,7 +96,6 @@ final class Wire: @unchecked Sendable {
         case PGRES_POLLING_OK:
             PQsetErrorVerbosity(connection, PQERRORS_DEFAULT)
             PQsetnonblocking(connection, 1)
-            PQsetNoticeProcessor(connection, { _, _ in }, nil)
             watch(connection)
             attempt.finish(.success(()))
         default: abandon(attempt, PostgresError(connection: connection))
@@ -86,13 +105,17 @@ final class Wire: @unchecked Sendable {
     /// libpq may close its socket in the next poll, so that comes only after the source has let go of it.
     private func wait(forReading: Bool, _ attempt: ConnectAttempt) {
         let socket = PQsocket(connection)
-        guard socket >= 0 else { return abandon(attempt, PostgresError(connection: connection)) }
+        guard let connection, socket >= 0 else { return abandon(attempt, PostgresError(connection: connection)) }
         let source: any DispatchSourceProtocol =
             forReading
             ? DispatchSource.makeReadSource(fileDescriptor: socket, queue: queue)
             : DispatchSource.makeWriteSource(fileDescriptor: socket, queue: queue)
+        let pointer = SendablePointer(connection)
         source.setEventHandler { source.cancel() }
-        source.setCancelHandler { self.poll(attempt) }
+        source.setCancelHandler {
+            attempt.source = nil
+            if attempt.isDone { PQfinish(pointer.value) } else { self.poll(attempt) }
+        }
         attempt.source = source
         source.resume()
     }
@@ -101,14 +124,8 @@ final class Wire: @unchecked Sendable {
         guard !attempt.isDone else { return }
         failure = error
         attempt.finish(.failure(error))
-        let connection = self.connection
-        self.connection = nil
-        if let source = attempt.source, !source.isCancelled {
-            source.setCancelHandler { PQfinish(connection) }
-            source.cancel()
-        } else {
-            PQfinish(connection)
-        }
+        if let source = attempt.source { source.cancel() } else { PQfinish(connection) }
+        connection = nil
     }
 
     private func watch(_ connection: OpaquePointer) {
@@ -149,9 +166,7 @@ final class Wire: @unchecked Sendable {
     }
 
     private func submit(_ operation: Operation, _ token: CancellationToken) {
-        if let failure {
-            return operation.finish(.failure(failure.kind == .closed ? failure : failure))
-        }
+        if let failure { return operation.finish(.failure(failure)) }
         if token.isCancelled { return operation.finish(.failure(.cancelled)) }
         let ticket = waiting.ticket()
         token.ticket = ticket
@@ -183,11 +198,14 @@ final class Wire: @unchecked Sendable {
     }
 
     private func advance() {
-        while current == nil, cancelsUnderWay == 0, failure == nil, let connection,
-            let next = waiting.popFirst()?.waiter
-        {
-            current = next
-            next.begin(on: self)
+        while current == nil, cancelsUnderWay == 0, failure == nil, let connection, !waiting.isEmpty {
+            // In a transaction a failure would break it.
+            if PQtransactionStatus(connection) == PQTRANS_IDLE, let garbage = statements.takeGarbage() {
+                current = DeallocateOperation(garbage)
+            } else {
+                current = waiting.popFirst()?.waiter
+            }
+            current?.begin(on: self)
             sendNextStage(connection)
         }
     }
@@ -198,7 +216,9 @@ final class Wire: @unchecked Sendable {
         guard stage(connection) else {
             // Nothing was sent: libpq refused the arguments, or the connection is gone.
             let error = PostgresError(connection: connection)
-            if PQstatus(connection) == CONNECTION_BAD { return fail(error) }
+            if PQstatus(connection) == CONNECTION_BAD || PQpipelineStatus(connection) != PQ_PIPELINE_OFF {
+                return fail(error)
+            }
             operation.stages = []
             operation.error = error
             return finishCurrent(connection)
@@ -208,9 +228,13 @@ final class Wire: @unchecked Sendable {
 
     private func finishCurrent(_ connection: OpaquePointer) {
         guard let operation = current else { return }
-        if let error = operation.error, error.isStalePlan, !operation.wasRetried,
-            PQtransactionStatus(connection) == PQTRANS_IDLE, operation.retry(on: self)
+        if let error = operation.error, error.isStalePlan, operation.forgetPlan(on: self), !operation.wasRetried,
+            PQtransactionStatus(connection) == PQTRANS_IDLE
         {
+            operation.wasRetried = true
+            operation.error = nil
+            operation.results = []
+            operation.begin(on: self)
             return sendNextStage(connection)
         }
         current = nil
@@ -226,14 +250,17 @@ final class Wire: @unchecked Sendable {
     // MARK: The socket
 
     private func flush(_ connection: OpaquePointer) {
-        switch PQflush(connection) {
-        case 0: break
-        case 1:
-            if !writeSourceIsWaiting {
-                writeSourceIsWaiting = true
-                writeSource?.resume()
+        while true {
+            switch PQflush(connection) {
+            case 0: if current?.pour(connection) != true { return }
+            case 1:
+                if !writeSourceIsWaiting {
+                    writeSourceIsWaiting = true
+                    writeSource?.resume()
+                }
+                return
+            default: return fail(PostgresError(connection: connection))
             }
-        default: fail(PostgresError(connection: connection))
         }
     }
 
@@ -242,24 +269,28 @@ final class Wire: @unchecked Sendable {
         writeSourceIsWaiting = false
         guard let connection else { return }
         flush(connection)
-        current?.feed?(connection)
     }
 
     private func readable() {
         guard let connection else { return }
-        guard PQconsumeInput(connection) == 1 else { return fail(PostgresError(connection: connection)) }
+        guard PQconsumeInput(connection) == 1 else {
+            // What the server said before it hung up tells more.
+            return fail(current?.error ?? PostgresError(connection: connection))
+        }
         if writeSourceIsWaiting { flush(connection) }
-        takeNotifications(connection)
         takeResults(connection)
+        // Last, for what came behind the results is read only now.
+        takeNotifications()
     }
 
     private func takeResults(_ connection: OpaquePointer) {
         while let operation = current, PQisBusy(connection) == 0 {
             let result = PQgetResult(connection).map(ResultHandle.init)
             switch operation.take(result, connection) {
-            case .more: continue
+            case .more: break
             case .stageEnded: sendNextStage(connection)
-            case .feeding: return
+            case .copying: return flush(connection)
+            case .lost(let error): return fail(error)
             }
             if PQstatus(connection) == CONNECTION_BAD {
                 return fail(operation.error ?? PostgresError(connection: connection))
@@ -268,8 +299,8 @@ final class Wire: @unchecked Sendable {
         if current == nil, PQstatus(connection) == CONNECTION_BAD { fail(PostgresError(connection: connection)) }
     }
 
-    private func takeNotifications(_ connection: OpaquePointer) {
-        while let pointer = PQnotifies(connection) {
+    private func takeNotifications() {
+        while let connection, let pointer = PQnotifies(connection) {
             let notification = PostgresNotification(
                 channel: String(cString: pointer.pointee.relname), payload: String(cString: pointer.pointee.extra),
                 processID: pointer.pointee.be_pid)
@@ -284,6 +315,7 @@ final class Wire: @unchecked Sendable {
         var error = error
         if error.kind == .server { error.kind = .connection }
         failure = error
+        PQsetNoticeReceiver(connection, { _, _ in }, nil)
         connection = nil
         readSource?.cancel()
         if !writeSourceIsWaiting { writeSource?.resume() }
@@ -297,6 +329,12 @@ final class Wire: @unchecked Sendable {
         for operation in waiting.removeAll() { operation.finish(.failure(error)) }
         for listener in listeners.values.flatMap(\.values) { listener.finish(throwing: error) }
         listeners = [:]
+    }
+
+    private func log(_ notice: PostgresError) {
+        logger.log(
+            level: notice.severity == "WARNING" ? .warning : .debug, "\(notice.message)",
+            metadata: notice.hint.map { ["hint": "\($0)"] })
     }
 
     func close() async {
@@ -332,6 +370,7 @@ final class Wire: @unchecked Sendable {
                 self.fail(PostgresError(connection: connection))
                 return false
             }
+            self.takeNotifications()
             return true
         }
     }
@@ -371,9 +410,9 @@ private final class CancellationToken: @unchecked Sendable {
 
 /// One attempt to connect; touched on the wire's queue only.
 private final class ConnectAttempt: @unchecked Sendable {
-    private var continuation: CheckedContinuation<Void, any Error>?
+    var continuation: CheckedContinuation<Void, any Error>?
     var source: (any DispatchSourceProtocol)?
-    init(_ continuation: CheckedContinuation<Void, any Error>) { self.continuation = continuation }
+    var isCancelled = false
     var isDone: Bool { continuation == nil }
     func finish(_ result: Result<Void, any Error>) {
         continuation?.resume(with: result)
