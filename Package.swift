@@ -112,7 +112,10 @@ let package = Package(
         .target(name: "AccountAPI", dependencies: ["Bank", "Postgres", "WebCommon"]),
         .target(
             name: "TransferWeb",
-            dependencies: ["Bank", "Perdure", "Postgres", "WebCommon"],
+            dependencies: [
+                "Bank", "Perdure", "Postgres", "WebCommon",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ],
             resources: [.copy("Templates"), .copy("Public")]
         ),
 

@@ -53,7 +53,7 @@ struct AccountRoutes: Sendable {
         let movement = Ledger.Movement(
             direction, account: id, amount: amount, idempotencyKey: key,
             workflowID: request.headers[.workflowID], runID: request.headers[.runID],
-            activityID: request.headers[.activityID])
+            activityID: request.headers[.activityID], transferID: request.headers[.transferID])
         let answer = try await refusing { try await ledger.move(movement) }
         guard answer.isPosted else {
             throw WebError(
@@ -97,7 +97,8 @@ struct AccountRoutes: Sendable {
             switch refusal {
             case .unknownAccount: throw WebError(.notFound, "Account not found")
             case .closedAccount: throw WebError(.gone, "Account is closed")
-            case .invalidArgument: throw WebError(.badRequest, "the amount or the Idempotency-Key is not valid")
+            case .invalidArgument:
+                throw WebError(.badRequest, "the amount, the Idempotency-Key or the Transfer-Id is not valid")
             case .keyOfAnotherMovement:
                 throw WebError(.unprocessableContent, "this Idempotency-Key was used for another movement")
             }
@@ -130,4 +131,5 @@ extension HTTPField.Name {
     static let workflowID = HTTPField.Name("Workflow-Id")!
     static let runID = HTTPField.Name("Run-Id")!
     static let activityID = HTTPField.Name("Activity-Id")!
+    static let transferID = HTTPField.Name("Transfer-Id")!
 }

@@ -8,6 +8,7 @@ public struct AccountClient: Sendable {
     private let url: String
     private let timeout: Duration
     private let http: HTTPClient
+    private var observer: (@Sendable (Call, Call.Phase) async -> Void)?
 
     /// - Parameters:
     ///   - url: where the account API is, for example `http://127.0.0.1:5000`.
@@ -42,10 +43,11 @@ public struct AccountClient: Sendable {
 
     /// Whose movement it is: the key makes a repeat safe, the ids stand in the ledger's journal.
     public struct Reference: Sendable {
-        public var idempotencyKey: String
-        public var workflowID: String
-        public var runID: String
-        public var activityID: String
+        public var idempotencyKey: String?
+        public var workflowID: String?
+        public var runID: String?
+        public var activityID: String?
+        public var transferID: String?
 
         public init(idempotencyKey: String, workflowID: String, runID: String, activityID: String) {
             self.idempotencyKey = idempotencyKey
@@ -53,23 +55,67 @@ public struct AccountClient: Sendable {
             self.runID = runID
             self.activityID = activityID
         }
+
+        /// Names the transfer in the journal, and makes no repeat safe: asked twice, the account API moves the money twice.
+        public init(transferID: String) { self.transferID = transferID }
+    }
+
+    /// One call of the account API, for who watches.
+    public struct Call: Sendable, Hashable {
+        public enum Kind: Sendable { case balance, withdraw, deposit }
+        public enum Phase: Sendable, Hashable {
+            case began
+            /// With what went wrong, if anything did.
+            case ended(String?)
+        }
+
+        public var kind: Kind
+        public var account: String
+    }
+
+    /// The same client, which tells of every call when it begins and when it has ended. A call waits for being told of.
+    public func observed(by observer: @escaping @Sendable (Call, Call.Phase) async -> Void) -> AccountClient {
+        var client = self
+        client.observer = observer
+        return client
     }
 
     /// What the account holds. Throws ``Failure``.
     public func balance(of account: String) async throws -> Money {
-        try await call(.GET, account, "", nil, nil, answer: BalanceAnswer.self).balance
+        try await observed(.balance, account) {
+            try await call(.GET, account, "", nil, nil, answer: BalanceAnswer.self).balance
+        }
     }
 
     /// Takes money out of the account, and returns what is left. Throws ``Failure``.
     @discardableResult
     public func withdraw(_ amount: Money, from account: String, for reference: Reference) async throws -> Money {
-        try await call(.POST, account, "/withdraw", amount, reference, answer: MovementAnswer.self).newBalance
+        try await observed(.withdraw, account) {
+            try await call(.POST, account, "/withdraw", amount, reference, answer: MovementAnswer.self).newBalance
+        }
     }
 
     /// Puts money into the account, and returns what it holds then. Throws ``Failure``.
     @discardableResult
     public func deposit(_ amount: Money, to account: String, for reference: Reference) async throws -> Money {
-        try await call(.POST, account, "/deposit", amount, reference, answer: MovementAnswer.self).newBalance
+        try await observed(.deposit, account) {
+            try await call(.POST, account, "/deposit", amount, reference, answer: MovementAnswer.self).newBalance
+        }
+    }
+
+    private func observed(_ kind: Call.Kind, _ account: String, _ body: () async throws -> Money) async throws -> Money
+    {
+        guard let observer else { return try await body() }
+        let call = Call(kind: kind, account: account)
+        await observer(call, .began)
+        do {
+            let money = try await body()
+            await observer(call, .ended(nil))
+            return money
+        } catch {
+            await observer(call, .ended("\(error)"))
+            throw error
+        }
     }
 
     private func call<Answer: Decodable>(
@@ -84,10 +130,14 @@ public struct AccountClient: Sendable {
             request.body = .bytes(ByteBuffer(string: "{\"amount\":\(amount)}"))
         }
         if let reference {
-            request.headers.add(name: "Idempotency-Key", value: reference.idempotencyKey)
-            request.headers.add(name: "Workflow-Id", value: reference.workflowID)
-            request.headers.add(name: "Run-Id", value: reference.runID)
-            request.headers.add(name: "Activity-Id", value: reference.activityID)
+            let fields = [
+                ("Idempotency-Key", reference.idempotencyKey), ("Workflow-Id", reference.workflowID),
+                ("Run-Id", reference.runID), ("Activity-Id", reference.activityID),
+                ("Transfer-Id", reference.transferID),
+            ]
+            for (name, value) in fields {
+                if let value { request.headers.add(name: name, value: value) }
+            }
         }
         let status: Int
         let body: ByteBuffer

@@ -18,10 +18,12 @@ public struct Ledger: Sendable {
         public var workflowID: String?
         public var runID: String?
         public var activityID: String?
+        /// The transfer that it is part of, if that is no run.
+        public var transferID: String?
 
         public init(
             _ direction: Direction, account: String, amount: Money, idempotencyKey: String? = nil,
-            workflowID: String? = nil, runID: String? = nil, activityID: String? = nil
+            workflowID: String? = nil, runID: String? = nil, activityID: String? = nil, transferID: String? = nil
         ) {
             self.direction = direction
             self.account = account
@@ -30,6 +32,7 @@ public struct Ledger: Sendable {
             self.workflowID = workflowID
             self.runID = runID
             self.activityID = activityID
+            self.transferID = transferID
         }
     }
 
@@ -52,10 +55,13 @@ public struct Ledger: Sendable {
     public func move(_ movement: Movement) async throws -> Answer {
         let function = movement.direction == .withdraw ? "withdraw" : "deposit"
         let query = PostgresQuery(
-            "select outcome = 'posted', previous_cents, new_cents from bank.\(function)($1, $2, $3, $4, $5, $6)",
+            """
+            select outcome = 'posted', previous_cents, new_cents
+            from bank.\(function)($1, $2, $3, $4, $5, $6, transfer_id => $7)
+            """,
             binds: [
                 movement.account, movement.amount.cents, movement.idempotencyKey, movement.workflowID, movement.runID,
-                movement.activityID,
+                movement.activityID, movement.transferID,
             ])
         let row = try await refusing { try await pool.query(query)[0] }
         return Answer(
@@ -81,8 +87,12 @@ public struct Ledger: Sendable {
     /// What all money adds up to; see the view `bank.totals`.
     public struct Totals: Sendable, Hashable {
         public var customers: Money
-        /// Withdrawn and not yet deposited.
+        /// Withdrawn and not yet deposited, by whomever.
         public var inTransit: Money
+        /// Of what is in transit: withdrawn by transfers that have ended, so that it never arrives.
+        public var missing: Money
+        /// Deposited by transfers that have ended, and never withdrawn.
+        public var surplus: Money
         /// What both must add up to.
         public var expected: Money
         public var isConserved: Bool
@@ -93,6 +103,8 @@ public struct Ledger: Sendable {
         return Totals(
             customers: Money(cents: try row.decode("customer_cents")),
             inTransit: Money(cents: try row.decode("in_transit_cents")),
+            missing: Money(cents: try row.decode("missing_cents")),
+            surplus: Money(cents: try row.decode("surplus_cents")),
             expected: Money(cents: try row.decode("equity_cents")), isConserved: try row.decode("conserved"))
     }
 

@@ -78,12 +78,7 @@ actor PageFeed {
         do {
             let state = try await transfers.pageState()
             let shown = try await transfers.shown(knownClosed: Array(closed))
-            tell(
-                apply(
-                    parts: [
-                        "accounts": state.accounts, "totals": state.totals, "real_world_mode": state.realWorldMode,
-                    ],
-                    shown: shown))
+            tell(apply(parts: state, shown: shown))
         } catch is CancellationError {
         } catch {
             logger.warning("the page's state could not be read: \(error)")

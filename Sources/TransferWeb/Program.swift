@@ -19,15 +19,21 @@ public enum TransferWebProgram {
                 throw StartupFailure(database: error)
             }
 
+            let http = DirectTransfers.manyConnections()
+            let direct = DirectTransfers(
+                pool: pool, accountAPI: settings.accountAPI, timeout: settings.accountAPITimeout, http: http,
+                logger: logger)
+            try await direct.loseThoseOfDeadProcesses()
             let routes = TransferRoutes(
                 settings: settings, ledger: ledger, transfers: transfers,
-                starter: TransferStarter(pool: pool, taskQueue: settings.taskQueue),
+                starter: TransferStarter(pool: pool, taskQueue: settings.taskQueue), direct: direct,
+                comparisons: Comparisons(pool: pool), books: Books(pool: pool),
                 feed: PageFeed(transfers, logger: logger),
-                page: try TransferPage(
-                    resources: TransferPage.resources, ledger: ledger, historyURL: settings.historyURL))
+                site: try Site(resources: Site.resources, settings: settings))
             try await serve(routes.router(), settings: settings.web, logger: logger) { port in
                 logger.notice("the transfer page is at http://\(settings.web.host):\(port)")
             }
+            try await http.shutdown()
             await pool.close()
         }
     }

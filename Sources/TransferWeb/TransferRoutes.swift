@@ -10,18 +10,31 @@ struct TransferRoutes: Sendable {
     let ledger: Ledger
     let transfers: Transfers
     let starter: TransferStarter
+    let direct: DirectTransfers
+    let comparisons: Comparisons
+    let books: Books
     let feed: PageFeed
-    let page: TransferPage
+    let site: Site
 
     func router() -> Router<BasicRequestContext> {
         let router = Router()
         router.addStandardMiddleware(settings: settings.web, translate: WebError.init(database:))
-        router.route("", [.get: { _, _ in Response(page: try await page.html()) }])
+        router.route("", [.get: { _, _ in Response(page: try await TransferPage(site, ledger).html()) }])
+        router.route(
+            "compare",
+            [
+                .get: { request, _ in try await comparePage(request) },
+                .post: { _, _ in
+                    let id = try await startComparison(size: Comparisons.usualSize)
+                    return .redirect(to: "/compare?comparison=\(id)", type: .normal)
+                },
+            ])
+        router.route("books", [.get: { request, _ in try await booksPage(request) }])
         router.route(
             "public/:file",
             [
                 .get: { request, context in
-                    try page.files.response(for: try context.pathSegment("file"), request: request)
+                    try site.files.response(for: try context.pathSegment("file"), request: request)
                 }
             ])
         router.route("health", [.get: { _, _ in Response(json: ["status": "ok"]) }])
@@ -31,6 +44,8 @@ struct TransferRoutes: Sendable {
         api.route("accounts/:id/workflows", [.get: { try await accountWorkflows($0, $1) }])
         api.route("transfer", [.post: { request, _ in try await transfer(request) }])
         api.route("batch", [.post: { _, _ in try await batch() }])
+        api.route("comparisons", [.post: { request, _ in try await comparison(request) }])
+        api.route("comparisons/:id", [.get: { _, context in try await comparison(context) }])
         api.route("workflows", [.get: { request, _ in try await workflows(request) }])
         api.route("workflows/:id", [.get: { _, context in try await workflow(context) }])
         api.route(
@@ -76,15 +91,24 @@ struct TransferRoutes: Sendable {
     // MARK: Transfers
 
     private func transfer(_ request: Request) async throws -> Response {
-        let transfer = try Transfer(try await request.jsonObject())
+        let body = try await request.jsonObject()
+        let transfer = try Transfer(body)
+        let mode = try TransferMode(body)
         for account in [transfer.fromAccount, transfer.toAccount] {
             guard AccountID.isWellFormed(account), try await isKnown(account) else {
                 throw WebError(.badRequest, "there is no account \(account.prefix(64))")
             }
         }
-        let id = try await starter.start(transfer)
-        await feed.nudge()
-        return Response(json: ["workflow_id": .string(id), "status": "started"])
+        switch mode {
+        case .durable:
+            let id = try await starter.start(transfer)
+            await feed.nudge()
+            return Response(json: ["workflow_id": .string(id), "status": "started"])
+        case .plain, .retrying:
+            let id = try await direct.start(transfer, mode)
+            await feed.nudge()
+            return Response(json: ["transfer_id": .string(id.uuidString.lowercased()), "status": "started"])
+        }
     }
 
     /// The five transfers that the bank makes at the end of every day.
@@ -100,6 +124,66 @@ struct TransferRoutes: Sendable {
         }
         await feed.nudge()
         return Response(json: ["status": "started", "started": .array(started)])
+    }
+
+    // MARK: Comparisons
+
+    private func startComparison(size: Int) async throws -> Int64 {
+        let id = try await comparisons.start(
+            size: size, amount: Comparisons.usualAmount, taskQueue: settings.taskQueue, process: direct.process)
+        try await direct.start(comparison: id)
+        await feed.nudge()
+        return id
+    }
+
+    private func comparison(_ request: Request) async throws -> Response {
+        let size: Int
+        switch try await request.jsonObject()["size"] {
+        case nil: size = Comparisons.usualSize
+        case .number(let digits):
+            guard let number = Int(digits), (1...500).contains(number) else {
+                throw WebError(.badRequest, "size must be a whole number from 1 to 500")
+            }
+            size = number
+        default: throw WebError(.badRequest, "size must be a whole number from 1 to 500")
+        }
+        let id = try await startComparison(size: size)
+        return Response(json: ["comparison_id": .number("\(id)"), "status": "started"])
+    }
+
+    private func comparison(_ context: BasicRequestContext) async throws -> Response {
+        guard let id = Int64(try context.pathSegment("id")), let comparison = try await comparisons.find(id) else {
+            throw WebError(.notFound, "there is no such comparison")
+        }
+        return Response(json: comparison.json)
+    }
+
+    private func comparePage(_ request: Request) async throws -> Response {
+        let fields = try request.queryFields()
+        var comparison: Comparisons.Comparison?
+        if let text = fields["comparison"] {
+            guard let id = Int64(text), let found = try await comparisons.find(id) else {
+                throw WebError(.notFound, "there is no such comparison")
+            }
+            comparison = found
+        } else {
+            comparison = try await comparisons.newest()
+        }
+        let page = ComparePage(site: site, comparison: comparison, mode: try await ledger.realWorldMode())
+        return Response(page: page.html())
+    }
+
+    private func booksPage(_ request: Request) async throws -> Response {
+        let fields = try request.queryFields()
+        var before: Int64?
+        if let text = fields["before"] {
+            guard let entry = Int64(text), entry > 0 else {
+                throw WebError(.badRequest, "before must be the number of a journal entry")
+            }
+            before = entry
+        }
+        let filter = Books.Filter(account: fields["account"], transfer: fields["transfer"])
+        return Response(page: try await BooksPage(site: site, books: books, filter: filter, before: before).html())
     }
 
     private func workflows(_ request: Request) async throws -> Response {
@@ -163,6 +247,19 @@ extension Transfer {
         let amount = try Money.requested(in: body)
         guard from != to else { throw WebError(.badRequest, "from_account and to_account must be two accounts") }
         self.init(from: from, to: to, amount: amount)
+    }
+}
+
+extension TransferMode {
+    /// How the body of `POST /api/transfer` wants it made; durably unless it says otherwise.
+    fileprivate init(_ body: JSONValue) throws(WebError) {
+        switch body["mode"] {
+        case nil: self = .durable
+        case .string(let name):
+            guard let mode = TransferMode(rawValue: name) else { fallthrough }
+            self = mode
+        default: throw WebError(.badRequest, "mode must be plain, retrying or durable")
+        }
     }
 }
 

@@ -62,10 +62,12 @@ struct Transfers: Sendable {
         try await pool.query("select * from bank.page_transfers(\(knownClosed))").map(Entry.init)
     }
 
-    /// Balances, sums and Real World Mode, each as JSON: see `bank.page_state`.
-    func pageState() async throws -> (accounts: String, totals: String, realWorldMode: String) {
+    /// Balances, sums, Real World Mode and marks, each as JSON, by name: see `bank.page_state`.
+    func pageState() async throws -> [String: String] {
         let row = try await pool.query("select * from bank.page_state()")[0]
-        return (try row.decode("accounts"), try row.decode("totals"), try row.decode("real_world_mode"))
+        var state: [String: String] = [:]
+        for part in ["accounts", "totals", "real_world_mode", "marks"] { state[part] = try row.decode(part) }
+        return state
     }
 }
 

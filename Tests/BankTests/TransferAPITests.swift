@@ -201,8 +201,14 @@ import WebCommon
 }
 
 extension TransferRoutes {
-    static func forTests(_ database: BankDatabase, taskQueue: String = "bank") throws -> TransferRoutes {
-        var settings = try TransferSettings(environment: ["PERDURE_TASK_QUEUE": taskQueue])
+    /// - Parameter accountAPI: where transfers without the engine make their calls; by default nowhere.
+    static func forTests(
+        _ database: BankDatabase, taskQueue: String = "bank", accountAPI: String = "http://127.0.0.1:1",
+        isWorkshop: Bool = true
+    ) throws -> TransferRoutes {
+        var settings = try TransferSettings(environment: [
+            "PERDURE_TASK_QUEUE": taskQueue, "BANK_WORKSHOP": isWorkshop ? "on" : "off",
+        ])
         settings.web.port = 0
         let ledger = Ledger(database.pool)
         let transfers = Transfers(pool: database.pool)
@@ -211,7 +217,9 @@ extension TransferRoutes {
         return TransferRoutes(
             settings: settings, ledger: ledger, transfers: transfers,
             starter: TransferStarter(pool: database.pool, taskQueue: taskQueue),
-            feed: PageFeed(transfers, logger: logger),
-            page: try TransferPage(resources: TransferPage.resources, ledger: ledger, historyURL: settings.historyURL))
+            direct: DirectTransfers(
+                pool: database.pool, accountAPI: accountAPI, timeout: .seconds(20), http: .shared, logger: logger),
+            comparisons: Comparisons(pool: database.pool), books: Books(pool: database.pool),
+            feed: PageFeed(transfers, logger: logger), site: try Site(resources: Site.resources, settings: settings))
     }
 }

@@ -24,7 +24,7 @@ select throws_ok($$select bank.set_real_world_mode(true, hang_rate => 0.6, error
 select throws_ok($$select bank.set_real_world_mode(true, hang_rate => 'NaN')$$, 'BK002', null, 'a rate that is no number');
 select throws_ok($$select bank.set_real_world_mode(true, hang_seconds => -1)$$, 'BK002', null, 'a hang of less than nothing');
 
-select is(has_function_privilege('bank_api', 'bank.withdraw(text, bigint, text, text, text, text, text)', 'execute'), true,
+select is(has_function_privilege('bank_api', 'bank.withdraw(text, bigint, text, text, text, text, text, text)', 'execute'), true,
           'bank_api moves money');
 select is(has_table_privilege('bank_api', 'bank.postings', 'insert'), false, 'but only through the functions');
 select is((select count(*) from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a

@@ -12,7 +12,7 @@ select results_eq('select customer_cents, in_transit_cents, equity_cents, conser
 -- Movements
 select results_eq($$select outcome, previous_cents, new_cents, repeated from bank.withdraw('account_A', 1250, 'k-1', 'w', 'r', 'withdraw')$$,
                   $$values ('posted', 100000::bigint, 98750::bigint, false)$$, 'a withdrawal answers with both balances');
-select results_eq('select run_id, workflow_id, account_id, amount_cents from bank.in_transit',
+select results_eq('select transfer_id, workflow_id, account_id, amount_cents from bank.in_transit',
                   $$values ('r', 'w', 'account_A', 1250::bigint)$$, 'what was withdrawn is in transit');
 select results_eq($$select outcome, previous_cents, new_cents, repeated from bank.withdraw('account_A', 1250, 'k-1', 'w', 'r', 'withdraw')$$,
                   $$values ('posted', 100000::bigint, 98750::bigint, true)$$, 'a repeat gets the first answer');

@@ -5,8 +5,8 @@
 -- transfers have taken from it and not yet delivered. When they have ended, the sum of all balances is the sum
 -- of the opening balances, to the cent. With nothing under way every balance is its opening balance at once.
 --
--- Money that is in transit for no running transfer (a client without a key that withdrew and never deposited, a
--- transfer that was terminated half way) is written off to equity. Should a balance have to go below zero (more was sent
+-- Money that is in transit for no running transfer (one that withdrew and never deposited, one that was terminated half
+-- way) is written off to equity. Should a balance have to go below zero (more was sent
 -- from an account than it opened with), it goes to zero and equity bears the rest.
 
 create or replace function bank.reset_balances(out entry_id bigint, out accounts_changed int, out kept_in_transit_cents bigint)
@@ -20,17 +20,13 @@ begin
     perform from bank.accounts a where a.kind = 'equity' for no key update;
 
     with kept as materialized (
-        select t.run_id, t.account_id, t.amount_cents
+        select t.transfer_id, t.account_id, t.amount_cents
         from bank.in_transit t
-        where t.amount_cents > 0
-          and exists (
-            select from perdure.workflows w
-            where w.shard = perdure.shard_for('default', t.workflow_id) and w.namespace = 'default'
-              and w.workflow_id = t.workflow_id and w.run_id::text = t.run_id and w.status = 'Running')
+        where t.amount_cents > 0 and bank.is_under_way(t.transfer_id, t.workflow_id)
     ),
     written_off as (
         delete from bank.in_transit t
-        where not exists (select from kept k where k.run_id = t.run_id)
+        where not exists (select from kept k where k.transfer_id = t.transfer_id)
         returning t.amount_cents
     ),
     change as materialized (

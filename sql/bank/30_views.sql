@@ -12,17 +12,32 @@ comment on column bank.balances.balance_cents is 'What it holds, in cents.';
 comment on column bank.balances.opening_cents is 'What it holds when it opens and after a reset.';
 comment on column bank.balances.closed_at is 'When it was closed.';
 
+create or replace view bank.stranded as
+select t.transfer_id, t.workflow_id, t.account_id, t.amount_cents
+from bank.in_transit t
+where not bank.is_under_way(t.transfer_id, t.workflow_id);
+comment on view bank.stranded is
+    'One row is a transfer that has ended with money on its way: nobody will deliver what is above zero, and what is below came from nowhere.';
+comment on column bank.stranded.transfer_id is 'The transfer; empty for movements that named none.';
+comment on column bank.stranded.workflow_id is 'Its workflow, if it had one.';
+comment on column bank.stranded.account_id is 'The account that its first movement changed.';
+comment on column bank.stranded.amount_cents is 'Withdrawn and not deposited, in cents; negative: deposited and not withdrawn.';
+
 create or replace view bank.totals as
 select sum(b.balance_cents) filter (where b.kind = 'customer')::bigint as customer_cents,
        sum(b.balance_cents) filter (where b.kind = 'in_transit')::bigint as in_transit_cents,
        -sum(b.balance_cents) filter (where b.kind = 'equity')::bigint as equity_cents,
-       sum(b.balance_cents) = 0 as conserved
+       sum(b.balance_cents) = 0 as conserved,
+       coalesce((select sum(s.amount_cents) from bank.stranded s where s.amount_cents > 0), 0)::bigint as missing_cents,
+       coalesce((select -sum(s.amount_cents) from bank.stranded s where s.amount_cents < 0), 0)::bigint as surplus_cents
 from bank.balances b;
 comment on view bank.totals is 'One row: what customers hold, what is in transit, and what both must add up to. Cheap; bank.audit proves it from the postings.';
 comment on column bank.totals.customer_cents is 'The sum of the customers'' balances.';
 comment on column bank.totals.in_transit_cents is 'What was withdrawn and not yet deposited.';
 comment on column bank.totals.equity_cents is 'What was ever put into the accounts: the sum that must not change.';
 comment on column bank.totals.conserved is 'Whether customers and transit together hold exactly that.';
+comment on column bank.totals.missing_cents is 'Of what is in transit: withdrawn by transfers that have ended, so that it never arrives.';
+comment on column bank.totals.surplus_cents is 'Deposited by transfers that have ended, and never withdrawn.';
 
 create or replace view bank.audit as
 select (select count(*) from (

@@ -5,7 +5,7 @@
 
 -- Which steps a transfer has behind it, and which one it is at, from its history. A step's name is its activity's id.
 create or replace function bank.transfer_progress(
-    p_shard smallint, p_run_id uuid, out completed_steps text[], out current_step text
+    p_shard smallint, p_run_id uuid, out completed_steps text[], out current_step text, out attempts json
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -14,7 +14,7 @@ begin
         select e.event_id, e.event_type, e.attributes
         from perdure.history_events e
         where e.shard = p_shard and e.run_id = p_run_id
-          and e.event_type in ('ActivityTaskScheduled', 'ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut',
+          and e.event_type in ('ActivityTaskScheduled', 'ActivityTaskStarted', 'ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut',
                                'ActivityTaskCanceled')
     ),
     scheduled as (
@@ -22,16 +22,26 @@ begin
     ),
     ended as (
         select (e.attributes ->> 'scheduledEventId')::bigint as event_id, e.event_type
-        from event e where e.event_type <> 'ActivityTaskScheduled'
+        from event e where e.event_type not in ('ActivityTaskScheduled', 'ActivityTaskStarted')
+    ),
+    tried as (
+        select (e.attributes ->> 'scheduledEventId')::bigint as event_id, (e.attributes ->> 'attempt')::int as attempt
+        from event e where e.event_type = 'ActivityTaskStarted'
+        union all
+        select a.scheduled_event_id, a.attempt from perdure.pending_activities a where a.shard = p_shard and a.run_id = p_run_id
+    ),
+    last_tried as (
+        select t.event_id, max(t.attempt) as attempt from tried t group by t.event_id
     )
     select coalesce(array_agg(s.step order by s.event_id) filter (where e.event_type = 'ActivityTaskCompleted'), '{}'),
-           (array_agg(s.step order by s.event_id desc) filter (where e.event_id is null))[1]
-    into completed_steps, current_step
-    from scheduled s left join ended e using (event_id);
+           (array_agg(s.step order by s.event_id desc) filter (where e.event_id is null))[1],
+           coalesce(json_object_agg(s.step, coalesce(t.attempt, 1) order by s.event_id) filter (where s.step is not null), '{}')
+    into completed_steps, current_step, attempts
+    from scheduled s left join ended e using (event_id) left join last_tried t using (event_id);
 end
 $$;
 comment on function bank.transfer_progress(smallint, uuid) is
-    'The steps that a transfer has completed, in order, and the one that is under way, if any.';
+    'The steps that a transfer has completed, in order, the one that is under way, if any, and how often each was tried.';
 
 create or replace view bank.transfers as
 select w.workflow_id, w.run_id,
@@ -90,12 +100,14 @@ declare
     v_steps     text[] := array['check_balance_from', 'check_balance_to', 'withdraw', 'deposit'];
     v_completed text[];
     v_current   text;
+    v_attempts  json;
     v_pending   record;
+    v_stuck     record;
+    v_books     record;
 begin
+    select p.completed_steps, p.current_step, p.attempts into v_completed, v_current, v_attempts from bank.transfer_progress(t.shard, t.run_id) p;
     if t.status = 'COMPLETED' then
         v_completed := v_steps;
-    else
-        select p.completed_steps, p.current_step into v_completed, v_current from bank.transfer_progress(t.shard, t.run_id) p;
     end if;
     if t.status = 'RUNNING' then
         -- Between two steps it is at the first one that is not behind it.
@@ -110,7 +122,14 @@ begin
     where t.status = 'RUNNING' and a.shard = t.shard and a.run_id = t.run_id
     order by a.scheduled_time desc
     limit 1;
+    -- A workflow task that keeps failing is a bug in the workflow's code: it waits for a worker with the fix.
+    select w.workflow_task_attempt as attempt, coalesce(w.workflow_task_failure #>> '{cause,message}', w.workflow_task_failure ->> 'message') as message
+    into v_stuck
+    from perdure.workflows w
+    where t.status = 'RUNNING' and w.shard = t.shard and w.run_id = t.run_id and w.workflow_task_failure is not null;
+    select * into v_books from bank.transfer_movements(t.run_id::text, t.to_account);
     return json_build_object(
+        'mode', 'durable',
         'workflow_id', t.workflow_id,
         'run_id', t.run_id,
         'status', t.status,
@@ -122,8 +141,13 @@ begin
         'current_step', v_current,
         'completed_steps', v_completed,
         'attempt', v_pending.attempt,
+        'attempts', v_attempts,
         'last_failure', v_pending.last_failure_message,
-        'next_attempt_time', extract(epoch from v_pending.next_attempt_time));
+        'next_attempt_time', extract(epoch from v_pending.next_attempt_time),
+        'task_attempt', v_stuck.attempt,
+        'task_failure', v_stuck.message,
+        'entries', v_books.entries,
+        'verdict', bank.verdict(t.status, (t.amount * 100)::bigint, v_books.withdrawn_cents, v_books.deposited_cents, v_books.received_cents));
 end
 $$;
 comment on function bank.transfer_document(bank.transfers) is 'A transfer as the transfer API writes it.';

@@ -33,15 +33,29 @@ function addRow(id) {
 }
 
 function updateTotals() {
-  const { customers, in_transit: transit, all, expected, conserved } = state.totals;
+  const { customers, in_transit: transit, missing, surplus, all } = state.totals;
   setText(element("total-accounts"), money(customers));
   setText(element("total-transit"), money(transit));
+  setText(element("total-missing"), money(missing));
+  setText(element("total-surplus"), money(surplus));
+  element("total-missing").parentElement.hidden = missing === 0;
+  element("total-surplus").parentElement.hidden = surplus === 0;
   setText(element("total-all"), money(all));
   const verdict = element("verdict");
-  verdict.dataset.ok = conserved;
-  const text = conserved ? `Unchanged: exactly the ${money(expected)} that was put in` : `Wrong: ${money(expected)} was put in`;
-  setText(verdict.querySelector(".text"), text);
-  element("share-transit").style.flexBasis = `${Math.max(0, Math.min(100, (100 * transit) / (all || 1)))}%`;
+  verdict.dataset.ok = state.totals.conserved && missing === 0 && surplus === 0;
+  setText(verdict.querySelector(".text"), judge(state.totals));
+  element("share-transit").style.flexBasis = share(transit, all);
+  element("share-missing").style.flexBasis = share(missing, all);
+}
+
+const share = (part, all) => `${Math.max(0, Math.min(100, (100 * part) / (all || 1)))}%`;
+
+function judge({ conserved, expected, missing, surplus }) {
+  if (!conserved) return `Wrong: ${money(expected)} was put in`;
+  const wrong = [];
+  if (missing > 0) wrong.push(`${money(missing)} is missing`);
+  if (surplus > 0) wrong.push(`${money(surplus)} came from nowhere`);
+  return wrong.length ? wrong.join(", ") : `Unchanged: exactly the ${money(expected)} that was put in`;
 }
 
 const loading = new Map();

@@ -60,7 +60,9 @@ async function submit(event) {
     // The digits go out as they were typed: a number of JavaScript's would round them.
     const typed = fields.amount.value.trim().replace(",", ".").replace(/\.$/, "");
     const amount = typed.replace(/^0+(?=\d)/, "");
-    await post("/api/transfer", `{"from_account":${JSON.stringify(from)},"to_account":${JSON.stringify(to)},"amount":${amount}}`);
+    const mode = new FormData(event.target).get("mode");
+    const body = `"from_account":${JSON.stringify(from)},"to_account":${JSON.stringify(to)},"amount":${amount},"mode":${JSON.stringify(mode)}`;
+    await post("/api/transfer", `{${body}}`);
     say(`Started: ${money(amount)} from ${accountName(from)} to ${accountName(to)}.`);
     fields.amount.value = "";
   } catch (error) {

@@ -32,6 +32,19 @@ export const stepName = (step) => steps[step] ?? step;
 export const historyURL = (transfer) =>
   `${document.body.dataset.history}/namespaces/default/workflows/${encodeURIComponent(transfer.workflow_id)}/${transfer.run_id}`;
 
+export const modes = { plain: "Plain", retrying: "Retries in memory", durable: "Durable" };
+
+/** What the books say of a transfer that is not as its caller was told; see bank.verdict. */
+export const verdicts = {
+  missing: "Money is missing: it was withdrawn and not deposited.",
+  doubled: "Money came from nowhere: it was deposited and not withdrawn.",
+  repeated: "The money moved more than once.",
+  unreported: "The money moved, and the caller was told that it had not.",
+};
+
+/** Where the journal entries of a transfer are. */
+export const entriesURL = (transfer) => `/books?transfer=${encodeURIComponent(transfer.run_id)}`;
+
 /** Real World Mode's rates in words. */
 export function modeInWords(mode) {
   const percent = (share) => `${Math.round(share * 1000) / 10} %`;

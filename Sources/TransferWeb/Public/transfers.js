@@ -1,7 +1,7 @@
 // Transfers under way and finished.
 
 import { element, fromTemplate, reconcile, setText, announce } from "./dom.js";
-import { accountName, clock, duration, historyURL, money, stepName } from "./format.js";
+import { accountName, clock, duration, entriesURL, historyURL, modes, money, stepName, verdicts } from "./format.js";
 import { now, onChange, state } from "./state.js";
 
 const tick = "m3.5 8.5 3 3 6-7";
@@ -9,6 +9,7 @@ const cross = "m4.5 4.5 7 7m0-7-7 7";
 const dash = "M4 8h8";
 
 let shown = 10;
+let shownActive = 12;
 
 const isRunning = (transfer) => transfer.status === "RUNNING";
 const byStart = (a, b) => b.start_time - a.start_time || (a.run_id < b.run_id ? 1 : -1);
@@ -17,10 +18,24 @@ function describe(node, transfer) {
   setText(node.querySelector(".from"), accountName(transfer.input.from_account));
   setText(node.querySelector(".to"), accountName(transfer.input.to_account));
   setText(node.querySelector(".amount"), money(transfer.input.amount));
-  const link = node.querySelector(".history");
-  if (!link.hasAttribute("href")) link.href = historyURL(transfer);
-  const label = `History of ${accountName(transfer.input.from_account)} to ${accountName(transfer.input.to_account)}, ${money(transfer.input.amount)}`;
-  link.setAttribute("aria-label", label);
+  const isDurable = transfer.mode === "durable";
+  const tag = node.querySelector(".tag");
+  tag.hidden = isDurable;
+  tag.className = `tag ${transfer.mode}`;
+  setText(tag, modes[transfer.mode]);
+  const label = `${accountName(transfer.input.from_account)} to ${accountName(transfer.input.to_account)}, ${money(transfer.input.amount)}`;
+  const history = node.querySelector(".history");
+  history.hidden = !isDurable;
+  if (isDurable) link(history, historyURL(transfer), `History of ${label}`);
+  const entries = node.querySelector(".entries");
+  entries.hidden = transfer.entries.length === 0;
+  setText(entries, transfer.entries.length === 1 ? "1 entry" : `${transfer.entries.length} entries`);
+  link(entries, entriesURL(transfer), `${entries.textContent} in the journal of ${label}`);
+}
+
+function link(node, address, label) {
+  if (node.getAttribute("href") !== address) node.href = address;
+  if (node.getAttribute("aria-label") !== label) node.setAttribute("aria-label", label);
 }
 
 function updateSteps(list, transfer) {
@@ -29,12 +44,14 @@ function updateSteps(list, transfer) {
     transfer.steps.map((step) => ({
       step,
       status: transfer.completed_steps.includes(step) ? "done" : step === transfer.current_step ? "now" : "next",
+      tries: transfer.attempts?.[step] ?? 1,
     })),
     (item) => item.step,
     () => document.createElement("li"),
-    (node, { step, status }) => {
-      if (node.dataset.status === status) return;
-      node.dataset.status = status;
+    (node, { step, status, tries }) => {
+      const look = `${status} ${tries}`;
+      if (node.dataset.look === look) return;
+      node.dataset.look = look;
       node.className = `is-${status}`;
       if (status === "now") node.setAttribute("aria-current", "step");
       else node.removeAttribute("aria-current");
@@ -44,6 +61,12 @@ function updateSteps(list, transfer) {
       state.className = "unseen";
       state.textContent = { done: " done", now: " in progress", next: " to do" }[status];
       node.append(stepName(step), state);
+      if (tries > 1) {
+        const count = document.createElement("span");
+        count.className = "tries";
+        count.textContent = `${tries} attempts`;
+        node.append(count);
+      }
     },
   );
 }
@@ -62,13 +85,17 @@ function icon(path, className) {
 function updateActive(node, transfer) {
   describe(node, transfer);
   updateSteps(node.querySelector(".steps"), transfer);
-  const isRetrying = Boolean(transfer.last_failure);
+  const hasBug = Boolean(transfer.task_failure);
+  node.classList.toggle("has-bug", hasBug);
+  node.querySelector(".bug").hidden = !hasBug;
+  if (hasBug) setText(node.querySelector(".bug .failure"), `Attempt ${transfer.task_attempt}: ${transfer.task_failure}`);
+  const isRetrying = Boolean(transfer.last_failure) && !hasBug;
   node.classList.toggle("is-retrying", isRetrying);
   node.querySelector(".trouble").hidden = !isRetrying;
   if (isRetrying) {
     const wait = transfer.next_attempt_time ? transfer.next_attempt_time - now() : 0;
     setText(node.querySelector(".attempt"), wait > 0.5 ? `Attempt ${transfer.attempt} in ${Math.ceil(wait)} s.` : `Attempt ${transfer.attempt}.`);
-    setText(node.querySelector(".failure"), `Before: ${transfer.last_failure}`);
+    setText(node.querySelector(".trouble .failure"), `Before: ${transfer.last_failure}`);
   }
   setText(node.querySelector(".age"), `Started ${clock(transfer.start_time)}, ${duration(now() - transfer.start_time)} ago`);
 }
@@ -79,6 +106,7 @@ const outcomes = {
   TERMINATED: ["Terminated", cross, "is-failed"],
   TIMED_OUT: ["Timed out", cross, "is-failed"],
   CANCELED: ["Canceled", dash, "is-other"],
+  LOST: ["Lost", cross, "is-failed"],
 };
 
 function updateFinished(node, transfer) {
@@ -88,7 +116,8 @@ function updateFinished(node, transfer) {
   setText(node.querySelector(".badge .text"), text);
   node.querySelector(".badge path").setAttribute("d", path);
   const refunded = transfer.completed_steps.includes("refund") ? "The money went back. " : "";
-  setText(node.querySelector(".message"), refunded + (transfer.result?.error_message ?? ""));
+  setText(node.querySelector(".message .text"), refunded + (transfer.result?.error_message ?? ""));
+  setText(node.querySelector(".message .judged"), verdicts[transfer.verdict] ?? "");
   const seconds = transfer.close_time - transfer.start_time;
   setText(node.querySelector("time"), `${clock(transfer.close_time)}, took ${duration(seconds)}`);
   node.querySelector("time").dateTime = new Date(transfer.close_time * 1000).toISOString();
@@ -99,13 +128,14 @@ function render() {
   const active = all.filter(isRunning);
   const finished = all.filter((transfer) => !isRunning(transfer)).sort((a, b) => b.close_time - a.close_time);
   const make = (id) => () => fromTemplate(id).firstElementChild;
-  reconcile(element("active"), active, (each) => each.run_id, make("active-template"), updateActive);
+  reconcile(element("active"), active.slice(0, shownActive), (each) => each.run_id, make("active-template"), updateActive);
   reconcile(element("finished"), finished.slice(0, shown), (each) => each.run_id, make("finished-template"), updateFinished);
   setText(element("active-count"), active.length ? String(active.length) : "");
   setText(element("finished-count"), finished.length ? String(finished.length) : "");
   element("active-empty").hidden = active.length > 0;
   element("finished-empty").hidden = finished.length > 0;
   element("more").hidden = finished.length <= shown;
+  element("more-active").hidden = active.length <= shownActive;
 }
 
 const seenRunning = new Set();
@@ -131,6 +161,10 @@ export function showTransfers() {
   });
   element("more").addEventListener("click", () => {
     shown += 20;
+    render();
+  });
+  element("more-active").addEventListener("click", () => {
+    shownActive += 50;
     render();
   });
   // Only the words that tell time: "in 4 s", "12 s ago".

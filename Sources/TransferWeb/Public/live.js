@@ -1,0 +1,80 @@
+// Keeps a page that the server made current: when the event stream tells of a change, the page is fetched again and what is
+// marked `data-live` becomes what it is there. What has the focus, and what a reader has opened, stays.
+
+import { element, setText } from "./dom.js";
+
+const live = element("live");
+
+function show(state, text) {
+  live.dataset.state = state;
+  setText(live.querySelector(".text"), text);
+}
+
+/** Makes `old` equal to `next` by changing as little as it can. */
+function morph(old, next) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== next.nodeValue) old.nodeValue = next.nodeValue;
+    return;
+  }
+  const kept = (name) => name === "open" && old.tagName === "DETAILS";
+  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name) && !kept(name)) old.removeAttribute(name);
+  for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value && !kept(name)) old.setAttribute(name, value);
+  const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let place = old.firstChild;
+  for (const child of [...next.childNodes]) {
+    const here = place && place.nodeName === child.nodeName && !place.id && !child.id ? place : null;
+    const same = child.id ? known.get(child.id) : here;
+    if (!same) {
+      old.insertBefore(document.importNode(child, true), place);
+      continue;
+    }
+    if (same === place) place = place.nextSibling;
+    else old.insertBefore(same, place);
+    morph(same, child);
+  }
+  while (place) {
+    const after = place.nextSibling;
+    place.remove();
+    place = after;
+  }
+}
+
+let busy = false;
+let again = false;
+
+async function refresh() {
+  again = busy;
+  if (busy) return;
+  busy = true;
+  try {
+    const response = await fetch(location.href.split("#")[0]);
+    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    const next = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const node of document.querySelectorAll("[data-live]")) {
+      const other = next.getElementById(node.id);
+      if (other) morph(node, other);
+    }
+    show("live", "Live");
+  } catch {
+    show("connecting", "Reconnecting");
+  }
+  // A page a second is as fast as anybody reads.
+  setTimeout(() => {
+    busy = false;
+    if (again) refresh();
+  }, 700);
+}
+
+function follow() {
+  const stream = new EventSource("/api/events");
+  stream.addEventListener("snapshot", refresh);
+  stream.addEventListener("change", refresh);
+  stream.addEventListener("trouble", (event) => show("trouble", JSON.parse(event.data).error));
+  stream.addEventListener("error", () => {
+    show("connecting", "Reconnecting");
+    // A refused connection (the server is starting) ends an EventSource for good: begin a new one.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 2000);
+  });
+}
+
+follow();
