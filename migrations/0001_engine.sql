@@ -186,6 +186,7 @@ create index workflow_tasks_claimable on perdure.workflow_tasks (shard, namespac
 create index workflow_tasks_claimable_sticky on perdure.workflow_tasks (shard, sticky_worker, task_queue, priority, scheduled_at)
     where state = 'scheduled' and sticky_worker is not null;
 create index workflow_tasks_due on perdure.workflow_tasks (shard, deadline) where deadline is not null;
+create index workflow_tasks_backing_off on perdure.workflow_tasks (shard, namespace, task_queue) where state = 'backoff';
 create index workflow_tasks_held on perdure.workflow_tasks (shard, worker) where worker is not null;
 
 create table perdure.activity_tasks (

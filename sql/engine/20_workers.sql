@@ -8,11 +8,13 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := perdure.clock();
+    v_shard smallint;
 begin
     if p_worker_id is null or p_lease is null or p_lease <= interval '0' or coalesce(cardinality(p_task_queues), 0) = 0 then
         raise exception 'a worker needs an id, at least one task queue and a lease above zero' using errcode = 'PD003',
             hint = 'For example register_worker(gen_random_uuid(), ''default'', ''me'', ''1'', array[''queue''], ''10 s'').';
     end if;
+    perform perdure.check_name(q, 'task queue') from unnest(p_task_queues) q;
     if not exists (select from perdure.namespaces n where n.namespace = p_namespace) then
         raise exception 'there is no namespace %', coalesce(quote_ident(left(p_namespace, 100)), 'null') using errcode = 'PD005',
             hint = format('Create it: select perdure.create_namespace(%L);', left(p_namespace, 100));
@@ -22,9 +24,12 @@ begin
         coalesce(p_details, '{}'))
     on conflict (worker_id) do update set lease_until = excluded.lease_until, task_queues = excluded.task_queues, lease = excluded.lease;
     -- A worker that comes may carry the fix that failing workflow tasks wait for.
-    update perdure.workflow_tasks t set state = 'scheduled', deadline = null
-    where t.state = 'backoff' and t.namespace = p_namespace and t.task_queue = any (p_task_queues)
-      and t.run_id in (select b.run_id from perdure.workflow_tasks b where b.state = 'backoff' and b.namespace = p_namespace for update skip locked);
+    for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s where s.name = 'shard_count' loop
+        with c as materialized (
+            select t.run_id from perdure.workflow_tasks t
+            where t.shard = v_shard and t.namespace = p_namespace and t.task_queue = any (p_task_queues) and t.state = 'backoff' for update skip locked)
+        update perdure.workflow_tasks t set state = 'scheduled', deadline = null from c where t.shard = v_shard and t.run_id = c.run_id;
+    end loop;
 end
 $$;
 comment on function perdure.register_worker(uuid, text, text, text, text[], interval, jsonb) is
