@@ -31,6 +31,17 @@ select is(t.complete('b', jsonb_build_array(t.timer('x', '1000s')), 2), 'complet
 select is(t.complete('b', p_worker => 2), 'lost', 'once');
 select is(t.history('b', 3), '3 WorkflowTaskStarted 4 WorkflowTaskCompleted 5 TimerStarted', 'and nothing is scheduled while nothing has happened');
 
+-- An end that is told again, because its answer was lost, is not taken for that of the next task
+select t.start('again'), t.claim() \g /dev/null
+create temp table told as select jsonb_build_array(jsonb_build_object('runId', w.run_id, 'scheduledEventId', w.scheduled_event_id, 'attempt', w.attempt,
+    'commands', jsonb_build_array(t.timer('x', '1000s')), 'cause', 'WorkflowWorkerUnhandledFailure')) as ends from t.workflow_task w where w.worker = 1 and w.workflow_id = 'again';
+select is((select c.outcome from told, perdure.complete_workflow_tasks(0::smallint, t.worker(1), told.ends) c), 'completed', 'told once, the answer lost');
+select perdure.signal_workflow('again', 's'), t.claim() \g /dev/null
+select is((select c.outcome from told, perdure.complete_workflow_tasks(0::smallint, t.worker(1), told.ends) c), 'lost', 'told again, while the same worker has the next one');
+select is((select f.outcome from told, perdure.fail_workflow_tasks(0::smallint, t.worker(1), told.ends) f), 'lost', 'nor does it fail that');
+select is(t.complete('again'), 'completed', 'which goes on');
+select is(t.history('again', 5), '5 TimerStarted 6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskCompleted', 'as if nothing had been told twice');
+
 -- A set answers for each member
 select t.start('s1'), t.start('s2'), t.start('s3'), t.claim() \g /dev/null
 select results_eq($$

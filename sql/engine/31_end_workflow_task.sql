@@ -58,7 +58,9 @@ begin
         select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = (v_item ->> 'runId')::uuid for update;
         select * into v_task from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = (v_item ->> 'runId')::uuid for update;
         if v_run.run_id is null or v_task.state is distinct from 'started' or v_task.worker <> p_worker_id
-            or v_task.attempt <> (v_item ->> 'attempt')::int then
+            or v_task.attempt <> (v_item ->> 'attempt')::int
+            -- As the claim told it: an attempt that is not the first gets its event when it is completed.
+            or (case v_task.attempt when 1 then v_task.scheduled_event_id else v_run.next_event_id end) is distinct from (v_item ->> 'scheduledEventId')::bigint then
             outcome := 'lost';
         else
             perform perdure.end_workflow_task(p_shard, v_run, v_task, v_worker.identity, v_now, 'WorkflowTaskFailed',
