@@ -59,6 +59,18 @@ extension WorkflowContext {
     ) async throws -> Output {
         try PayloadConversion.decode(from: await core.executeActivity(type: name, options: options, input: []))
     }
+
+    /// Runs an activity without output by the name of its type.
+    public func executeActivity(
+        name: String, options: ActivityOptions, input: some Encodable & Sendable
+    ) async throws {
+        _ = try await core.executeActivity(type: name, options: options, input: PayloadConversion.encode(input))
+    }
+
+    /// Runs an activity without input and output by the name of its type.
+    public func executeActivity(name: String, options: ActivityOptions) async throws {
+        _ = try await core.executeActivity(type: name, options: options, input: [])
+    }
 }
 
 // MARK: - Waiting

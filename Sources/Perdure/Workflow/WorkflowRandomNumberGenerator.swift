@@ -8,7 +8,9 @@ public struct WorkflowRandomNumberGenerator: RandomNumberGenerator, Sendable {
 
 /// Sebastiano Vigna's SplitMix64: small, and the same on every machine.
 struct SplitMix64: RandomNumberGenerator, Sendable {
-    private var state: UInt64
+    var state: UInt64
+
+    init(state: UInt64) { self.state = state }
 
     init(seed: UUID) {
         // FNV-1a, so that every bit of the id counts.

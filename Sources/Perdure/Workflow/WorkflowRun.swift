@@ -6,7 +6,7 @@ import PerdureEngine
 ///
 /// Unchecked because the worker calls it from one task at a time, and the workflow's code runs inside of those calls.
 final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Sendable {
-    private let core: WorkflowCore
+    let core: WorkflowCore
     private var instance: Instance?
     private let signals: [String: any WorkflowSignalDefinition<Workflow>.Type]
     private let queries: [String: any WorkflowQueryDefinition<Workflow>.Type]
