@@ -1,0 +1,172 @@
+-- What happens at the same time: claims, starts, ends and upkeep of two sessions that meet.
+\ir support/engine.psql
+\ir support/sessions.psql
+select no_plan();
+set perdure.now = '';
+select t.register(1), t.register(2), t.session('a'), t.session('b') \g /dev/null
+create table t.pid as select n as session, t.run_in(n, 'select pg_backend_pid()::text')::int as pid from unnest(array['a', 'b']) n;
+create function t.b_blocks() returns boolean language sql as $$ select t.blocks('b', (select pid from t.pid where session = 'b')) $$;
+create function t.claim_count(p_worker int, p_limit int) returns text language sql
+as $$ select count(*)::text from string_to_table(nullif(t.claim(p_worker, p_limit), ''), ' ') $$;
+
+-- Claims
+select t.start('c-' || i) from generate_series(1, 100) i \g /dev/null
+select t.run_in('a', 'begin') \g /dev/null
+select is(t.run_in('a', 'select t.claim_count(1, 30)'), '30', 'a worker claims thirty of a hundred tasks');
+select is(t.run_in('b', 'select t.claim_count(2, 50)'), '50', 'another does not wait for it');
+select is((select count(*) from t.workflow_task), 50::bigint, 'and gets others');
+select t.run_in('a', 'rollback') \g /dev/null
+select is(t.run_in('b', 'select t.claim_count(2, 100)'), '50', 'what the first gave up is there again');
+select is((select count(distinct workflow_id) from t.workflow_task), 100::bigint, 'and each task was had once');
+select t.terminate_all() \g /dev/null
+truncate t.workflow_task;
+select t.start('d-' || i) from generate_series(1, 400) i \g /dev/null
+create procedure t.claim_all(p_worker int) language plpgsql
+as $$ begin while t.claim_count(p_worker, 7) <> '0' loop commit; end loop; end $$;
+select t.session('c'), t.session('d'), t.register(3), t.register(4) \g /dev/null
+select t.send(s, format('call t.claim_all(%s)', w)) from (values ('a', 1), ('b', 2), ('c', 3), ('d', 4)) v (s, w) \g /dev/null
+select t.wait(s) from unnest(array['a', 'b', 'c', 'd']) s \g /dev/null
+select is((select (count(*), count(distinct workflow_id))::text from t.workflow_task), '(400,400)', 'four workers share four hundred tasks, none twice');
+select t.terminate_all() \g /dev/null
+
+-- Starts of one workflow id
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select t.start('s')$$), t.send('b', $$select t.start('s')$$) \g /dev/null
+select ok(t.b_blocks(), 'a start waits for another of its id');
+select t.run_in('a', 'commit') \g /dev/null
+select is(t.wait('b'), 'PD002', 'and is refused when that has started');
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select t.start('s2')$$), t.send('b', $$select t.start('s2')$$), t.b_blocks(), t.run_in('a', 'rollback') \g /dev/null
+select is(t.wait('b'), t.run('s2')::text, 'or starts when that has not');
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select t.start('s3')$$), t.send('b', $$select t.start('s3', '{"workflowIdConflictPolicy": "UseExisting"}')$$), t.b_blocks(), t.run_in('a', 'commit') \g /dev/null
+select is(t.wait('b'), t.run('s3')::text, 'UseExisting finds the run that was being started');
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select t.start('s4', '{"requestId": "1"}')$$), t.send('b', $$select t.start('s4', '{"requestId": "1"}')$$), t.b_blocks(), t.run_in('a', 'commit') \g /dev/null
+select is(t.wait('b'), t.run('s4')::text, 'and so does a repeat of the request');
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select t.start('s3', '{"workflowIdConflictPolicy": "TerminateExisting"}')$$), t.send('b', $$select t.start('s3', '{"workflowIdConflictPolicy": "TerminateExisting"}')$$),
+    t.b_blocks(), t.run_in('a', 'commit') \g /dev/null
+select matches(t.wait('b'), '^(PD00[26]|[0-9a-f]{8}-.*)$', 'two that both want to end the open run');
+select is((select count(*) from perdure.workflows where workflow_id = 's3' and status = 'Running'), 1::bigint, 'leave one open');
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select perdure.signal_with_start_workflow('T', 's5', 'q', 'x')$$), t.send('b', $$select perdure.signal_with_start_workflow('T', 's5', 'q', 'y')$$), t.b_blocks(), t.run_in('a', 'commit'),
+    t.wait('b') \g /dev/null
+select is((select string_agg(attributes ->> 'signalName', ' ' order by event_id) from perdure.history_events where workflow_id = 's5' and event_type = 'WorkflowExecutionSignaled'), 'x y',
+    'two signals with start start one run, which gets both');
+select t.terminate_all() \g /dev/null
+
+-- A signal meets a claim, and a completion
+select t.start('m') \g /dev/null
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', 'select t.claim(1)'), t.send('b', $$select perdure.signal_workflow('m', 'x')$$) \g /dev/null
+select ok(t.b_blocks(), 'a signal waits for a claim that is under way');
+select t.run_in('a', 'commit'), t.wait('b') \g /dev/null
+select is(t.history('m'), '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted', 'and is then buffered: the worker has not seen it');
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select t.complete('m', jsonb_build_array(t.timer('z', '1000s')))$$), t.send('b', $$select perdure.signal_workflow('m', 'y')$$) \g /dev/null
+select ok(t.b_blocks(), 'a signal waits for a completion');
+select t.run_in('a', 'commit'), t.wait('b') \g /dev/null
+select is(t.history('m', 4), '4 WorkflowTaskCompleted 5 TimerStarted 6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled 8 WorkflowExecutionSignaled', 'and comes behind it');
+select t.terminate_all() \g /dev/null
+
+-- Two that end one activity
+select t.start('e'), t.claim(), t.complete('e', jsonb_build_array(t.activity('a'))), t.claim_activities() \g /dev/null
+select t.run_in('a', 'begin') \g /dev/null
+select is(t.run_in('a', $$select t.finish('e', 'a')$$), 'completed', 'an activity is completed');
+select t.send('b', $$select t.finish('e', 'a', 'failed', t.failure('x'))$$), t.b_blocks(), t.run_in('a', 'commit') \g /dev/null
+select is(t.wait('b'), 'lost', 'and lost for whoever comes second');
+select is(t.history('e', 6), '6 ActivityTaskStarted 7 ActivityTaskCompleted 8 WorkflowTaskScheduled', 'it ends once');
+
+-- A lease runs out while its worker writes
+select t.register(5, '1 second'), t.claim(5), t.start('f'), t.claim(5) \g /dev/null
+select pg_sleep(1.1) \g /dev/null
+select t.run_in('a', 'begin') \g /dev/null
+select is(t.run_in('a', $$select t.complete('f', p_worker => 5)$$), 'completed', 'a worker that is late, but not yet found to be gone, completes');
+select t.send('b', 'select lost_workers::text from perdure.upkeep(0::smallint)') \g /dev/null
+select t.run_in('a', 'commit'), t.wait('b') \g /dev/null
+select is(t.history('f'), '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskCompleted', 'and that stands');
+select t.register(6, '1 second'), t.start('g'), t.claim(6) \g /dev/null
+select pg_sleep(1.1) \g /dev/null
+select t.run_in('a', 'begin') \g /dev/null
+select is(t.run_in('a', 'select lost_workers::text from perdure.upkeep(0::smallint)'), '1', 'a worker is found to be gone');
+select t.send('b', $$select t.complete('g', jsonb_build_array(t.command('CompleteWorkflowExecution')), 6)$$) \g /dev/null
+select ok(t.b_blocks(), 'what it writes at that moment waits');
+select t.run_in('a', 'commit') \g /dev/null
+select is(t.wait('b'), 'lost', 'and is lost');
+select is(t.run_in('b', $$select t.complete('g', '[]', 6)$$), 'PD007', 'then it is told to register anew');
+select is(t.claim(1), 'g', 'another has its run');
+select is(t.history('g'), '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskTimedOut', 'whose history tells what happened');
+select t.terminate_all() \g /dev/null
+
+-- Two that do upkeep: each timer fires once
+select t.start('u-' || i) from generate_series(1, 100) i \g /dev/null
+select t.claim() \g /dev/null
+select count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(1), (select jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id, 'attempt', attempt,
+    'commands', jsonb_build_array(t.timer('x', '0.001s')))) from t.workflow_task where workflow_id like 'u-%' and worker = 1)) \g /dev/null
+select pg_sleep(0.01) \g /dev/null
+create table t.fired (timers int);
+create procedure t.fire_all() language plpgsql
+as $$
+begin
+    while exists (select from perdure.pending_timers where fire_time < clock_timestamp()) loop
+        insert into t.fired select u.fired_timers from perdure.upkeep(0::smallint, 20) u;
+        commit;
+    end loop;
+end
+$$;
+select t.send(s, 'call t.fire_all()') from unnest(array['a', 'b', 'c', 'd']) s \g /dev/null
+select t.wait(s) from unnest(array['a', 'b', 'c', 'd']) s \g /dev/null
+select is((select sum(timers) from t.fired), 100::bigint, 'four do upkeep and fire a hundred timers');
+select is((select count(*) from perdure.history_events where event_type = 'TimerFired'), 100::bigint, 'each once');
+select t.terminate_all() \g /dev/null
+
+-- Whatever meets whatever: no deadlock, no gap, one open run of an id. A worker completes what it has and then claims, in one transaction.
+create procedure t.storm(p_worker int, p_seed double precision) language plpgsql
+as $$
+declare
+    v_id text;
+begin
+    perform setseed(p_seed);
+    for i in 1 .. 120 loop
+        v_id := 'storm-' || floor(random() * 4);
+        begin
+            case floor(random() * 9)
+            when 0 then perform t.start(v_id, '{"workflowIdConflictPolicy": "UseExisting"}');
+            when 1 then perform t.start(v_id, '{"workflowIdConflictPolicy": "TerminateExisting"}');
+            when 2 then perform perdure.signal_workflow(v_id, 's');
+            when 3 then perform perdure.signal_with_start_workflow('T', v_id, 'q', 's');
+            when 4 then perform perdure.cancel_workflow(v_id);
+            when 5 then perform perdure.upkeep(0::smallint);
+            when 6 then
+                perform count(*) from perdure.finish_activity_tasks(0::smallint, t.worker(p_worker), (select coalesce(jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id,
+                    'attempt', attempt, 'outcome', case when random() < 0.5 then 'completed' else 'failed' end)), '[]') from t.activity_task where worker = p_worker));
+                delete from t.activity_task where worker = p_worker;
+                perform t.claim_activities(p_worker);
+            else
+                perform count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(p_worker), (select coalesce(jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id,
+                    'attempt', attempt, 'commands', case when random() < 0.7 then jsonb_build_array(t.activity('a' || i, '{"retryPolicy": {"initialInterval": "0.001s"}}'), t.timer('t' || i, '0.001s'))
+                        else jsonb_build_array(t.command('CompleteWorkflowExecution')) end)), '[]') from t.workflow_task where worker = p_worker));
+                delete from t.workflow_task where worker = p_worker;
+                perform t.claim(p_worker);
+            end case;
+        exception
+            when sqlstate 'PD001' or sqlstate 'PD002' or sqlstate 'PD006' then null;
+        end;
+        commit;
+    end loop;
+end
+$$;
+truncate t.workflow_task, t.activity_task;
+select t.send(s, format('call t.storm(%s, %s)', w, w / 10.0)) from (values ('a', 1), ('b', 2), ('c', 3), ('d', 4)) v (s, w) \g /dev/null
+select is(t.wait(s), 'CALL', 'a storm of everything at once: session ' || s) from unnest(array['a', 'b', 'c', 'd']) s;
+select is_empty($$select workflow_id, run_id from perdure.history_events group by workflow_id, run_id having count(*) <> max(event_id) or min(event_id) <> 1$$, 'histories are without gaps');
+select is_empty($$select workflow_id from perdure.workflows where status = 'Running' group by workflow_id having count(*) > 1$$, 'one run of an id is open');
+select cmp_ok((select count(*) from perdure.history_events where workflow_id like 'storm-%'), '>', 300::bigint, 'and much happened');
+select is_empty($$select w.run_id from perdure.workflows w where w.status = 'Running' and w.workflow_task_attempt = 0 and not exists (select from perdure.pending_workflow_tasks t where t.run_id = w.run_id)
+    and exists (select from perdure.history_events h where h.run_id = w.run_id and h.event_id > (select max(c.event_id) from perdure.history_events c where c.run_id = w.run_id and c.event_type = 'WorkflowTaskCompleted')
+        and h.event_type in ('WorkflowExecutionSignaled', 'TimerFired', 'ActivityTaskCompleted', 'ActivityTaskFailed', 'WorkflowExecutionCancelRequested'))$$,
+    'no run has news that no workflow task will tell it');
+
+select dblink_disconnect(s) from unnest(array['a', 'b', 'c', 'd']) s \g /dev/null
+select * from finish();
