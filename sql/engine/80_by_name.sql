@@ -91,6 +91,9 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform perdure.check_name($1, 'namespace');
+    if octet_length($1) > 255 then
+        raise exception 'the namespace must have at most 255 bytes' using errcode = 'PD003', hint = 'Give it a shorter name.';
+    end if;
     if $2 is null or $2 <= interval '0' then
         raise exception 'the retention must be above zero' using errcode = 'PD003', hint = 'For example interval ''30 days''.';
     end if;
