@@ -77,6 +77,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
+    perform perdure.require_worker(p_worker_id);
     return query
     with answer as (
         select (a.value ->> 'queryId')::uuid as query_id, a.value -> 'result' as result, a.value -> 'failure' as failure
