@@ -5,6 +5,7 @@
 \set pending 100000
 \getenv pending SQL_TEST_PENDING
 \ir support/engine.psql
+\ir support/sessions.psql
 select no_plan();
 -- The clock runs here.
 set perdure.now = '';
@@ -209,6 +210,14 @@ select t.measure('count by status up to 1000', 1000, 'executions_by_status', $$s
 select t.measure('count one type up to 1000', 20000, null, $$select * from perdure.count_workflows('WorkflowType = "Type3"', up_to => 1000)$$);
 select t.measure('count one customer', 1000, 'executions_by_attribute', $$select * from perdure.count_workflows('customer = "c-500"')$$);
 
+-- A forgotten transaction: nothing that was claimed since it began can be cleaned away, and claims have to step over it.
+select t.session('old'), t.run_in('old', 'begin isolation level repeatable read'), t.run_in('old', 'select count(*)::text from perdure.workers') \g /dev/null
+with c as (select run_id from perdure.workflow_tasks where task_queue = 'busy' and state = 'scheduled' and sticky_worker is null order by scheduled_at limit 5000)
+update perdure.workflow_tasks t set state = 'started', worker = t.worker(2), started_at = now(), deadline = now() + interval '1 hour' from c where t.run_id = c.run_id;
+select t.measure('claim 20 past five thousand that an old snapshot keeps', 12000, 'workflow_tasks_claimable', $$select * from perdure.claim_workflow_tasks(0::smallint, t.worker(2), 'busy', 20)$$);
+select dblink_disconnect('old') \g /dev/null
+
+-- The numbers, when they are asked for.
 \getenv verbose SQL_TEST_VERBOSE
 \if :{?verbose}
 select diag(format('%s pages, %s ms: %s', lpad(pages::text, 6), lpad(round(milliseconds, 1)::text, 7), what)) from t.measured;
