@@ -121,6 +121,54 @@ select is((select sum(timers) from t.fired), 100::bigint, 'four do upkeep and fi
 select is((select count(*) from perdure.history_events where event_type = 'TimerFired'), 100::bigint, 'each once');
 select t.terminate_all() \g /dev/null
 
+-- A query from psql waits for its answer
+select t.start('query'), t.claim(), t.complete('query', jsonb_build_array(t.timer('x', '1000s'))) \g /dev/null
+create procedure t.answer_one(p_answer jsonb) language plpgsql
+as $$
+declare
+    v_query uuid;
+begin
+    for i in 1 .. 3000 loop
+        commit;
+        select q.query_id into v_query from perdure.claim_queries(0::smallint, t.worker(1), 'q', 1) q;
+        exit when found;
+        perform pg_sleep(0.01);
+    end loop;
+    perform perdure.answer_queries(0::smallint, t.worker(1), jsonb_build_array(jsonb_build_object('queryId', v_query) || p_answer));
+end
+$$;
+select t.send('b', $$call perdure.query_workflow('query', 'state', input => '"x"')$$) \g /dev/null
+call t.answer_one(jsonb_build_object('result', t.data('{"balance": 5}')));
+select is(t.wait('b'), '{"balance": 5}', 'a query from psql waits for its answer');
+select t.send('b', $$call perdure.query_workflow('query', 'state')$$) \g /dev/null
+call t.answer_one('{"failure": {"message": "no such query"}}');
+select is(t.wait('b'), 'PD009', 'or for its failure');
+select is(t.run_in('b', $$call perdure.query_workflow('query', 'state', timeout => '0.2 s')$$), 'PD009', 'or until it was long enough');
+
+-- Notifications: for workers that sleep, and for nobody else
+create function t.notified(p_session text) returns text language sql as $$ select coalesce(string_agg(extra, ' '), '') from dblink_get_notify(p_session) $$;
+select t.run_in('c', format('listen %I', perdure.wake_channel('default', 'sleepy'))) \g /dev/null
+select t.register(7, p_queue => 'sleepy') \g /dev/null
+select perdure.start_workflow('T', 'wake-1', 'sleepy') \g /dev/null
+select t.run_in('c', 'select 1::text') \g /dev/null
+select is(t.notified('c'), '', 'nobody is notified while no worker sleeps');
+select perdure.set_waiting(t.worker(7), true) \g /dev/null
+select perdure.start_workflow('T', 'wake-2', 'sleepy') \g /dev/null
+select t.run_in('c', 'select 1::text') \g /dev/null
+select is(t.notified('c'), 'workflow', 'a worker that sleeps is told of a workflow task');
+select perdure.start_workflow('T', 'wake-3', 'other') \g /dev/null
+select t.run_in('c', 'select 1::text') \g /dev/null
+select is(t.notified('c'), '', 'of its own queue');
+select t.claim(7, p_queue => 'sleepy') \g /dev/null
+select t.complete('wake-1', jsonb_build_array(t.activity('a'), t.activity('b')), 7) \g /dev/null
+select t.run_in('c', 'select 1::text') \g /dev/null
+select is(t.notified('c'), 'activity', 'of activities once a transaction');
+select t.complete('wake-2', '[]', 7) \g /dev/null
+select perdure.start_query(0::smallint, 'default', 'wake-2', null, 'state') \g /dev/null
+select t.run_in('c', 'select 1::text') \g /dev/null
+select is(t.notified('c'), 'query', 'and of queries');
+select perdure.stop_worker(t.worker(7)), t.terminate_all() \g /dev/null
+
 -- Whatever meets whatever: no deadlock, no gap, one open run of an id. A worker completes what it has and then claims, in one transaction.
 create procedure t.storm(p_worker int, p_seed double precision) language plpgsql
 as $$
