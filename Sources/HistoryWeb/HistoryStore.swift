@@ -104,37 +104,171 @@ struct HistoryStore: Sendable {
 
     // MARK: One run
 
-    /// What can be large in an event, and is not needed to tell the events of a step from another's.
-    private static let large =
-        "array['input', 'result', 'details', 'header', 'memo', 'searchAttributes', 'lastCompletionResult']"
-
-    /// All events of a run, without what can be large in them.
-    func outline(of run: Run) async throws -> [HistoryEvent] {
-        try await events(of: run, "attributes - \(Self.large)") { _ in "" }
-    }
+    /// The event that began what an event goes on with; itself for one that begins something. As `HistoryEvent.leader`.
+    private static let leader = """
+        coalesce((attributes ->> 'scheduledEventId')::bigint, (attributes ->> 'initiatedEventId')::bigint,
+            case when event_type in ('TimerFired', 'TimerCanceled') then (attributes ->> 'startedEventId')::bigint end, event_id)
+        """
 
     /// Events with everything that is in them, in order.
     func events(of run: Run, from first: Int, limit: Int) async throws -> [HistoryEvent] {
-        try await events(of: run, "attributes") { query in
+        try await events(of: run) { query in
             "and event_id >= $\(query.bind(first)) order by event_id limit $\(query.bind(limit))"
         }
     }
 
     func events(of run: Run, ids: [Int]) async throws -> [HistoryEvent] {
-        try await events(of: run, "attributes") { query in "and event_id = any($\(query.bind(ids)))" }
+        guard !ids.isEmpty else { return [] }
+        return try await events(of: run) { query in "and event_id = any($\(query.bind(ids)))" }
     }
 
-    private func events(
-        of run: Run, _ attributes: String, _ rest: (inout PostgresQuery) -> String
-    ) async throws -> [HistoryEvent] {
+    private func events(of run: Run, _ rest: (inout PostgresQuery) -> String) async throws -> [HistoryEvent] {
         var query = PostgresQuery("")
         let conditions = Self.conditions(on: run, in: &query)
         query.sql = """
             select jsonb_build_object('event_id', event_id, 'event_time', event_time, 'event_type', event_type,
-                'attributes', \(attributes))
+                'attributes', attributes)
             from perdure.history_events where \(conditions) \(rest(&query))
             """
         return try await documents(query).compactMap(HistoryEvent.init).sorted { $0.id < $1.id }
+    }
+
+    /// All events of the step that an event belongs to; none if there is no such event.
+    func step(of run: Run, holding event: Int) async throws -> [HistoryEvent] {
+        var query = PostgresQuery("")
+        let conditions = Self.conditions(on: run, in: &query)
+        let event = query.bind(event)
+        query.sql = """
+            with events as materialized (
+                select event_id, event_time, event_type, attributes, \(Self.leader) as leader
+                from perdure.history_events where \(conditions))
+            select jsonb_build_object('event_id', event_id, 'event_time', event_time, 'event_type', event_type,
+                'attributes', attributes)
+            from events where leader = (select leader from events where event_id = $\(event)) order by event_id
+            """
+        return try await documents(query).compactMap(HistoryEvent.init)
+    }
+
+    /// What a table of events is narrowed down to.
+    struct EventFilter: Sendable {
+        var kind: EventKind?
+        var text: String?
+    }
+
+    /// One page of a run's events, each with those that belong to it or alone.
+    struct EventPage: Sendable {
+        /// The ids of the events, in the order in which they are shown.
+        let groups: [[Int]]
+        let count: Int
+        /// From 1.
+        let page: Int
+        /// What the whole history holds.
+        let kinds: [EventKind]
+    }
+
+    /// - Parameters:
+    ///   - isGrouped: whether what belongs together is one element of the page.
+    ///   - event: the page that holds it is taken, whatever `page` says.
+    func eventPage(
+        of run: Run, _ filter: EventFilter, isGrouped: Bool, isDescending: Bool, page: Int, size: Int, event: Int?
+    ) async throws -> EventPage {
+        var query = PostgresQuery("")
+        let conditions = Self.conditions(on: run, in: &query)
+        let kind = query.bind(filter.kind?.rawValue)
+        let text = query.bind(filter.text)
+        let event = query.bind(event)
+        let page = query.bind(page)
+        let size = query.bind(size)
+        query.sql = """
+            with events as materialized (
+                select event_id, \(EventKind.ofEventType) as kind, \(isGrouped ? Self.leader : "event_id") as leader,
+                    $\(text)::text is null or event_id::text = $\(text)
+                        or position(lower($\(text)) in lower(event_type || ' ' || attributes::text)) > 0 as fits
+                from perdure.history_events where \(conditions)),
+            groups as (
+                select leader, array_agg(event_id order by event_id) as ids from events
+                group by leader
+                having bool_or(fits) and ($\(kind)::text is null or bool_or(kind = $\(kind) and event_id = leader))),
+            placed as (
+                select ids, row_number() over (order by leader \(isDescending ? "desc" : "asc")) as place from groups),
+            page as (
+                select coalesce((select (place - 1) / $\(size) from placed where $\(event) = any(ids) limit 1),
+                    greatest(least($\(page) - 1, (count(*) - 1) / $\(size)), 0)) as number, count(*) as total
+                from placed)
+            select jsonb_build_object('page', page.number + 1, 'total', page.total,
+                'kinds', (select jsonb_agg(distinct kind) from events),
+                'groups', (select jsonb_agg(to_jsonb(ids) order by place) from placed
+                    where place > page.number * $\(size) and place <= (page.number + 1) * $\(size)))
+            from page
+            """
+        let found = try await documents(query).first ?? .object([])
+        let kinds = Set((found["kinds"]?.elements ?? []).compactMap { $0.string.flatMap(EventKind.init(rawValue:)) })
+        return EventPage(
+            groups: (found["groups"]?.elements ?? []).map { $0.elements.compactMap { Int($0.text) } },
+            count: found.integer("total") ?? 0, page: found.integer("page") ?? 1,
+            kinds: EventKind.allCases.filter(kinds.contains))
+    }
+
+    /// What the timeline's script draws, as JSON: times are milliseconds since the start of the run.
+    ///
+    /// Passed on as the database wrote it: a history of ten thousand events is a megabyte of it.
+    func timeline(of run: Run) async throws -> String {
+        var query = PostgresQuery("")
+        let conditions = Self.conditions(on: run, in: &query)
+        let start = "$\(query.bind(run.start.rfc3339))::text::timestamptz"
+        let close = "$\(query.bind(run.close?.rfc3339))::text::timestamptz"
+        let namespace = query.bind(run.namespace)
+        let queue = query.bind(run.taskQueue)
+        func offset(_ column: String) -> String {
+            "round(extract(epoch from \(column) - \(start)) * 1000, 3)"
+        }
+        query.sql = """
+            select json_build_object('now', \(offset("clock_timestamp()")), 'close', \(offset(close)),
+            'events', (select json_agg(json_build_array(event_id, \(offset("event_time")), event_type,
+                    jsonb_strip_nulls(jsonb_build_object('leader', nullif(\(Self.leader), event_id),
+                        'name', coalesce(attributes #>> '{activityType,name}', attributes ->> 'timerId', attributes ->> 'signalName',
+                            attributes ->> 'markerName', attributes #>> '{workflowType,name}'),
+                        'attempt', attributes -> 'attempt', 'worker', attributes ->> 'identity', 'policy', attributes -> 'retryPolicy',
+                        'fires', attributes ->> 'startToFireTimeout', 'cause', attributes ->> 'cause', 'reason', attributes ->> 'reason',
+                        'failure', coalesce(attributes #>> '{failure,cause,cause,message}', attributes #>> '{failure,cause,message}',
+                            attributes #>> '{failure,message}', attributes #>> '{lastFailure,cause,message}',
+                            attributes #>> '{lastFailure,message}')))) order by event_id)
+                from perdure.history_events where \(conditions)),
+            'attempts', (select json_agg(json_build_object('leader', scheduled_event_id, 'attempt', attempt,
+                    'scheduled', \(offset("scheduled_time")), 'started', \(offset("started_time")), 'ended', \(offset("ended_time")),
+                    'worker', worker_identity, 'lost', worker_lost, 'failure', failure_message,
+                    'timedOut', failure ? 'timeoutFailureInfo') order by scheduled_event_id, attempt)
+                from perdure.failed_attempts where \(conditions)),
+            'pending', (select json_agg(json_build_object('leader', scheduled_event_id, 'attempt', attempt, 'maximum', maximum_attempts,
+                    'state', state, 'started', \(offset("last_started_time")), 'next', \(offset("next_attempt_time")),
+                    'failure', last_failure_message, 'worker', worker_identity))
+                from perdure.pending_activities where \(conditions)),
+            'task', (select json_build_object('attempt', attempt, 'state', state, 'scheduled', \(offset("scheduled_time")),
+                    'started', \(offset("started_time")), 'next', \(offset("next_attempt_time")),
+                    'failure', coalesce(last_failure #>> '{failure,cause,message}', last_failure #>> '{failure,message}'))
+                from perdure.pending_workflow_tasks where \(conditions) limit 1),
+            'gaps', (select json_agg(json_build_object('from', \(offset("lower(gap)")), 'to',
+                    case when not upper_inf(gap) then \(offset("upper(gap)")) end) order by gap)
+                from (select unnest(tstzmultirange(tstzrange(\(start), \(close))) - coalesce(range_agg(tstzrange(registered_at,
+                        case when state <> 'Alive' then greatest(last_seen_at, registered_at) end)), '{}')) as gap
+                    from perdure.worker_lives
+                    where namespace = $\(namespace) and $\(queue) = any(task_queues)
+                        and (\(close) is null or registered_at <= \(close)) and (ended_at is null or ended_at >= \(start))) gaps
+                where upper_inf(gap) or upper(gap) - lower(gap) >= interval '0.1 s'))
+            """
+        guard let row = try await pool.query(query).first else { return "{}" }
+        return String(decoding: try row.decode(PostgresJSON.self, at: 0).bytes, as: UTF8.self)
+    }
+
+    /// The attempts of an activity that its history does not keep, oldest first.
+    func failedAttempts(of run: Run, scheduledEvent: Int) async throws -> [FailedAttempt] {
+        var query = PostgresQuery("")
+        let conditions = Self.conditions(on: run, in: &query)
+        query.sql = """
+            select to_jsonb(a) from perdure.failed_attempts a
+            where \(conditions) and scheduled_event_id = $\(query.bind(scheduledEvent)) order by attempt
+            """
+        return try await documents(query).compactMap(FailedAttempt.init)
     }
 
     /// How a closed run ended: its result, or a failure, also for ends that are no event with a failure.

@@ -74,6 +74,9 @@ struct Site: Sendable {
         values["workflowsPath"] = workflowsPath(namespace)
         values["style"] = files.address(of: "perdure.css", below: "/public")
         values["script"] = files.address(of: "main.js", below: "/public")
+        // What the script imports, so that a browser asks for all of it at once.
+        values["modules"] = ["clocks", "live", "timeline", "steps", "words"].map { "/public/\($0).js" }
+        if values["preload"] == nil { values["preload"] = false }
         values["icons"] = files.address(of: "icons.svg", below: "/public")
         values["favicon"] = files.address(of: "favicon.svg", below: "/public")
         values["navigation"] = Section.allCases.map { entry in

@@ -17,6 +17,17 @@ enum View {
         ]
     }
 
+    static func state(_ activity: PendingActivity) -> [String: Any] {
+        let label =
+            switch (activity.isStarted, activity.attempt) {
+            case (true, 1): "Running"
+            case (false, 1): "Waiting"
+            case (true, let attempt): "Running attempt \(attempt)"
+            case (false, let attempt): "Waits for attempt \(attempt)"
+            }
+        return ["look": activity.attempt > 1 ? "retrying" : activity.isStarted ? "running" : "waiting", "label": label]
+    }
+
     /// A failure with its causes; each says whether another one caused it.
     ///
     /// - Parameter isUnfolded: whether its stack traces are open from the start.

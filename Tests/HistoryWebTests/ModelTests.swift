@@ -12,17 +12,6 @@ private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: S
         attributes: try json(attributes))
 }
 
-private func run(status: String = "Running", close: String = "null") throws -> Run {
-    try #require(
-        Run(
-            json(
-                """
-                {"namespace": "default", "workflow_id": "w/1", "run_id": "0b0b6c0e-0000-4000-8000-000000000001",
-                 "workflow_type": "Transfer", "status": "\(status)", "task_queue": "bank",
-                 "start_time": "2027-01-15T08:00:00.000000Z", "close_time": \(close)}
-                """)))
-}
-
 @Suite struct InstantTests {
     @Test(arguments: [
         ("2026-01-31T09:00:00.000000Z", 1_769_850_000_000_000),
@@ -105,51 +94,6 @@ private func run(status: String = "Running", close: String = "null") throws -> R
         #expect(failure.root.type == "IOError")
         #expect(failure.root.facts == ["not retryable"])
         #expect(failure.chain[0].facts == ["retry state: MaximumAttemptsReached"])
-    }
-}
-
-@Suite struct TimelineTests {
-    private func stretches(_ events: [HistoryEvent], close: String = "null") throws -> [JSONValue] {
-        let run = try run(close: close)
-        let timeline = Timeline(run: run, steps: Step.steps(of: events)).json(now: run.start + .seconds(60))
-        return timeline["rows"]?.elements.flatMap { $0["stretches"]?.elements ?? [] } ?? []
-    }
-
-    @Test func drawsEarlierAttemptsApartFromTheLastOne() throws {
-        let stretches = try stretches([
-            try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "a"}}"#),
-            try event(6, 4, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 3}"#),
-            try event(
-                7, 5, "ActivityTaskFailed",
-                #"{"scheduledEventId": 5, "startedEventId": 6, "failure": {"message": "x"}}"#),
-        ])
-        #expect(stretches.map { $0.text("part") } == ["retried", "work"])
-        #expect(stretches.map { $0.text("outcome") } == ["failed", "failed"])
-        #expect(stretches.map { $0.text("from") } == ["1000.000", "4000.000"])
-        #expect(stretches.map { $0.text("to") } == ["4000.000", "5000.000"])
-    }
-
-    @Test func leavesOpenWhatGoesOnUntilTheRunHasEnded() throws {
-        let events = [
-            try event(5, 1, "ActivityTaskScheduled", #"{"activityId": "1", "activityType": {"name": "a"}}"#),
-            try event(6, 2, "ActivityTaskStarted", #"{"scheduledEventId": 5, "attempt": 1}"#),
-        ]
-        #expect(try stretches(events).last?.member("to") == nil)
-        #expect(try stretches(events, close: "\"2027-01-15T08:00:09.5Z\"").last?.text("to") == "9500.000")
-    }
-
-    @Test func putsAllWorkflowTasksInOneRow() throws {
-        let run = try run()
-        let rows = Timeline(
-            run: run,
-            steps: Step.steps(of: [
-                try event(2, 0, "WorkflowTaskScheduled"),
-                try event(3, 1, "WorkflowTaskStarted", #"{"scheduledEventId": 2}"#),
-                try event(4, 2, "WorkflowTaskFailed", #"{"scheduledEventId": 2, "startedEventId": 3}"#),
-                try event(5, 3, "WorkflowTaskScheduled"),
-            ])
-        ).rows
-        #expect(rows.map(\.text) == ["2 workflow tasks, 1 failed"])
     }
 }
 

@@ -62,14 +62,11 @@ import WebCommon
             #expect(!page.contains("data-changes"))
 
             let timeline = try JSONValue(parsing: try await client.get("\(path)/timeline.json").body.readableBytesView)
-            let rows = timeline["rows"]?.elements ?? []
-            #expect(
-                rows.compactMap { $0.text("name") } == [
-                    "Workflow tasks", "check_balance_from", "withdraw", "settle", "approve",
-                ])
-            let withdraw = rows[2]["stretches"]?.elements ?? []
-            #expect(withdraw.map { $0.text("part") } == ["retried", "work"])
-            #expect(withdraw.map { $0.text("outcome") } == ["completed", "completed"])
+            #expect(timeline["events"]?.elements.count == 26)
+            #expect(timeline["attempts"]?.elements.compactMap { $0.integer("attempt") } == [1, 2])
+            #expect(timeline["attempts"]?.elements.compactMap { $0.text("started") } == ["700.000", "2300.000"])
+            #expect(timeline["gaps"] == .null)
+            #expect(timeline["close"] == .number("8200.000"))
 
             let step = try await client.get("\(path)/events/12?part=1").text
             #expect(step.contains("Last failure before it succeeded"))
@@ -94,6 +91,21 @@ import WebCommon
             #expect(try await ids("kind=signal") == ["18"])
             #expect(try await client.get("\(path)?kind=nonsense").status == .badRequest)
             #expect(try await client.get("\(path)?view=raw").text.contains("EVENT_TYPE_TIMER_FIRED"))
+        }
+    }
+
+    @Test func tellsOfLostWorkersAndOfTheTimeWithoutAny() async throws {
+        try await TestSite.with { _, client in
+            let path = try await client.run("transfer-crashed")
+            let timeline = try JSONValue(parsing: try await client.get("\(path)/timeline.json").body.readableBytesView)
+            #expect(timeline["attempts"]?.elements.map { $0.flag("lost") } == [true, false])
+            // From the last renewal of the lease to the registration of the next worker.
+            #expect(timeline["gaps"]?.elements.compactMap { $0.text("from") } == ["1050.000"])
+            #expect(timeline["gaps"]?.elements.compactMap { $0.text("to") } == ["5500.000"])
+            let step = try await client.get("\(path)/events/11?part=1").text
+            #expect(step.contains("Attempt 1") && step.contains("Worker lost") && step.contains("4712@worker-2"))
+            #expect(step.contains("Attempt 2") && step.contains("connection reset by peer"))
+            #expect(!step.contains("no longer remembered"))
         }
     }
 

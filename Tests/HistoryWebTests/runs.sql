@@ -3,6 +3,8 @@
 do $walk$
 declare
     v_worker uuid := gen_random_uuid();
+    v_day_worker uuid := v_worker;
+    v_queue text := 'bank';
     v_shard smallint;
     v_clock timestamptz;
     v_run uuid;
@@ -55,6 +57,30 @@ begin
             ('transfer-failed', 10.20, 'commands', '[{"commandType": "FailWorkflowExecution", "attributes": {"failure": {"message": "insufficient funds",
                 "applicationFailureInfo": {"type": "InsufficientFunds", "nonRetryable": true, "details": [{"encoding": "json/plain", "data": {"balance": 5}}]}}}}]'),
 
+            -- Its worker is killed while it withdraws, and none comes for a while; the next one meets errors.
+            ('transfer-crashed', 20.00, 'register', '{"identity": "4712@worker-2", "lease": "2 s"}'),
+            ('transfer-crashed', 20.00, 'start', v_input),
+            ('transfer-crashed', 20.10, 'claim', null),
+            ('transfer-crashed', 20.20, 'commands', '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1",
+                "activityType": {"name": "check_balance_from"}, "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "10s"}}]'),
+            ('transfer-crashed', 20.30, 'claim activity', null),
+            ('transfer-crashed', 20.90, 'completed', '[{"encoding": "json/plain", "data": 900.00}]'),
+            ('transfer-crashed', 20.95, 'claim', null),
+            ('transfer-crashed', 21.00, 'commands', '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "2",
+                "activityType": {"name": "withdraw"}, "input": [{"encoding": "json/plain", "data": {"account": "account_A", "amount": 100.00}}],
+                "startToCloseTimeout": "30s"}}]'),
+            ('transfer-crashed', 21.05, 'renew', null),
+            ('transfer-crashed', 21.10, 'claim activity', null),
+            ('transfer-crashed', 25.50, 'register', '{"identity": "4713@worker-2", "lease": "1 hour"}'),
+            ('transfer-crashed', 25.50, 'upkeep', null),
+            ('transfer-crashed', 26.60, 'claim activity', null),
+            ('transfer-crashed', 27.40, 'failed', v_downstream),
+            ('transfer-crashed', 29.60, 'claim activity', null),
+            ('transfer-crashed', 30.40, 'completed', '[{"encoding": "json/plain", "data": {"new_balance": 800.00}}]'),
+            ('transfer-crashed', 30.45, 'claim', null),
+            ('transfer-crashed', 30.50, 'commands', '[{"commandType": "CompleteWorkflowExecution", "attributes": {"result": [{"encoding": "json/plain",
+                "data": {"success": true}}]}}]'),
+
             ('transfer-waiting', 60.00, 'start', v_input),
             ('transfer-waiting', 60.05, 'claim', null),
             ('transfer-waiting', 60.09, 'commands', '[
@@ -81,15 +107,26 @@ begin
         ) as s (workflow, after, what, argument)
     loop
         v_shard := perdure.shard_for('default', v_step.workflow);
+        if v_step.workflow <> 'transfer-crashed' then
+            v_worker := v_day_worker;
+            v_queue := 'bank';
+        end if;
         perform set_config('perdure.now', (v_clock + v_step.after * interval '1 s')::text, true);
         case v_step.what
+            when 'register' then
+                v_worker := gen_random_uuid();
+                v_queue := 'night';
+                perform perdure.register_worker(v_worker, 'default', v_step.argument::jsonb ->> 'identity', 'build-7f3a', array[v_queue],
+                    (v_step.argument::jsonb ->> 'lease')::interval, '{}');
+            when 'renew' then
+                perform perdure.renew_lease(v_worker);
             when 'start' then
                 select s.run_id into v_run from perdure.start_workflow(v_shard, 'default', v_step.workflow,
-                    case when v_step.workflow like 'transfer%' then 'Transfer' else 'Audit"<i>' end, 'bank', v_step.argument::jsonb,
+                    case when v_step.workflow like 'transfer%' then 'Transfer' else 'Audit"<i>' end, v_queue, v_step.argument::jsonb,
                     case when v_step.workflow like 'transfer%' then '{"searchAttributes": {"from_account": "account_A", "to_account": "account_F"},
                         "memo": {"origin": {"encoding": "json/plain", "data": "daily batch"}}}'::jsonb else '{}' end) s;
             when 'claim' then
-                select * into strict v_task from perdure.claim_workflow_tasks(v_shard, v_worker, 'bank', 1);
+                select * into strict v_task from perdure.claim_workflow_tasks(v_shard, v_worker, v_queue, 1);
             when 'commands' then
                 perform perdure.complete_workflow_tasks(v_shard, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
                     'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'commands', v_step.argument::jsonb, 'sticky', false)));
@@ -100,7 +137,7 @@ begin
             when 'claim activity' then
                 -- A retry that is due is made claimable first.
                 perform perdure.upkeep(v_shard);
-                select * into strict v_task from perdure.claim_activity_tasks(v_shard, v_worker, 'bank', 1);
+                select * into strict v_task from perdure.claim_activity_tasks(v_shard, v_worker, v_queue, 1);
             when 'heartbeat' then
                 perform perdure.heartbeat_activity_tasks(v_shard, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
                     'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'details', v_step.argument::jsonb)));

@@ -18,6 +18,8 @@ struct Run: Sendable {
     /// How many attempts of the workflow task under way have failed.
     let workflowTaskAttempt: Int
     let workflowTaskFailure: Failure?
+    /// Temporal's name of the kind of failure, `NonDeterministicError` for example.
+    let workflowTaskCause: String?
 
     init?(_ row: JSONValue) {
         guard let namespace = row.text("namespace"), let workflowID = row.text("workflow_id"),
@@ -37,7 +39,10 @@ struct Run: Sendable {
         memo = row["memo"]?.members ?? []
         input = Payload.list(row["input"])
         workflowTaskAttempt = row.integer("workflow_task_attempt") ?? 0
-        workflowTaskFailure = row.member("workflow_task_failure").map { Failure($0) }
+        // Why the task failed stands beside the failure itself.
+        let taskFailure = row.member("workflow_task_failure")
+        workflowTaskFailure = taskFailure?.member("failure").map { Failure($0) }
+        workflowTaskCause = taskFailure?.text("cause")
     }
 
     enum Status: String, CaseIterable, Sendable {
@@ -80,6 +85,7 @@ struct Run: Sendable {
 
 /// An activity that has not come to its end, as the view `perdure.pending_activities` shows it.
 struct PendingActivity: Sendable {
+    let scheduledEvent: Int
     let activityID: String
     let type: String
     let state: String
@@ -97,6 +103,7 @@ struct PendingActivity: Sendable {
 
     init?(_ row: JSONValue) {
         guard let activityID = row.text("activity_id"), let type = row.text("activity_type") else { return nil }
+        scheduledEvent = row.integer("scheduled_event_id") ?? 0
         self.activityID = activityID
         self.type = type
         state = row.text("state") ?? "Scheduled"
@@ -113,4 +120,28 @@ struct PendingActivity: Sendable {
     }
 
     var isStarted: Bool { state != "Scheduled" && lastStarted != nil }
+}
+
+/// An attempt of an activity that failed and was followed by another, as the view `perdure.failed_attempts` shows it.
+struct FailedAttempt: Sendable {
+    let number: Int
+    let scheduled: Instant
+    let started: Instant
+    let ended: Instant
+    let worker: String
+    let isWorkerLost: Bool
+    let failure: Failure
+
+    init?(_ row: JSONValue) {
+        guard let number = row.integer("attempt"), let scheduled = row.time("scheduled_time"),
+            let started = row.time("started_time"), let ended = row.time("ended_time")
+        else { return nil }
+        self.number = number
+        self.scheduled = scheduled
+        self.started = started
+        self.ended = ended
+        worker = row.text("worker_identity") ?? ""
+        isWorkerLost = row.flag("worker_lost")
+        failure = Failure(row.member("failure") ?? .object([]))
+    }
 }

@@ -56,17 +56,12 @@ struct EventTable {
         return path + (fields.isEmpty ? "" : "?" + fields.joined(separator: "&")) + "#history"
     }
 
-    private func matches(_ event: HistoryEvent) -> Bool {
-        guard let text else { return true }
-        return String(event.id) == text || event.type.localizedCaseInsensitiveContains(text)
-            || event.subject?.localizedCaseInsensitiveContains(text) == true
-            || event.attributes.text.localizedCaseInsensitiveContains(text)
-    }
-
-    func values(for run: Run, steps: [Step], store: HistoryStore) async throws -> [String: Any] {
-        let chosen = steps.filter { step in
-            (kind == nil || step.kind == kind) && (text == nil || step.events.contains(where: matches))
-        }
+    func values(for run: Run, pending: [PendingActivity], store: HistoryStore) async throws -> [String: Any] {
+        let found = try await store.eventPage(
+            of: run, .init(kind: kind, text: text), isGrouped: view == .grouped, isDescending: isDescending,
+            page: page, size: Self.pageSize, event: event)
+        let events = try await store.events(of: run, ids: found.groups.flatMap { $0 })
+        let whole = Dictionary(uniqueKeysWithValues: events.map { ($0.id, $0) })
         var values: [String: Any] = [
             "views": View.allCases.map {
                 ["label": $0.label, "href": address(view: $0), "current": $0 == view] as [String: Any]
@@ -77,47 +72,23 @@ struct EventTable {
             "viewName": view == .grouped ? false : view.rawValue as Any,
             "download": "\(path)/history.json", "path": path,
         ]
-        let kinds = EventKind.allCases.filter { kind in steps.contains { $0.kind == kind } }
         values["kinds"] =
             [["label": "All", "href": address(kind: .some(nil)), "current": kind == nil] as [String: Any]]
-            + kinds.map { ["label": $0.label, "href": address(kind: $0), "current": $0 == kind] as [String: Any] }
+            + found.kinds.map { ["label": $0.label, "href": address(kind: $0), "current": $0 == kind] as [String: Any] }
 
         switch view {
         case .grouped:
-            let (shown, page) = slice(chosen) { step in step.events.contains { $0.id == event } }
-            let whole = try await whole(shown.flatMap { $0.events.map(\.id) }, of: run, store)
-            values["steps"] = shown.map { StepView.values($0, whole: whole, run: run) }
-            values.merge(paging(page, of: chosen.count, "steps")) { $1 }
-        case .all:
-            let events = chosen.flatMap(\.events).filter(matches).sorted { $0.id < $1.id }
-            let (shown, page) = slice(events) { $0.id == event }
-            let whole = try await whole(shown.map(\.id), of: run, store)
-            values["events"] = shown.map { StepView.event(whole[$0.id] ?? $0, run: run) }
-            values.merge(paging(page, of: events.count, "events")) { $1 }
+            let steps = Dictionary(uniqueKeysWithValues: Step.steps(of: events, pending: pending).map { ($0.id, $0) })
+            values["steps"] = found.groups.compactMap { group in
+                group.first.flatMap { steps[$0] }.map { StepView.values($0, run: run) }
+            }
+        case .all: values["events"] = found.groups.compactMap { whole[$0[0]] }.map { StepView.event($0, run: run) }
         case .raw:
-            let ids = chosen.flatMap { $0.events.map(\.id) }.sorted()
-            let (shown, page) = slice(ids) { $0 == event }
-            let whole = try await whole(shown, of: run, store)
-            values["json"] = shown.compactMap { whole[$0] }.map { TemporalHistory.json($0).indented }.joined(
-                separator: ",\n")
-            values.merge(paging(page, of: ids.count, "events")) { $1 }
+            values["json"] = found.groups.compactMap { whole[$0[0]] }.map { TemporalHistory.json($0).indented }
+                .joined(separator: ",\n")
         }
+        values.merge(paging(found.page, of: found.count, view == .grouped ? "steps" : "events")) { $1 }
         return values
-    }
-
-    private func whole(_ ids: [Int], of run: Run, _ store: HistoryStore) async throws -> [Int: HistoryEvent] {
-        guard !ids.isEmpty else { return [:] }
-        return Dictionary(uniqueKeysWithValues: try await store.events(of: run, ids: ids).map { ($0.id, $0) })
-    }
-
-    /// The elements on the page that was asked for, or on the one that holds the event that was asked for.
-    private func slice<Element>(_ ascending: [Element], holds: (Element) -> Bool) -> ([Element], page: Int) {
-        let elements = isDescending ? ascending.reversed() : ascending
-        let last = max(1, (elements.count + Self.pageSize - 1) / Self.pageSize)
-        var page = min(page, last)
-        if event != nil, let place = elements.firstIndex(where: holds) { page = place / Self.pageSize + 1 }
-        let first = (page - 1) * Self.pageSize
-        return (Array(elements[min(first, elements.count)..<min(first + Self.pageSize, elements.count)]), page)
     }
 
     private func paging(_ page: Int, of count: Int, _ noun: String) -> [String: Any] {

@@ -20,16 +20,16 @@ struct RunPage: Page {
     private func page(_ request: Request, _ context: BasicRequestContext, of site: Site) async throws -> Response {
         let run = try await site.run(context)
         let fields = try request.queryFields()
-        async let outline = site.store.outline(of: run)
         async let timers = run.close == nil ? site.store.pendingTimers(of: run) : []
         let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
-        let steps = Step.steps(of: try await outline, pending: pending)
-        let table = try await EventTable(fields, path: run.path).values(for: run, steps: steps, store: site.store)
+        let table = try await EventTable(fields, path: run.path).values(for: run, pending: pending, store: site.store)
         let now = Instant.now
 
         var values = Self.header(run, current: "history")
         values.merge(table) { $1 }
         values["notice"] = fields["done"].flatMap { RunActionPage.Action(rawValue: $0)?.done } ?? false as Any
+        values["preload"] = "\(run.path)/timeline.json"
+        values["timelineRun"] = ["path": run.path, "start": run.start.rfc3339]
         values["input"] = View.payloads(run.input)
         values["hasInput"] = !run.input.isEmpty
         let end = run.close == nil ? (result: nil, failure: nil) : try await site.store.end(of: run)
@@ -38,8 +38,11 @@ struct RunPage: Page {
         values["hasEnded"] = run.close != nil
         values["hasNoResult"] = end.failure == nil && (end.result ?? []).isEmpty
         values["taskFailure"] = run.close == nil ? View.failure(run.workflowTaskFailure, isUnfolded: true) : false
+        values["isNonDeterministic"] = run.workflowTaskCause == "NonDeterministicError"
+        values["isOneAttempt"] = run.workflowTaskAttempt == 1
+        values["taskCause"] = run.workflowTaskCause ?? false as Any
         values["taskAttempt"] = run.workflowTaskAttempt
-        values["pending"] = pending.map { Self.row($0, steps: steps, run: run, now: now) }
+        values["pending"] = pending.map { Self.row($0, run: run, now: now) }
         values["hasPending"] = !pending.isEmpty
         let waiting = try await timers
         values["timers"] = waiting.map { timer in
@@ -73,14 +76,12 @@ struct RunPage: Page {
         ]
     }
 
-    private static func row(_ activity: PendingActivity, steps: [Step], run: Run, now: Instant) -> [String: Any] {
-        let step = steps.first { $0.kind == .activity && $0.pending?.activityID == activity.activityID }
+    private static func row(_ activity: PendingActivity, run: Run, now: Instant) -> [String: Any] {
+        let event = activity.scheduledEvent
         let next = activity.isStarted ? nil : activity.nextAttempt.flatMap { $0 > now ? $0 : nil }
         return [
             "key": activity.activityID, "activityID": activity.activityID, "type": activity.type,
-            "event": step.map(\.id) ?? false as Any,
-            "eventHref": step.map { "\(run.path)?event=\($0.id)#event-\($0.id)" } ?? false as Any,
-            "state": step.map(View.outcome) ?? ["look": "waiting", "label": activity.state] as [String: Any],
+            "event": event, "eventHref": "\(run.path)?event=\(event)#event-\(event)", "state": View.state(activity),
             "attempt": activity.attempt,
             "maximum": activity.maximumAttempts > 0 ? "of \(activity.maximumAttempts)" : "of unlimited",
             "next": View.time(next), "nextIn": next.map { ($0 - now).readable } ?? false as Any,

@@ -11,17 +11,23 @@ struct StepPage: Page {
                 .get: { request, context in
                     let run = try await site.run(context)
                     let text = try context.pathSegment("event")
-                    let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
-                    let steps = Step.steps(of: try await site.store.outline(of: run), pending: pending)
-                    guard let id = Int(text), let step = steps.first(where: { $0.events.contains { $0.id == id } })
+                    guard let id = Int(text), case let events = try await site.store.step(of: run, holding: id),
+                        !events.isEmpty
                     else {
                         throw WebError(
                             .notFound, "this run has no event \(text); its history has \(run.historyLength) events")
                     }
-                    let events = try await site.store.events(of: run, ids: step.events.map(\.id))
-                    let whole = Dictionary(uniqueKeysWithValues: events.map { ($0.id, $0) })
+                    let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
+                    let step = Step.steps(of: events, pending: pending)[0]
+                    let attempts =
+                        step.failedAttempts > 0
+                        ? try await site.store.failedAttempts(of: run, scheduledEvent: step.id) : []
                     var values = RunPage.header(run, current: "history")
-                    values["step"] = StepView.values(step, whole: whole, run: run)
+                    var shown = StepView.values(step, run: run)
+                    shown["attempts"] = attempts.map { StepView.attempt($0, run: run) }
+                    shown["hasAttempts"] = !attempts.isEmpty
+                    shown["forgotten"] = step.failedAttempts > attempts.count ? step.failedAttempts - attempts.count : false as Any
+                    values["step"] = shown
                     return site.page(
                         try request.queryFields()["part"] == nil ? "step" : "step_part",
                         title: "\(step.name) · \(run.workflowID)", namespace: run.namespace, section: .workflows, values
@@ -33,9 +39,8 @@ struct StepPage: Page {
 
 /// What templates show of steps and events.
 enum StepView {
-    /// - Parameter whole: the step's events with everything that is in them, by id.
-    static func values(_ step: Step, whole: [Int: HistoryEvent], run: Run) -> [String: Any] {
-        let events = step.events.map { whole[$0.id] ?? $0 }
+    static func values(_ step: Step, run: Run) -> [String: Any] {
+        let events = step.events
         let input = events.lazy.compactMap { $0.attributes.member("input") }.first.map { Payload.list($0) } ?? []
         let result = events.lazy.compactMap { $0.attributes.member("result") }.first.map { Payload.list($0) } ?? []
         return [
@@ -43,7 +48,7 @@ enum StepView {
             "outcome": View.outcome(step), "start": View.time(step.start), "offset": offset(step.start, run),
             "duration": step.outcome == .happened || step.kind == .workflow
                 ? false : step.end.map { ($0 - step.start).readable } ?? "open" as Any,
-            "attempts": step.attempts, "isRetried": step.failedAttempts > 0,
+            "attemptCount": step.attempts, "isRetried": step.failedAttempts > 0,
             "inputLine": line(input), "resultLine": line(result),
             "failureLine": step.failure?.root.message ?? false as Any, "showsKind": step.name != step.kind.label,
             "isLate": step.outcome == .completed && step.failedAttempts > 0,
@@ -53,6 +58,16 @@ enum StepView {
             "worker": step.started?.attributes.text("identity") ?? step.pending?.worker ?? false as Any,
             "events": events.map { event($0, run: run) },
             "ids": step.events.map { ["id": $0.id] }, "path": "\(run.path)/events/\(step.id)",
+        ]
+    }
+
+    static func attempt(_ attempt: FailedAttempt, run: Run) -> [String: Any] {
+        let outcome = attempt.isWorkerLost ? ("lost", "Worker lost") : ("failed", "Failed")
+        return [
+            "number": attempt.number, "offset": offset(attempt.started, run), "start": View.time(attempt.started),
+            "waited": (attempt.started - attempt.scheduled).readable, "took": (attempt.ended - attempt.started).readable,
+            "outcome": ["look": outcome.0, "label": outcome.1] as [String: Any],
+            "worker": attempt.worker.isEmpty ? false : attempt.worker as Any, "failure": View.failure(attempt.failure),
         ]
     }
 

@@ -9,9 +9,10 @@ struct TimelineData: Page {
             [
                 .get: { _, context in
                     let run = try await site.run(context)
-                    let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
-                    let steps = Step.steps(of: try await site.store.outline(of: run), pending: pending)
-                    return Response(json: Timeline(run: run, steps: steps).json(now: .now))
+                    return Response(
+                        status: .ok,
+                        headers: [.contentType: "application/json; charset=utf-8", .cacheControl: "no-store"],
+                        body: .init(byteBuffer: ByteBuffer(string: try await site.store.timeline(of: run))))
                 }
             ])
     }
