@@ -93,8 +93,10 @@ begin
         values (p_shard, p_task.run_id, p_task.scheduled_event_id, p_task.attempt, p_task.attempt_scheduled_at, p_task.started_at, p_now,
             coalesce(p_task.last_worker_identity, ''),
             not exists (select from perdure.workers w where w.worker_id = p_task.worker and w.lease_until > p_now), p_failure);
-        delete from perdure.activity_attempts t
-        where t.shard = p_shard and t.run_id = p_task.run_id and t.scheduled_event_id = p_task.scheduled_event_id and t.attempt = p_task.attempt - 100;
+        if p_task.attempt > 100 then
+            delete from perdure.activity_attempts t
+            where t.shard = p_shard and t.run_id = p_task.run_id and t.scheduled_event_id = p_task.scheduled_event_id and t.attempt = p_task.attempt - 100;
+        end if;
         update perdure.activity_tasks t set
             state = case when v_wait > interval '0' then 'backoff' else 'scheduled' end,
             attempt = t.attempt + 1, worker = null, started_at = null, last_failure = p_failure,
