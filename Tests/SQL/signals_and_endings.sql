@@ -27,7 +27,7 @@ select is(t.signal_with_start('b'), 'found', 'and signals what runs');
 select is(t.history('b'), '1 WorkflowExecutionStarted 2 WorkflowExecutionSignaled 3 WorkflowTaskScheduled 4 WorkflowExecutionSignaled', 'both times');
 select perdure.terminate_workflow('b'), t.at(1) \g /dev/null
 select is(t.signal_with_start('b'), 'started', 'starts anew after the end');
-select is(t.refusal($$select t.signal_with_start('b', '{"workflowIdConflictPolicy": "Fail"}')$$), 'PD003', 'cannot be told to fail: it exists to find the run');
+select is(t.refusal($$select t.signal_with_start('b', '{"workflowIdConflictPolicy": "Fail"}')$$), 'PD002', 'and under the policy Fail signals no run that is open');
 select t.at(2) \g /dev/null
 select is(t.refusal($$select t.signal_with_start('b', '{"workflowIdReusePolicy": "Never"}')$$), 'PD003', 'checks the policies');
 select perdure.terminate_workflow('b') \g /dev/null

@@ -41,10 +41,6 @@ declare
 begin
     perform perdure.check_name(p_signal_name, 'signal name');
     perform perdure.check_payloads(p_signal_input, 'signal input');
-    if p_options ->> 'workflowIdConflictPolicy' = 'Fail' then
-        raise exception 'signal-with-start cannot have the workflowIdConflictPolicy Fail' using errcode = 'PD003',
-            hint = 'It signals a run that is open. Use UseExisting, which is its default, or TerminateExisting.';
-    end if;
     for i in 1 .. 5 loop
         select s.run_id, s.started into v_started from perdure.start_workflow(p_shard, p_namespace, p_workflow_id, p_workflow_type, p_task_queue,
             p_input, jsonb_build_object('workflowIdConflictPolicy', 'UseExisting') || p_options) s;
