@@ -210,6 +210,11 @@ select t.measure('count by status up to 1000', 1000, 'executions_by_status', $$s
 select t.measure('count one type up to 1000', 20000, null, $$select * from perdure.count_workflows('WorkflowType = "Type3"', up_to => 1000)$$);
 select t.measure('count one customer', 1000, 'executions_by_attribute', $$select * from perdure.count_workflows('customer = "c-500"')$$);
 
+-- A range of a search attribute, with the index that docs/reference/list-filter.md tells to make
+create index executions_by_amount on perdure.executions (namespace, ((search_attributes ->> 'amount')::numeric));
+analyze perdure.executions;
+select t.measure('list a range of a search attribute', 6000, 'executions_by_amount', $$select * from perdure.list_workflows('amount > 990 AND amount < 993')$$);
+
 -- A forgotten transaction: nothing that was claimed since it began can be cleaned away, and claims have to step over it.
 select t.session('old'), t.run_in('old', 'begin isolation level repeatable read'), t.run_in('old', 'select count(*)::text from perdure.workers') \g /dev/null
 with c as (select run_id from perdure.workflow_tasks where task_queue = 'busy' and state = 'scheduled' and sticky_worker is null order by scheduled_at limit 5000)
