@@ -121,6 +121,23 @@ select is((select sum(timers) from t.fired), 100::bigint, 'four do upkeep and fi
 select is((select count(*) from perdure.history_events where event_type = 'TimerFired'), 100::bigint, 'each once');
 select t.terminate_all() \g /dev/null
 
+-- Two that do upkeep: backoffs end, and neither waits for what the other has in hand
+select t.start('v-' || i) from generate_series(1, 60) i \g /dev/null
+select t.claim() \g /dev/null
+select count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(1), (select jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id, 'attempt', attempt,
+    'commands', jsonb_build_array(t.activity('a', '{"retryPolicy": {"initialInterval": "0.001s"}}')))) from t.workflow_task where workflow_id like 'v-%' and worker = 1)) \g /dev/null
+select t.claim_activities(1, 100) \g /dev/null
+select count(*) from perdure.finish_activity_tasks(0::smallint, t.worker(1), (select jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id, 'attempt', attempt,
+    'outcome', 'failed', 'failure', t.failure('x'))) from t.activity_task where workflow_id like 'v-%' and worker = 1)) \g /dev/null
+select pg_sleep(0.01) \g /dev/null
+select t.run_in('a', 'begin') \g /dev/null
+select is(t.run_in('a', 'select retried_activities::text from perdure.upkeep(0::smallint, 20)'), '20', 'a slice of upkeep ends twenty backoffs');
+select t.run_in('b', $$set lock_timeout = '5s'$$) \g /dev/null
+select is(t.run_in('b', 'select retried_activities::text from perdure.upkeep(0::smallint, 20)'), '20', 'another does not wait for it');
+select t.run_in('a', 'commit'), t.run_in('b', 'reset lock_timeout') \g /dev/null
+select is((select count(*) from perdure.pending_activities where state = 'Scheduled' and next_attempt_time is null and attempt = 2), 40::bigint, 'and each ends others');
+select t.terminate_all() \g /dev/null
+
 -- A query from psql waits for its answer
 select t.start('query'), t.claim(), t.complete('query', jsonb_build_array(t.timer('x', '1000s'))) \g /dev/null
 create procedure t.answer_one(p_answer jsonb) language plpgsql

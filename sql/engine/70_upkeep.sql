@@ -119,22 +119,10 @@ begin
         fired_timers := fired_timers + 1;
     end loop;
 
-    -- Backoffs that are over need nothing of the run: they go back to the queue in one statement.
-    with c as materialized (
-        select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
-        where t.shard = p_shard and t.deadline <= v_now and t.state = 'backoff'
-          and (t.schedule_to_close_timeout is null or t.scheduled_at + t.schedule_to_close_timeout > v_now)
-        order by t.deadline limit p_limit for update skip locked),
-    u as (
-        update perdure.activity_tasks t set state = 'scheduled',
-            deadline = perdure.activity_deadline(t.schedule_to_close_timeout, t.schedule_to_start_timeout, null, null, t.scheduled_at, t.attempt_scheduled_at, null, null)
-        from c where t.shard = p_shard and t.run_id = c.run_id and t.scheduled_event_id = c.scheduled_event_id
-        returning t.namespace, t.task_queue),
-    woken as (select perdure.wake(q.namespace, q.task_queue, 'activity') from (select distinct u.namespace, u.task_queue from u) q)
-    select (select count(*) from u)::int into retried_activities from (select count(*) from woken) w;
-
     for v_due in select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
-        where t.shard = p_shard and t.deadline <= v_now order by t.deadline limit p_limit loop
+        where t.shard = p_shard and t.deadline <= v_now
+          and (t.state <> 'backoff' or t.scheduled_at + t.schedule_to_close_timeout <= v_now)
+        order by t.deadline limit p_limit loop
         select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;
         continue when v_run.run_id is null;
         select * into v_activity from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_due.run_id
@@ -166,6 +154,21 @@ begin
 
     delete from perdure.queries q where q.shard = p_shard and q.deadline < v_now - interval '1 minute';
     deleted_executions := perdure.delete_expired(p_shard, v_now, p_limit);
+
+    -- Backoffs that are over need nothing of the run: they go back to the queue in one statement. It comes last, since it locks
+    -- activities without their runs, and whoever holds such a lock must not wait for another.
+    with c as materialized (
+        select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
+        where t.shard = p_shard and t.deadline <= v_now and t.state = 'backoff'
+          and (t.schedule_to_close_timeout is null or t.scheduled_at + t.schedule_to_close_timeout > v_now)
+        order by t.deadline limit p_limit for update skip locked),
+    u as (
+        update perdure.activity_tasks t set state = 'scheduled',
+            deadline = perdure.activity_deadline(t.schedule_to_close_timeout, t.schedule_to_start_timeout, null, null, t.scheduled_at, t.attempt_scheduled_at, null, null)
+        from c where t.shard = p_shard and t.run_id = c.run_id and t.scheduled_event_id = c.scheduled_event_id
+        returning t.namespace, t.task_queue),
+    woken as (select perdure.wake(q.namespace, q.task_queue, 'activity') from (select distinct u.namespace, u.task_queue from u) q)
+    select retried_activities + (select count(*) from u)::int into retried_activities from (select count(*) from woken) w;
 
     select least(
         (select min(t.fire_at) from perdure.timers t where t.shard = p_shard),
