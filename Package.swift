@@ -68,6 +68,7 @@ let package = Package(
             dependencies: [
                 "Perdure", "PerdureEngine", "Postgres",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
 
@@ -127,6 +128,13 @@ let package = Package(
         // MARK: Tests
         .testTarget(
             name: "PostgresTests", dependencies: ["Postgres", .product(name: "Logging", package: "swift-log")]),
+        .testTarget(
+            name: "PerdureCommandTests",
+            dependencies: [
+                "Perdure", "PerdureCommand", "PerdureEngine", "Postgres",
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
         .testTarget(
             name: "PerdureEngineTests", dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres"]),
         .testTarget(

@@ -1,18 +1,26 @@
 import ArgumentParser
 import Logging
+import Perdure
+import PerdureEngine
 import Postgres
 
 /// Where the database is.
 struct DatabaseOptions: ParsableArguments {
     @Option(
+        name: [.customLong("database-url")],
         help: ArgumentHelp(
-            "A connection string. Other users of the machine can see it: prefer DATABASE_URL or PGPASSFILE for passwords.",
+            "A connection string. Other users of the machine can see it: prefer DATABASE_URL, or a password file.",
             valueName: "url"))
     var databaseURL: String?
 
     var configuration: PostgresConfiguration {
-        var configuration = databaseURL.map { PostgresConfiguration($0) } ?? .fromEnvironment()
-        if configuration.applicationName == nil { configuration.applicationName = "perdure" }
+        var configuration = PostgresConfiguration.fromEnvironment()
+        if let databaseURL {
+            let preparedStatements = configuration.preparedStatements
+            configuration = PostgresConfiguration(databaseURL)
+            configuration.preparedStatements = preparedStatements
+        }
+        configuration.applicationName = "perdure command"
         return configuration
     }
 
@@ -21,5 +29,36 @@ struct DatabaseOptions: ParsableArguments {
         var logger = Logger(label: "perdure") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .warning
         return logger
+    }
+
+    /// Fails at once when there is no such database, instead of waiting for it.
+    func withPool<T: Sendable>(_ body: (PostgresPool) async throws -> T) async throws -> T {
+        try await PostgresConnection.connect(configuration, logger: logger).close()
+        let pool = PostgresPool(configuration, maximumConnections: 4, logger: logger)
+        do {
+            let value = try await body(pool)
+            await pool.close()
+            return value
+        } catch {
+            await pool.close()
+            throw error
+        }
+    }
+}
+
+/// The database and a namespace in it.
+struct ClientOptions: ParsableArguments {
+    @OptionGroup var database: DatabaseOptions
+    @Option(name: [.customShort("n"), .long], help: "The namespace. [env: PERDURE_NAMESPACE] (default: default)")
+    var namespace: String?
+    @Option(name: [.customShort("o"), .long], help: "text or json.")
+    var output = OutputFormat.text
+
+    var namespaceName: String { namespace ?? environment("PERDURE_NAMESPACE") ?? "default" }
+
+    func withClient<T: Sendable>(_ body: (PerdureClient, Engine) async throws -> T) async throws -> T {
+        try await database.withPool { pool in
+            try await body(PerdureClient(pool: pool, namespace: namespaceName), Engine(pool: pool))
+        }
     }
 }

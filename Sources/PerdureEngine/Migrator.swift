@@ -4,8 +4,8 @@ public import Postgres
 
 /// Brings a database to the state of this checkout: migrations, each once and in order, then every function and view.
 ///
-/// The table `perdure.applied_files` remembers each file with its checksum. An advisory lock makes concurrent runs wait
-/// for each other, so it needs a connection of its own: not a pooler in transaction mode.
+/// The table `perdure.applied_files` remembers each file with its checksum. Concurrent runs wait for each other, for every
+/// transaction takes the same advisory lock; it works through a pooler in transaction mode too.
 public struct Migrator: Sendable {
     /// What is known of one file.
     public struct File: Sendable, Hashable {
@@ -38,7 +38,7 @@ public struct Migrator: Sendable {
         self.logger = logger
     }
 
-    /// Where the SQL is: `PERDURE_ROOT`, or the nearest folder upwards from `directory` that has it.
+    /// Where the SQL is: `PERDURE_ROOT`, or the nearest folder that has it, upwards from `directory` or from the program.
     ///
     /// - Throws: ``MigrationError/noRoot(_:)``.
     public static func findRoot(
@@ -46,17 +46,19 @@ public struct Migrator: Sendable {
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws -> URL {
         if let path = environment["PERDURE_ROOT"], !path.isEmpty { return URL(filePath: path) }
-        var folder = directory.standardizedFileURL
-        while true {
-            let candidate = folder.appending(path: "migrations/0001_engine.sql")
-            if FileManager.default.fileExists(atPath: candidate.path) { return folder }
-            let parent = folder.deletingLastPathComponent()
-            guard parent.path != folder.path else { throw MigrationError.noRoot(directory.path) }
-            folder = parent
+        let program = Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent()
+        for start in [directory, program].compactMap(\.self) {
+            var folder = start.standardizedFileURL
+            while folder.path != "/" {
+                let candidate = folder.appending(path: "migrations/0001_engine.sql")
+                if FileManager.default.fileExists(atPath: candidate.path) { return folder }
+                folder = folder.deletingLastPathComponent()
+            }
         }
+        throw MigrationError.noRoot(directory.path)
     }
 
-    /// Every file of this checkout and of the database, in the order of applying.
+    /// Every file of this checkout and of the database, in the order of applying. Changes and locks nothing.
     public func status() async throws -> [File] {
         try await connected { connection in try await plan(connection) }
     }
@@ -74,43 +76,60 @@ public struct Migrator: Sendable {
         dryRun: Bool = false, lockTimeout: Duration = .seconds(60), progress: (String) -> Void = { _ in }
     ) async throws -> [String] {
         try await connected { connection in
-            if !dryRun {
-                try await lock(connection, timeout: lockTimeout)
-                try await prepare(connection)
+            if dryRun {
+                let work = try work(in: await plan(connection))
+                return (work.migrations + work.definitions).map(\.path)
             }
-            let files = try await plan(connection)
-            if let edited = files.first(where: { $0.state == .edited }) { throw MigrationError.edited(edited.path) }
-            let unknown = files.filter { $0.state == .unknown && $0.kind == .migration }.map(\.path)
-            if !unknown.isEmpty { throw MigrationError.newerDatabase(unknown) }
-
-            let migrations = files.filter { $0.kind == .migration && $0.state == .pending }
-            var definitions = files.filter { $0.kind == .definition && $0.state != .unknown }
-            // One new function needs its grants, and a changed view what stands on it: all or none.
-            if migrations.isEmpty, definitions.allSatisfy({ $0.state == .applied }) { definitions = [] }
-            guard !dryRun else { return (migrations + definitions).map(\.path) }
-
-            for file in migrations {
-                try await transaction(connection) { try await apply(file, connection) }
-                progress(file.path)
+            var applied: [String] = []
+            while true {
+                // One migration a transaction, then all definitions in one. Each looks anew, under the lock.
+                let step = try await transaction(connection, lockTimeout) { () -> Step in
+                    let files = try await plan(connection)
+                    let work = try work(in: files)
+                    if let migration = work.migrations.first {
+                        try await apply(migration, connection)
+                        return Step(paths: [migration.path], isLast: false)
+                    }
+                    for file in work.definitions { try await apply(file, connection) }
+                    let gone = files.filter { $0.state == .unknown }.map(\.path)
+                    try await connection.query("delete from perdure.applied_files where path = any(\(gone))")
+                    return Step(paths: work.definitions.map(\.path), isLast: true)
+                }
+                for path in step.paths { progress(path) }
+                applied += step.paths
+                if step.isLast { return applied }
             }
-            try await transaction(connection) {
-                for file in definitions { try await apply(file, connection) }
-                let gone = files.filter { $0.state == .unknown }.map(\.path)
-                try await connection.query("delete from perdure.applied_files where path = any(\(gone))")
-            }
-            for file in definitions { progress(file.path) }
-            return (migrations + definitions).map(\.path)
         }
+    }
+
+    private struct Step {
+        let paths: [String]
+        let isLast: Bool
     }
 
     // MARK: -
 
+    /// What is to be applied.
+    private func work(in files: [File]) throws -> (migrations: [File], definitions: [File]) {
+        if let edited = files.first(where: { $0.state == .edited }) { throw MigrationError.edited(edited.path) }
+        let unknown = files.filter { $0.state == .unknown && $0.kind == .migration }.map(\.path)
+        if !unknown.isEmpty { throw MigrationError.newerDatabase(unknown) }
+        let migrations = files.filter { $0.kind == .migration && $0.state == .pending }
+        let definitions = files.filter { $0.kind == .definition && $0.state != .unknown }
+        // One new function needs its grants, and a changed view what stands on it: all or none.
+        let isCurrent =
+            migrations.isEmpty && files.allSatisfy { $0.kind == .migration || $0.state == .applied }
+        return (migrations, isCurrent ? [] : definitions)
+    }
+
     private func connected<Value: Sendable>(
         _ body: (PostgresConnection) async throws -> Value
     ) async throws -> Value {
+        var configuration = configuration
+        // So that it works through a pooler in transaction mode too.
+        configuration.preparedStatements = false
         let connection = try await PostgresConnection.connect(configuration, logger: logger)
         do {
-            try await connection.simpleQuery("set client_min_messages = warning")
             let value = try await body(connection)
             await connection.close()
             return value
@@ -120,48 +139,64 @@ public struct Migrator: Sendable {
         }
     }
 
-    /// Held until the connection closes.
-    private func lock(_ connection: PostgresConnection, timeout: Duration) async throws {
-        let milliseconds = max(1, Int(timeout / .milliseconds(1)))
-        try await connection.query("select set_config('lock_timeout', \("\(milliseconds)ms"), false)")
+    /// A transaction in which no other migration of this database runs.
+    private func transaction<Value: Sendable>(
+        _ connection: PostgresConnection, _ lockTimeout: Duration, _ body: () async throws -> Value
+    ) async throws -> Value {
+        let milliseconds = max(1, Int(lockTimeout / .milliseconds(1)))
+        let ledger = try String(contentsOf: root.appending(path: "sql/applied_files.sql"), encoding: .utf8)
+        try await connection.simpleQuery("begin")
         do {
-            try await connection.query("select pg_advisory_lock(hashtext('perdure.migrate'))")
-        } catch let error as PostgresError where error.sqlState == "55P03" {
-            throw MigrationError.busy
+            try await connection.query(
+                """
+                select set_config('client_min_messages', 'warning', true), \
+                set_config('lock_timeout', \("\(milliseconds)ms"), true)
+                """)
+            do {
+                try await connection.query("select pg_advisory_xact_lock(hashtext('perdure.migrate'))")
+            } catch let error as PostgresError where error.sqlState == "55P03" {
+                throw MigrationError.busy
+            }
+            try await connection.simpleQuery(ledger)
+            let value = try await body()
+            try await connection.simpleQuery("commit")
+            return value
+        } catch {
+            try? await connection.simpleQuery("rollback")
+            throw error
         }
-    }
-
-    private func prepare(_ connection: PostgresConnection) async throws {
-        let text = try String(contentsOf: root.appending(path: "sql/applied_files.sql"), encoding: .utf8)
-        try await connection.simpleQuery(text)
     }
 
     private func plan(_ connection: PostgresConnection) async throws -> [File] {
         var applied: [String: (kind: File.Kind, checksum: String, at: Date)] = [:]
-        if try await connection.query("select to_regclass('perdure.applied_files') is not null")[0].decode(
-            Bool.self, at: 0)
-        {
-            for row in try await connection.query("select path, kind, checksum, applied_at from perdure.applied_files")
-            {
+        let ledger = try await connection.query("select to_regclass('perdure.applied_files') is not null")
+        if try ledger[0].decode(Bool.self, at: 0) {
+            let rows = try await connection.query("select path, kind, checksum, applied_at from perdure.applied_files")
+            for row in rows {
                 let kind = File.Kind(rawValue: try row.decode(String.self, "kind")) ?? .definition
                 applied[try row.decode("path")] = (kind, try row.decode("checksum"), try row.decode("applied_at"))
             }
         }
+        let paths = try Self.folders.flatMap { folder, kind in
+            try self.paths(in: folder).map { (path: $0, kind: kind) }
+        }
+        let contents = try paths.map { [UInt8](try Data(contentsOf: root.appending(path: $0.path))) }
+        let checksums = try await connection.query(
+            """
+            select encode(sha256(f.content), 'hex') from unnest(\(contents)) with ordinality f (content, place) \
+            order by f.place
+            """
+        ).map { try $0.decode(String.self, at: 0) }
         var files: [File] = []
-        for (folder, kind) in Self.folders {
-            for path in try paths(in: folder) {
-                let bytes = [UInt8](try Data(contentsOf: root.appending(path: path)))
-                let checksum = try await connection.query("select encode(sha256(\(bytes)), 'hex')")[0].decode(
-                    String.self, at: 0)
-                let known = applied.removeValue(forKey: path)
-                let state: File.State =
-                    switch known?.checksum {
-                    case nil: .pending
-                    case checksum: .applied
-                    default: kind == .migration ? .edited : .changed
-                    }
-                files.append(File(path: path, kind: kind, state: state, checksum: checksum, appliedAt: known?.at))
-            }
+        for ((path, kind), checksum) in zip(paths, checksums) {
+            let known = applied.removeValue(forKey: path)
+            let state: File.State =
+                switch known?.checksum {
+                case nil: .pending
+                case checksum: .applied
+                default: kind == .migration ? .edited : .changed
+                }
+            files.append(File(path: path, kind: kind, state: state, checksum: checksum, appliedAt: known?.at))
         }
         for (path, known) in applied.sorted(by: { $0.key < $1.key }) {
             files.append(
@@ -201,17 +236,6 @@ public struct Migrator: Sendable {
                 applied_by = session_user, duration_ms = excluded.duration_ms
             """)
         logger.info("applied", metadata: ["file": "\(file.path)", "milliseconds": "\(milliseconds)"])
-    }
-
-    private func transaction(_ connection: PostgresConnection, _ body: () async throws -> Void) async throws {
-        try await connection.simpleQuery("begin")
-        do {
-            try await body()
-            try await connection.simpleQuery("commit")
-        } catch {
-            try? await connection.simpleQuery("rollback")
-            throw error
-        }
     }
 }
 
