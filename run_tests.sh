@@ -37,6 +37,8 @@ need shellcheck command -v shellcheck
 need chromium command -v chromium
 need python3-venv python3 -c 'import ensurepip, venv'
 need iproute2 command -v ss
+need openssl test -x /usr/bin/openssl
+need pgbouncer test -x /usr/sbin/pgbouncer
 install() {
     [ $# -gt 0 ] || return 0
     command -v apt-get > /dev/null || { echo "run_tests.sh: please install: $*" >&2; exit 1; }
@@ -59,7 +61,9 @@ work=$(mktemp -d)
 chmod 755 "$work"
 if [ "$(id -u)" -eq 0 ]; then chown postgres "$work"; fi
 as_postgres() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+running=''
 stop() {
+    if [ -n "$running" ]; then kill "$running" 2> /dev/null || true; fi
     as_postgres "$pg_bin/pg_ctl" -D "$work/data" -m immediate -w stop > /dev/null 2>&1 || true
     rm -rf "$work"
 }
@@ -78,35 +82,42 @@ export PERDURE_PG_BIN=$pg_bin
 
 # --- the suites --------------------------------------------------------------------------------------------------------
 passed=0 failed=0
-record() { # name log status
-    local good bad
-    # The runners' own closing lines: Swift Testing, pytest, pg_prove.
-    good=$(sed -nE 's/.*Test run with ([0-9]+) tests?.* passed.*/\1/p; s/^=* ?([0-9]+ failed, )?([0-9]+) passed.*/\2/p; s/^Files=[0-9]+, Tests=([0-9]+),.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$2" | awk '{ n += $1 } END { print n + 0 }')
-    bad=$(sed -nE 's/.*Test run with [0-9]+ tests?.* failed .*with ([0-9]+) issues?.*/\1/p; s/^=* ?([0-9]+) failed.*/\1/p; s/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$2" | awk '{ n += $1 } END { print n + 0 }')
-    if [ "$3" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-    if [ "$3" -eq 0 ] && [ "$good" -eq 0 ]; then echo "$1 ran no test" >&2; bad=1; fi
-    passed=$((passed + good)) failed=$((failed + bad))
-    if [ "$3" -ne 0 ]; then echo "$1 FAILED (status $3)"; fi
-}
-suite() { # name command…
-    local name=$1 status=0
-    shift
+suite() { # name limit command…
+    local name=$1 limit=$2 status=0 good bad
+    shift 2
     say "$name"
-    "$@" 2>&1 | tee "$work/suite.log" || status=$?
-    record "$name" "$work/suite.log" "$status"
+    # A suite that hangs is killed with all that it started. A file and not a pipe, which whoever is left behind would
+    # keep open.
+    timeout --kill-after=20 "$limit" "$@" > "$work/suite.log" 2>&1 &
+    running=$!
+    tail -n +1 -s 0.2 -f --pid="$running" "$work/suite.log" &
+    local shown=$!
+    wait "$running" || status=$?
+    running=''
+    wait "$shown" || true
+    read -r good bad < <(Tests/Scripts/count.sh "$work/suite.log" "$status")
+    passed=$((passed + good)) failed=$((failed + bad))
+    case $status in
+        0) if [ "$bad" -ne 0 ]; then echo "$name ran no test"; fi ;;
+        124 | 137) echo "$name FAILED: it took more than $limit" ;;
+        *) echo "$name FAILED (status $status)" ;;
+    esac
 }
 
-if wanted scripts; then suite "Scripts" Tests/Scripts/run.sh; fi
-if wanted sql; then suite "SQL" Tests/SQL/run.sh; fi
+if wanted scripts; then suite "Scripts" 5m Tests/Scripts/run.sh; fi
+if wanted sql; then suite "SQL" 10m Tests/SQL/run.sh; fi
+built=true
 if wanted swift || wanted browser; then
     say "Building"
-    swift build --build-tests 2>&1 | grep -vE '^\[[0-9]+/[0-9]+\]' || true
-    swift build --build-tests > /dev/null
+    if ! swift build --build-tests 2>&1 | { grep --line-buffered -vE '^\[[0-9]+/[0-9]+\]' || true; }; then
+        built=false failed=$((failed + 1))
+        echo "the build FAILED"
+    fi
 fi
-if wanted swift; then
-    DATABASE_URL=$PERDURE_TEST_DATABASE_URL suite "Swift" swift test --skip-build --disable-xctest ${filter:+--filter "$filter"}
+if $built && wanted swift; then
+    DATABASE_URL=$PERDURE_TEST_DATABASE_URL suite "Swift" 15m swift test --skip-build --disable-xctest ${filter:+--filter "$filter"}
 fi
-if wanted browser; then suite "Browser" Tests/Browser/run.sh ${filter:+-k "$filter"}; fi
+if $built && wanted browser; then suite "Browser" 10m Tests/Browser/run.sh ${filter:+-k "$filter"}; fi
 
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

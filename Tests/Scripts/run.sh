@@ -21,13 +21,38 @@ refuses() { # what the message must hold, command…
     [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ] || { printf 'more than one line: %s\n' "$output"; return 1; }
 }
 
-check "shellcheck" shellcheck start_services.sh run_tests.sh sql/install.sh .ci/run Tests/*/run.sh
+check "shellcheck" shellcheck start_services.sh run_tests.sh sql/install.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh
 check "swift format" swift format lint --strict --parallel --recursive Package.swift Sources Tests
 # shellcheck disable=SC2016  # the inner shell expands
 check "every setting that the scripts read is in .env.example" bash -c '
     for name in $(grep -oE "\\$\{(PERDURE|[A-Z]+_(PORT|URL)|LOG)[A-Z_]*" start_services.sh | tr -d "\${" | sort -u); do
         grep -q "$name" .env.example || { echo "$name is missing"; exit 1; }
     done'
+
+# How run_tests.sh counts.
+counts() { # expected status line…
+    local expected=$1 status=$2 log
+    shift 2
+    log=$(mktemp)
+    printf '%s\n' "$@" > "$log"
+    local said
+    said=$(Tests/Scripts/count.sh "$log" "$status")
+    rm -f "$log"
+    [ "$said" = "$expected" ] || { echo "it said $said instead of $expected"; return 1; }
+}
+check "Swift tests that pass are counted" counts "3 0" 0 '✔ Test "a" passed after 0.1 seconds.' '✔ Test run with 3 tests in 1 suite passed after 1 seconds.'
+check "Swift tests that fail are counted" counts "2 1" 1 '✘ Test "a" with 3 test cases failed after 0.1 seconds with 2 issues.' '✘ Test run with 3 tests in 1 suite failed after 1 seconds with 2 issues.'
+check "a crash of the Swift tests is a failure" counts "1 1" 139 '✔ Test b() passed after 0.1 seconds.'
+check "pytest is counted" counts "5 0" 0 '============ 5 passed in 2.00s ============'
+check "pytest's failures are counted" counts "5 2" 1 '======= 2 failed, 5 passed in 2.00s ======='
+check "pytest's errors are counted" counts "5 1" 1 '======= 5 passed, 1 error in 2.00s ======='
+check "pg_prove is counted" counts "50 0" 0 'Files=3, Tests=50,  2 wallclock secs ( 0.02 usr)' 'Result: PASS'
+check "pg_prove's failures are counted" counts "48 2" 1 'Failed 2/20 subtests ' 'Files=3, Tests=50,  2 wallclock secs ( 0.02 usr)' 'Result: FAIL'
+check "our scripts are counted" counts "7 1" 1 '7 passed, 1 failed'
+check "a suite that ran nothing is a failure" counts "0 1" 0 'nothing to see'
+check "a suite that was killed is a failure" counts "0 1" 124 'and then it hung'
+check "an unknown option is refused" refuses "unknown option" ./run_tests.sh --nonsense
+check "an unknown suite is refused" refuses "--only takes" ./run_tests.sh --only nonsense
 
 # start_services.sh in a copy of its own, where it can break nothing.
 copy=$(mktemp -d)
