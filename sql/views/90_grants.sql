@@ -8,7 +8,11 @@ declare
     v_function regprocedure;
 begin
     foreach v_role in array array['perdure_worker', 'perdure_reader'] loop
-        continue when not exists (select from pg_roles where rolname = v_role);
+        if not exists (select from pg_roles where rolname = v_role) then
+            raise warning 'there is no role %: without it only the owner can use the engine', v_role
+                using hint = format('create role %I nologin; then: psql -f sql/views/90_grants.sql', v_role);
+            continue;
+        end if;
         execute format('grant usage on schema perdure to %I', v_role);
         for v_object in select c.oid::regclass from pg_class c where c.relnamespace = 'perdure'::regnamespace and c.relkind = 'v' loop
             execute format('grant select on %s to %I', v_object, v_role);
