@@ -117,7 +117,7 @@ let package = Package(
                 "Bank", "Perdure", "Postgres", "WebCommon",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ],
-            resources: [.copy("Templates"), .copy("Public")]
+            resources: [.copy("Templates"), .copy("Public"), .copy("Workshop")]
         ),
 
         // MARK: Programs. What they run is in libraries, which tests can import.

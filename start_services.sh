@@ -27,7 +27,7 @@ load_env() {
 export PERDURE_HOST=${PERDURE_HOST:-127.0.0.1} LOG_LEVEL=${LOG_LEVEL:-info}
 export ACCOUNT_API_PORT=${ACCOUNT_API_PORT:-5000} TRANSFER_WEB_PORT=${TRANSFER_WEB_PORT:-5001} HISTORY_WEB_PORT=${HISTORY_WEB_PORT:-8080}
 export PERDURE_NAMESPACE=${PERDURE_NAMESPACE:-default} PERDURE_TASK_QUEUE=${PERDURE_TASK_QUEUE:-bank}
-export PERDURE_LEASE_SECONDS=${PERDURE_LEASE_SECONDS:-10}
+export PERDURE_LEASE_SECONDS=${PERDURE_LEASE_SECONDS:-10} BANK_WORKSHOP=${BANK_WORKSHOP:-on}
 reach=$PERDURE_HOST
 case $reach in 0.0.0.0 | '::' | '*') reach=127.0.0.1 ;; esac
 export ACCOUNT_API_URL=${ACCOUNT_API_URL:-http://$reach:$ACCOUNT_API_PORT}
@@ -84,7 +84,7 @@ fi
 
 # --- stopping --------------------------------------------------------------------------------------------------------
 echo $$ > "$state/pid"
-web_pids=() worker_pids=() pg_started=false stopping=false
+web_pids=() supervisor_pid='' pg_started=false stopping=false
 
 as_postgres() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 
@@ -92,7 +92,7 @@ stop_pids() {
     local pid
     for pid in "$@"; do kill -TERM "$pid" 2>/dev/null || true; done
     for pid in "$@"; do
-        for _ in $(seq 150); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+        for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
         kill -KILL "$pid" 2>/dev/null || true
     done
 }
@@ -103,14 +103,13 @@ stop() {
     trap '' INT TERM
     $stopping && return
     stopping=true
-    if [ ${#web_pids[@]} -gt 0 ] || [ ${#worker_pids[@]} -gt 0 ]; then say "stopping"; fi
+    if [ ${#web_pids[@]} -gt 0 ] || [ -n "$supervisor_pid" ]; then say "stopping"; fi
     if [ ${#web_pids[@]} -gt 0 ]; then stop_pids "${web_pids[@]}"; fi
-    # Their pids are files, since the supervisors write them.
-    local file
-    for file in "$state"/worker-*.supervisor; do [ -e "$file" ] || continue; kill -TERM "$(cat "$file")" 2>/dev/null || true; rm -f "$file"; done
-    worker_pids=()
-    for file in "$state"/worker-*.pid; do [ -e "$file" ] || continue; worker_pids+=("$(cat "$file")"); rm -f "$file"; done
-    if [ ${#worker_pids[@]} -gt 0 ]; then stop_pids "${worker_pids[@]}"; fi
+    if [ -n "$supervisor_pid" ]; then stop_pids "$supervisor_pid"; fi
+    # Nothing is left of these, unless the supervisor was killed.
+    local file left=()
+    for file in "$state"/worker-*.pid; do [ -e "$file" ] || continue; left+=("$(cat "$file")"); rm -f "$file"; done
+    if [ ${#left[@]} -gt 0 ]; then stop_pids "${left[@]}"; fi
     if $pg_started; then as_postgres "$pg_bin/pg_ctl" -D "$cluster/data" -m fast -w stop > /dev/null || true; fi
     rm -f "$state/pid"
     exit "$code"
@@ -182,36 +181,19 @@ start_web() { # name colour
     web_pids+=($!)
 }
 
-# A worker that dies is started again after a second: the workshop kills them.
-supervise() { # number colour
-    trap 'exit 0' TERM
-    trap '' INT
-    while true; do
-        "$bin/bank-worker" > >(paint "worker-$1" "$2") 2>&1 &
-        echo $! > "$state/worker-$1.pid"
-        local pid=$! code=0
-        wait "$pid" || code=$?
-        rm -f "$state/worker-$1.pid"
-        [ -f "$state/pid" ] || exit 0
-        echo "worker $1 (process $pid) ended with code $code; another starts" | paint "worker-$1" 31
-        sleep 1 & wait $!
-    done
-}
-
 rm -f "$state"/worker-*
 start_web account-api 35
 start_web transfer-web 36
 start_web history-web 34
-for ((number = 1; number <= workers; number++)); do
-    supervise "$number" $((31 + number % 2)) &
-    echo $! > "$state/worker-$number.supervisor"
-done
+# It starts a worker again when it dies, and deploys another build when the page asks for one: the workshop does both.
+"$bin/bank-worker" supervise --count "$workers" --pid-files "$state" > >(paint workers 32) 2>&1 &
+supervisor_pid=$!
 
 wait_for() { # name url
     for _ in $(seq 200); do
         if curl -fsS -o /dev/null --max-time 2 "$2" 2>/dev/null; then return; fi
         local pid
-        for pid in "${web_pids[@]}"; do kill -0 "$pid" 2>/dev/null || die "$1 did not start; its log is above"; done
+        for pid in "${web_pids[@]}" "$supervisor_pid"; do kill -0 "$pid" 2>/dev/null || die "$1 did not start; its log is above"; done
         sleep 0.1
     done
     die "$1 does not answer at $2"
@@ -225,10 +207,10 @@ say "  Transfers   http://$reach:$TRANSFER_WEB_PORT"
 say "  Histories   http://$reach:$HISTORY_WEB_PORT"
 say "  Account API http://$reach:$ACCOUNT_API_PORT"
 if $own_database; then say "  psql        psql \"\$(cat .perdure/database_url)\""; (umask 077 && printf '%s\n' "$DATABASE_URL" > "$state/database_url"); fi
-say "  Workers     $workers; to crash one: kill -9 \$(cat .perdure/worker-1.pid)"
+say "  Workers     $workers; to crash one: kill -9 \$(cat .perdure/worker-1.pid), or the page's Break it"
 say "  Ctrl-C stops everything and keeps the data."
 say ""
 
 # Ends when one of the servers does, or by a signal.
-wait -n "${web_pids[@]}" || true
+wait -n "${web_pids[@]}" "$supervisor_pid" || true
 die "a server ended; its log is above"

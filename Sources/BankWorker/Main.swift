@@ -6,12 +6,18 @@ import Perdure
 import Postgres
 import ServiceLifecycle
 
-/// Runs transfers and their activities, until SIGTERM or SIGINT.
+/// Runs transfers and their activities, until SIGTERM or SIGINT; or, as `bank-worker supervise`, runs several that do.
 @main
 struct BankWorker {
     static func main() async {
         do {
-            try await run()
+            let arguments = CommandLine.arguments.dropFirst()
+            switch arguments.first {
+            case nil: try await run()
+            case "supervise": try await Supervisor.run(try Supervisor.Arguments(arguments.dropFirst()))
+            case let name?:
+                throw StartupFailure("unknown argument \"\(name)\": give none for a worker, or supervise for several")
+            }
         } catch {
             FileHandle.standardError.write(Data("bank-worker: \(error)\n".utf8))
             exit(1)
@@ -21,7 +27,9 @@ struct BankWorker {
     private static func run() async throws {
         let settings = try BankWorkerSettings()
         ConsoleLog.bootstrap()
-        let logger = Logger(label: "bank-worker")
+        // A supervisor tells its workers apart.
+        let name = ProcessInfo.processInfo.environment["PERDURE_WORKER_NAME"] ?? "bank-worker"
+        let logger = Logger(label: name)
         if let bug = Bug.shipped { logger.warning("This worker has a bug on purpose: PERDURE_BANK_BUG=\(bug)") }
 
         var database = PostgresConfiguration.fromEnvironment()

@@ -28,6 +28,7 @@ public enum TransferWebProgram {
                 settings: settings, ledger: ledger, transfers: transfers,
                 starter: TransferStarter(pool: pool, taskQueue: settings.taskQueue), direct: direct,
                 comparisons: Comparisons(pool: pool), books: Books(pool: pool),
+                workers: Workers(pool: pool, taskQueue: settings.taskQueue),
                 feed: PageFeed(transfers, logger: logger),
                 site: try Site(resources: Site.resources, settings: settings))
             try await serve(routes.router(), settings: settings.web, logger: logger) { port in

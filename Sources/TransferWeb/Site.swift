@@ -6,6 +6,7 @@ struct Site: Sendable {
     let files: StaticFiles
     let historyURL: String
     let isWorkshop: Bool
+    let tour: Tour
     private let templates: PageTemplates
 
     /// Where the build puts the templates and the public files.
@@ -15,6 +16,7 @@ struct Site: Sendable {
     init(resources: URL, settings: TransferSettings) throws {
         files = try StaticFiles(folder: resources.appendingPathComponent("Public"))
         templates = try PageTemplates(folder: resources.appendingPathComponent("Templates"))
+        tour = try Tour(folder: resources.appendingPathComponent("Workshop"))
         historyURL = settings.historyURL
         isWorkshop = settings.isWorkshop
     }
@@ -23,13 +25,17 @@ struct Site: Sendable {
     enum Place: String, CaseIterable {
         case transfers = "/"
         case compare = "/compare"
+        case workers = "/workers"
         case books = "/books"
+        case tour = "/tour"
 
         var label: String {
             switch self {
             case .transfers: "Transfers"
             case .compare: "Compare"
+            case .workers: "Break it"
             case .books: "Books"
+            case .tour: "Workshop"
             }
         }
     }

@@ -2,6 +2,7 @@ import Bank
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Postgres
 import WebCommon
 
 /// The transfer page and its API.
@@ -13,6 +14,7 @@ struct TransferRoutes: Sendable {
     let direct: DirectTransfers
     let comparisons: Comparisons
     let books: Books
+    let workers: Workers
     let feed: PageFeed
     let site: Site
 
@@ -29,6 +31,10 @@ struct TransferRoutes: Sendable {
                     return .redirect(to: "/compare?comparison=\(id)", type: .normal)
                 },
             ])
+        router.route("workers", [.get: { _, _ in Response(page: try await workersPage().html()) }])
+        router.route("workers/crash", [.post: { request, _ in try await crash(request) }])
+        router.route("workers/deploy", [.post: { request, _ in try await deploy(request) }])
+        router.route("tour", [.get: { _, _ in Response(page: TourPage(site: site, tour: site.tour).html()) }])
         router.route("books", [.get: { request, _ in try await booksPage(request) }])
         router.route(
             "public/:file",
@@ -184,6 +190,46 @@ struct TransferRoutes: Sendable {
         }
         let filter = Books.Filter(account: fields["account"], transfer: fields["transfer"])
         return Response(page: try await BooksPage(site: site, books: books, filter: filter, before: before).html())
+    }
+
+    // MARK: Workers
+
+    private func workersPage(_ outcome: String? = nil) async throws -> WorkersPage {
+        WorkersPage(site: site, state: try await workers.state(window: WorkersPage.window), outcome: outcome)
+    }
+
+    /// Throws 403 where nobody is to break anything.
+    private func requireWorkshop() throws(WebError) {
+        guard site.isWorkshop else {
+            throw WebError(.forbidden, "only a workshop may do this: start the page with BANK_WORKSHOP=on")
+        }
+    }
+
+    private func crash(_ request: Request) async throws -> Response {
+        try requireWorkshop()
+        do {
+            let crashed = try await workers.crash(try await request.formFields()["worker"])
+            await feed.nudge()
+            return Response(page: try await workersPage("Asked for kill -9 of \(crashed).").html())
+        } catch let error as PostgresError where error.sqlState == "BK007" {
+            throw WebError(.notFound, error.message)
+        }
+    }
+
+    private func deploy(_ request: Request) async throws -> Response {
+        try requireWorkshop()
+        let bug: Workers.Bug?
+        switch try await request.formFields()["bug"] {
+        case "none": bug = nil
+        case let name?:
+            guard let known = Workers.Bug(rawValue: name) else { fallthrough }
+            bug = known
+        default: throw WebError(.badRequest, "bug must be workflow, activity or none")
+        }
+        let build = try await workers.deploy(bug)
+        await feed.nudge()
+        let words = bug.map { ", \(WorkersPage.inWords($0))" } ?? ""
+        return Response(page: try await workersPage("Deploying \(build)\(words).").html())
     }
 
     private func workflows(_ request: Request) async throws -> Response {

@@ -220,6 +220,7 @@ extension TransferRoutes {
             direct: DirectTransfers(
                 pool: database.pool, accountAPI: accountAPI, timeout: .seconds(20), http: .shared, logger: logger),
             comparisons: Comparisons(pool: database.pool), books: Books(pool: database.pool),
+            workers: Workers(pool: database.pool, taskQueue: taskQueue),
             feed: PageFeed(transfers, logger: logger), site: try Site(resources: Site.resources, settings: settings))
     }
 }

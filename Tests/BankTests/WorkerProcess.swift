@@ -87,7 +87,7 @@ struct WorkerProcess: Sendable {
     }
 
     /// Beside the tests, where the build puts it.
-    private static let program: URL = {
+    static let program: URL = {
         let name = "bank-worker"
         let candidates =
             [URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()]

@@ -54,12 +54,12 @@ class Services:
                     continue
                 try:
                     parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                    command = (entry / "cmdline").read_bytes().split(b"\0")[0]
+                    command = (entry / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
                 except OSError:
                     continue
                 if parent in family and int(entry.name) not in family:
                     family.add(int(entry.name))
-                    if command.endswith(b"bank-worker"):
+                    if command[0].endswith(b"bank-worker") and b"supervise" not in command:
                         found.append(int(entry.name))
         return found
 

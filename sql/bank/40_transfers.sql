@@ -123,7 +123,7 @@ begin
     order by a.scheduled_time desc
     limit 1;
     -- A workflow task that keeps failing is a bug in the workflow's code: it waits for a worker with the fix.
-    select w.workflow_task_attempt as attempt, coalesce(w.workflow_task_failure #>> '{cause,message}', w.workflow_task_failure ->> 'message') as message
+    select w.workflow_task_attempt as attempt, w.workflow_task_failure #>> '{failure,message}' as message
     into v_stuck
     from perdure.workflows w
     where t.status = 'RUNNING' and w.shard = t.shard and w.run_id = t.run_id and w.workflow_task_failure is not null;

@@ -77,4 +77,34 @@ function follow() {
   });
 }
 
+// A page with a time axis moves on while nothing else does.
+if (document.querySelector("[data-ticks]")) {
+  setInterval(() => {
+    if (document.visibilityState === "visible") refresh();
+  }, 2000);
+}
+
+// Forms that break things do so without leaving the page; without this script they are ordinary forms.
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest('form[action^="/workers/"]');
+  if (!form) return;
+  event.preventDefault();
+  const fields = new URLSearchParams(new FormData(form, event.submitter));
+  event.submitter.disabled = true;
+  const outcome = element("outcome");
+  try {
+    const response = await fetch(form.action, { method: "POST", body: fields });
+    const text = await response.text();
+    outcome.classList.toggle("wrong", !response.ok);
+    const said = response.ok ? new DOMParser().parseFromString(text, "text/html").getElementById("outcome").textContent : JSON.parse(text).error;
+    setText(outcome, said);
+  } catch {
+    outcome.classList.add("wrong");
+    setText(outcome, "The server cannot be reached. Nothing was changed; try again.");
+  } finally {
+    event.submitter.disabled = false;
+    refresh();
+  }
+});
+
 follow();
