@@ -196,7 +196,7 @@ begin
     for i in 1 .. 120 loop
         v_id := 'storm-' || floor(random() * 4);
         begin
-            case floor(random() * 9)
+            case floor(random() * 11)
             when 0 then perform t.start(v_id, '{"workflowIdConflictPolicy": "UseExisting"}');
             when 1 then perform t.start(v_id, '{"workflowIdConflictPolicy": "TerminateExisting"}');
             when 2 then perform perdure.signal_workflow(v_id, 's');
@@ -204,6 +204,10 @@ begin
             when 4 then perform perdure.cancel_workflow(v_id);
             when 5 then perform perdure.upkeep(0::smallint);
             when 6 then
+                perform count(*) from perdure.heartbeat_activity_tasks(0::smallint, t.worker(p_worker), (select coalesce(jsonb_agg(jsonb_build_object('runId', run_id,
+                    'scheduledEventId', scheduled_event_id, 'attempt', attempt)), '[]') from t.activity_task where worker = p_worker));
+            when 7 then perform perdure.terminate_workflow(v_id);
+            when 8 then
                 perform count(*) from perdure.finish_activity_tasks(0::smallint, t.worker(p_worker), (select coalesce(jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id,
                     'attempt', attempt, 'outcome', case when random() < 0.5 then 'completed' else 'failed' end)), '[]') from t.activity_task where worker = p_worker));
                 delete from t.activity_task where worker = p_worker;
