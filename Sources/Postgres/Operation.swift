@@ -7,8 +7,10 @@ class Operation {
     typealias Stage = (OpaquePointer) -> Bool
     enum Progress {
         case more, stageEnded
-        /// The server wants data, or has some that has not come yet.
+        /// The server wants data.
         case copying
+        /// There is more, and it has not come yet.
+        case waiting
         /// Out of step with the server: the connection is of no more use.
         case lost(PostgresError)
     }
@@ -20,6 +22,8 @@ class Operation {
     var error: PostgresError?
     var wasCancelled = false
     var wasRetried = false
+    /// Whether there is data to put after what is on its way.
+    var isPouring: Bool { false }
 
     func begin(on wire: Wire) {}
     func end(on wire: Wire) {}
@@ -61,7 +65,7 @@ class Operation {
         while true {
             switch PQgetCopyData(connection, &row, 1) {
             case 1...: PQfreemem(row)
-            case 0: return .copying
+            case 0: return .waiting
             default: return .more
             }
         }
@@ -205,7 +209,8 @@ final class PipelineOperation: Operation {
 /// COPY … FROM STDIN.
 final class CopyOperation: Operation {
     private var chunks: ArraySlice<[UInt8]>
-    private var isPouring = false
+    private var pouring = false
+    override var isPouring: Bool { pouring }
 
     init(_ sql: String, chunks: [[UInt8]]) {
         self.chunks = chunks[...]
@@ -215,18 +220,18 @@ final class CopyOperation: Operation {
 
     override func take(_ result: ResultHandle?, _ connection: OpaquePointer) -> Progress {
         guard let result, PQresultStatus(result.pointer) == PGRES_COPY_IN else { return super.take(result, connection) }
-        isPouring = true
+        pouring = true
         return .copying
     }
 
     override func pour(_ connection: OpaquePointer) -> Bool {
-        guard isPouring else { return false }
+        guard pouring else { return false }
         if !wasCancelled, let chunk = chunks.popFirst() {
             return chunk.withUnsafeBytes {
                 PQputCopyData(connection, $0.bindMemory(to: CChar.self).baseAddress, Int32(chunk.count)) == 1
             }
         }
-        isPouring = false
+        pouring = false
         return PQputCopyEnd(connection, wasCancelled ? "the task was cancelled" : nil) == 1
     }
 }

@@ -269,6 +269,7 @@ final class Wire: @unchecked Sendable {
         writeSourceIsWaiting = false
         guard let connection else { return }
         flush(connection)
+        takeResults(connection)
     }
 
     private func readable() {
@@ -289,7 +290,11 @@ final class Wire: @unchecked Sendable {
             switch operation.take(result, connection) {
             case .more: break
             case .stageEnded: sendNextStage(connection)
-            case .copying: return flush(connection)
+            case .copying:
+                flush(connection)
+                // What the server said meanwhile is read only after the end of the data, and may be all that it says.
+                if operation.isPouring { return }
+            case .waiting: return
             case .lost(let error): return fail(error)
             }
             if PQstatus(connection) == CONNECTION_BAD {
