@@ -174,6 +174,9 @@ select is((select last_failure -> 'timeoutFailureInfo' from perdure.pending_acti
 select is(t.heartbeat('h1', 'a'), 'lost', 'and whoever comes then has lost it');
 select t.at(4014.9), t.upkeep() \g /dev/null
 select is((select heartbeat_details #>> '{0,data,done}' from perdure.claim_activity_tasks(0::smallint, t.worker(2), 'q', 1)), '10', 'the next attempt gets the details');
+select t.with_activity('h0', 4050, '{"heartbeatTimeout": "5s"}') \g /dev/null
+select is(t.refusal($$select t.heartbeat('h0', 'a', '5')$$), 'PD003', 'details are payloads');
+select is(t.refusal($$select t.heartbeat('h0', 'a', t.data(to_jsonb(repeat('x', 2097152))))$$), 'PD004', 'of 2 MiB at most');
 select t.with_activity('h2', 4100, '{"heartbeatTimeout": "5s", "startToCloseTimeout": "8s", "retryPolicy": {"maximumAttempts": 1}}'), t.at(4104), t.heartbeat('h2', 'a'), t.at(4108), t.upkeep() \g /dev/null
 select is(t.ended('h2'), 'ActivityTaskTimedOut MaximumAttemptsReached StartToClose', 'heartbeats do not extend start-to-close');
 select is((select array_agg(lost order by lost) from perdure.heartbeat_activity_tasks(0::smallint, t.worker(1), jsonb_build_array(

@@ -205,6 +205,7 @@ declare
     v_now timestamptz := perdure.clock();
 begin
     perform perdure.require_worker(p_worker_id);
+    perform perdure.check_payloads(b.value -> 'details', 'heartbeat details') from jsonb_array_elements(p_heartbeats) b;
     return query
     with beat as (
         select (b.value ->> 'runId')::uuid as run_id, (b.value ->> 'scheduledEventId')::bigint as scheduled_event_id,
