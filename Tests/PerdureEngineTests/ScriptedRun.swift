@@ -19,7 +19,7 @@ final class ScriptedRun: LiveRun {
         self.onEvict = onEvict
     }
 
-    func activate(_ new: [HistoryEvent]) async throws -> [Command] {
+    func activate(_ new: [HistoryEvent]) throws -> [Command] {
         let history = events.withLock { events in
             precondition(new.first?.eventId == Int64(events.count) + 1, "events come without gaps")
             events += new
@@ -28,7 +28,7 @@ final class ScriptedRun: LiveRun {
         return try decide(history)
     }
 
-    func query(_ name: String, input: [Payload]) async throws -> [Payload] {
+    func query(_ name: String, input: [Payload]) throws -> [Payload] {
         guard name == "signals" else { throw Failure.application("no query \(name)", type: "NotFoundError") }
         let history = History(events: events.withLock { $0 })
         return [try Payload(encoding: history.signals.map(\.name))]
@@ -185,9 +185,9 @@ struct Stage: Sendable {
     }
 }
 
-/// Waits until a condition holds; fails after some seconds.
+/// Waits until a condition holds; fails after a minute.
 func eventually(
-    _ what: String, within limit: Duration = .seconds(15), _ condition: () async throws -> Bool
+    _ what: String, within limit: Duration = .seconds(60), _ condition: () async throws -> Bool
 ) async throws {
     let end = ContinuousClock.now + limit
     while try await !condition() {
@@ -208,4 +208,6 @@ final class Box<Value: Sendable>: Sendable {
         get { storage.withLock { $0 } }
         set { storage.withLock { $0 = newValue } }
     }
+
+    func add(_ amount: Int) where Value == Int { storage.withLock { $0 += amount } }
 }

@@ -117,7 +117,7 @@ struct WorkerTests {
             var code = WorkerCode()
             code.workflow("W") { history in
                 guard let scheduled = history.scheduled("1") else {
-                    return [.activity("1", "long", heartbeat: .milliseconds(300))]
+                    return [.activity("1", "long", heartbeat: .seconds(6))]
                 }
                 if history.end(of: "1") != nil { return [.canceled] }
                 if history.has(.workflowExecutionCancelRequested), !history.has(.activityTaskCancelRequested) {
@@ -142,6 +142,26 @@ struct WorkerTests {
                 #expect(error?.status == .canceled)
                 let types = try await stage.types(handle)
                 #expect(types.contains("ActivityTaskCanceled"), "\(types)")
+            }
+        }
+    }
+
+    @Test("An activity that heartbeats may run for longer than its heartbeat timeout")
+    func longHeartbeatingActivity() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "W", activity: "long", heartbeat: .seconds(3))
+            code.activity("long") { attempt in
+                let end = ContinuousClock.now + .seconds(5)
+                while ContinuousClock.now < end {
+                    attempt.heartbeat([])
+                    try await Task.sleep(for: .milliseconds(50))
+                }
+                return [try Payload(encoding: attempt.task.attempt)]
+            }
+            try await stage.withWorker(code) {
+                let handle = try await stage.start("W")
+                #expect(try await handle.result(as: Int.self) == 1)
             }
         }
     }
@@ -179,11 +199,22 @@ struct WorkerTests {
             try await stage.withWorker(code) {
                 $0.deadlockTimeout = .milliseconds(200)
             } _: {
-                let stuck = try await stage.start("Stuck")
-                try await eventually("the task fails") { try await stage.types(stuck).contains("WorkflowTaskFailed") }
+                // More of them than there are cores.
+                var stuck: [UntypedWorkflowHandle] = []
+                for _ in 0..<2 * ProcessInfo.processInfo.activeProcessorCount {
+                    stuck.append(try await stage.start("Stuck"))
+                }
+                for handle in stuck {
+                    try await eventually("the task fails") {
+                        try await stage.types(handle).contains("WorkflowTaskFailed")
+                    }
+                    let failed = try await handle.fetchHistory().first { $0.eventType == .workflowTaskFailed }
+                    #expect(
+                        failed?.attributes["failure"]?["applicationFailureInfo"]?["type"] == "PotentialDeadlock")
+                }
                 _ = try await stage.start("Fine").resultPayloads()
                 isStuck.withLock { $0 = false }
-                _ = try await stuck.resultPayloads()
+                for handle in stuck { _ = try await handle.resultPayloads() }
             }
         }
     }

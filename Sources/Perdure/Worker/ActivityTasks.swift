@@ -76,6 +76,15 @@ final class RunningActivities: Sendable {
     }
 }
 
+extension ClaimedActivityTask {
+    /// How long the attempt may run, from its start on: by this machine's clock, since the database's may be another.
+    /// Its ``deadline`` is no measure, for every heartbeat puts that off.
+    var timeLeft: Duration? {
+        let toClose = scheduleToCloseTimeout.map { scheduledAt.advanced(by: $0).duration(since: startedAt) }
+        return [startToCloseTimeout, toClose].compactMap { $0 }.min()
+    }
+}
+
 /// What the worker tells the engine at the end of an attempt.
 struct ActivityTaskEnd: Sendable {
     let shard: Int16
@@ -157,9 +166,7 @@ extension WorkerSession {
 
     /// Stops the attempt's code when its time is over; the engine has then given it up by itself.
     private func timeOut(_ activity: RunningActivity) -> Task<Void, Never>? {
-        // By this machine's clock from now on, since the database's clock may be another.
-        guard let deadline = activity.task.deadline else { return nil }
-        let time = deadline.duration(since: activity.task.startedAt)
+        guard let time = activity.task.timeLeft else { return nil }
         return Task {
             do { try await Task.sleep(for: time) } catch { return }
             activity.cancel(.timedOut)

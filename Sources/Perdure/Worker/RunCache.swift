@@ -45,14 +45,9 @@ final class RunCache<Run: Sendable>: Sendable {
     }
 
     private let limit: Int
-    private let evict: @Sendable (Run) -> Void
     private let state = Mutex(State())
 
-    /// - Parameter evict: frees a run that leaves the cache; called without any lock.
-    init(limit: Int, evict: @escaping @Sendable (Run) -> Void) {
-        self.limit = limit
-        self.evict = evict
-    }
+    init(limit: Int) { self.limit = limit }
 
     var count: Int { state.withLock { $0.liveRuns } }
 
@@ -86,7 +81,9 @@ final class RunCache<Run: Sendable>: Sendable {
     }
 
     /// Gives a run back, or nil to forget it.
-    func release(_ runID: UUID, _ run: Run?) {
+    ///
+    /// - Returns: the runs that leave the cache for it, to be evicted.
+    func release(_ runID: UUID, _ run: Run?) -> [Run] {
         let (waiters, evicted) = state.withLock { state -> ([CheckedContinuation<Void, Never>], [Run]) in
             let waiters = state.entries[runID]?.waiters ?? []
             guard let run, limit > 0 else {
@@ -99,13 +96,13 @@ final class RunCache<Run: Sendable>: Sendable {
             state.liveRuns += 1
             return (waiters, state.takeOverflow(limit: limit))
         }
-        for run in evicted { evict(run) }
         for waiter in waiters { waiter.resume() }
+        return evicted
     }
 
-    /// Evicts every run that nobody holds.
-    func removeAll() {
-        let runs = state.withLock { state in
+    /// Takes out every run that nobody holds, to be evicted.
+    func removeAll() -> [Run] {
+        state.withLock { state in
             let runs = state.entries.values.compactMap(\.run)
             state.entries = state.entries.filter { $0.value.isHeld }
             state.order = []
@@ -113,6 +110,5 @@ final class RunCache<Run: Sendable>: Sendable {
             state.liveRuns = 0
             return runs
         }
-        for run in runs { evict(run) }
     }
 }

@@ -38,3 +38,10 @@ final class Settlement<Value: Sendable>: Sendable {
         }
     }
 }
+
+/// A value that several hold, and look at one at a time.
+final class Shared<Value: Sendable>: Sendable {
+    private let value: Mutex<Value>
+    init(_ value: Value) { self.value = Mutex(value) }
+    func withLock<Result>(_ body: (inout sending Value) -> sending Result) -> sending Result { value.withLock(body) }
+}

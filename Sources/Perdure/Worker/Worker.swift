@@ -35,6 +35,15 @@ public final class Worker: Service {
     ///   a database that is not migrated.
     public func run() async throws {
         let metrics = WorkerMetrics(namespace: options.namespace, taskQueue: options.taskQueue)
+        let threads = WorkflowThreads(
+            deadlockTimeout: options.deadlockTimeout, logger: logger, writtenOffThreads: metrics.writtenOffThreads)
+        let result: Result<Void, any Error>
+        do { result = .success(try await run(threads, metrics)) } catch { result = .failure(error) }
+        await threads.stop()
+        try result.get()
+    }
+
+    private func run(_ threads: WorkflowThreads, _ metrics: WorkerMetrics) async throws {
         let stop = StopSwitch()
         try await withGracefulShutdownHandler {
             var retry = Backoff(from: .milliseconds(100), to: .seconds(5))
@@ -42,7 +51,7 @@ public final class Worker: Service {
                 do {
                     let session = WorkerSession(
                         engine: engine, options: options, code: code, shards: try await engine.shards(),
-                        logger: logger, metrics: metrics)
+                        logger: logger, metrics: metrics, threads: threads)
                     stop.attach(session)
                     if try await session.run() == .stopped { return }
                     retry.reset()

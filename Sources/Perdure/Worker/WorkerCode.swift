@@ -2,15 +2,15 @@ import Foundation
 import Logging
 import PerdureEngine
 
-/// A run of a workflow that is live in this process. The worker calls it from one task at a time.
+/// A run of a workflow that is live in this process. The worker calls it from one thread at a time.
 protocol LiveRun: Sendable {
     /// Feeds new events, in order, the last a `WorkflowTaskStarted`, and runs the workflow's code until it waits.
     ///
     /// - Returns: the commands that history does not hold yet.
-    func activate(_ events: [HistoryEvent]) async throws -> [Command]
+    func activate(_ events: [HistoryEvent]) throws -> [Command]
 
     /// Answers a query from where the run stands; changes nothing.
-    func query(_ name: String, input: [Payload]) async throws -> [Payload]
+    func query(_ name: String, input: [Payload]) throws -> [Payload]
 
     /// Frees everything that the run holds. Not called while another call is under way.
     func evict()
@@ -79,6 +79,15 @@ struct WorkflowTaskError: Error, CustomStringConvertible {
             cause = "WorkflowWorkerUnhandledFailure"
             failure = Failure(unexpected: error)
         }
+    }
+
+    /// Its code does not come back.
+    static func stuck(for limit: Duration) -> WorkflowTaskError {
+        WorkflowTaskError(
+            cause: "WorkflowWorkerUnhandledFailure",
+            failure: .application(
+                "the workflow's code ran for \(limit.wire) without waiting: it blocks a thread, or loops without end",
+                type: "PotentialDeadlock"))
     }
 
     var description: String { "\(cause): \(failure)" }

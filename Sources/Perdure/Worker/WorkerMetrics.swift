@@ -13,6 +13,7 @@ struct WorkerMetrics: Sendable {
     let cachedRuns: Gauge
     let workflowSlotsUsed: Gauge
     let activitySlotsUsed: Gauge
+    let writtenOffThreads: Gauge
     let emptyPolls: Counter
     let leasesLost: Counter
     let databaseErrors: Counter
@@ -39,6 +40,7 @@ struct WorkerMetrics: Sendable {
         cachedRuns = Gauge(label: "perdure_worker_sticky_cache_size", dimensions: dimensions)
         workflowSlotsUsed = Gauge(label: "perdure_worker_workflow_slots_used", dimensions: dimensions)
         activitySlotsUsed = Gauge(label: "perdure_worker_activity_slots_used", dimensions: dimensions)
+        writtenOffThreads = Gauge(label: "perdure_worker_written_off_threads", dimensions: dimensions)
         emptyPolls = Counter(label: "perdure_worker_empty_polls", dimensions: dimensions)
         leasesLost = Counter(label: "perdure_worker_leases_lost", dimensions: dimensions)
         databaseErrors = Counter(label: "perdure_worker_database_errors", dimensions: dimensions)

@@ -18,6 +18,10 @@ final class WorkerSession: Sendable {
     let shards: [Int16]
     let logger: Logger
     let metrics: WorkerMetrics
+    /// Where workflow code runs; they outlive the session.
+    let threads: WorkflowThreads
+    /// Runs whose code runs at this moment, those included that were given up and do not come back.
+    let activeRuns = Shared<Set<UUID>>([])
 
     let workflowSlots: Slots
     let activitySlots: Slots
@@ -40,7 +44,7 @@ final class WorkerSession: Sendable {
 
     init(
         engine: Engine, options: WorkerOptions, code: WorkerCode, shards: [Int16], logger: Logger,
-        metrics: WorkerMetrics
+        metrics: WorkerMetrics, threads: WorkflowThreads
     ) {
         self.engine = engine
         self.options = options
@@ -50,9 +54,10 @@ final class WorkerSession: Sendable {
         logger[metadataKey: "worker_id"] = "\(workerID)"
         self.logger = logger
         self.metrics = metrics
+        self.threads = threads
         workflowSlots = Slots(limit: options.maxConcurrentWorkflowTasks)
         activitySlots = Slots(limit: options.maxConcurrentActivities)
-        cache = RunCache(limit: options.maxCachedWorkflows) { $0.run.evict() }
+        cache = RunCache(limit: options.maxCachedWorkflows)
         heartbeats = Heartbeats()
     }
 
@@ -105,7 +110,7 @@ final class WorkerSession: Sendable {
             await claimAndProcess()
             group.cancelAll()
         }
-        cache.removeAll()
+        for run in cache.removeAll() { await threads.evict(run.run) }
         if hasLostLease { return .leaseLost }
         await stop()
         return .stopped

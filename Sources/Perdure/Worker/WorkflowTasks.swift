@@ -38,10 +38,6 @@ extension WorkerSession {
         let logger = logger(of: task)
         let cached = await cache.acquire(task.runID)
         var kept: CachedRun?
-        defer {
-            cache.release(task.runID, kept)
-            metrics.cachedRuns.record(cache.count)
-        }
         var live: CachedRun?
         do {
             let (run, commands) = try await advance(task, cached: cached)
@@ -75,7 +71,9 @@ extension WorkerSession {
         } catch {
             await fail(task, WorkflowTaskError(error), logger)
         }
-        if kept == nil { live?.run.evict() }
+        if kept == nil, let live { await threads.evict(live.run) }
+        for run in cache.release(task.runID, kept) { await threads.evict(run.run) }
+        metrics.cachedRuns.record(cache.count)
     }
 
     /// Whether an error is this session's end rather than the workflow's.
@@ -107,12 +105,18 @@ extension WorkerSession {
     private func advance(
         _ task: ClaimedWorkflowTask, cached: CachedRun?
     ) async throws -> (run: CachedRun, commands: [Command]) {
+        // One stuck run costs one thread, however often its task is tried again.
+        guard activeRuns.withLock({ $0.insert(task.runID).inserted }) else {
+            throw WorkflowTaskError.stuck(for: options.deadlockTimeout)
+        }
+        var isRunning = false
+        defer { if !isRunning { activeRuns.withLock { _ = $0.remove(task.runID) } } }
         var run: CachedRun
         if let cached, cached.lastEventID < task.startedEventID {
             metrics.cacheHits.increment()
             run = cached
         } else {
-            cached?.run.evict()
+            if let cached { await threads.evict(cached.run) }
             metrics.cacheMisses.increment()
             run = try makeRun(workflowType: task.workflowType, workflowID: task.workflowID, runID: task.runID)
         }
@@ -122,19 +126,20 @@ extension WorkerSession {
                 metrics.workflowTaskScheduleToStart.record(task.startedAt.duration(since: scheduled.eventTime))
             }
             let live = run.run
-            let commands = try await withinDeadline { try await live.activate(events) }
+            isRunning = true
+            let commands = try await threads.run { [activeRuns] in
+                defer { activeRuns.withLock { _ = $0.remove(task.runID) } }
+                return try live.activate(events)
+            } late: {
+                live.evict()
+            }
             run.lastEventID = task.startedEventID
             return (run, commands)
         } catch let error as DeadlineExceeded {
-            // Its code still runs, so it cannot be evicted; what it does from here on goes nowhere.
-            throw WorkflowTaskError(
-                cause: "WorkflowWorkerUnhandledFailure",
-                failure: .application(
-                    "the workflow's code ran for \(error.limit.wire) without waiting: it blocks a thread, "
-                        + "or loops without end",
-                    type: "PotentialDeadlock"))
+            // Its code still runs, so it is evicted only when that comes back; what it does from here on goes nowhere.
+            throw WorkflowTaskError.stuck(for: error.limit)
         } catch {
-            run.run.evict()
+            await threads.evict(run.run)
             throw error
         }
     }
@@ -209,30 +214,49 @@ struct ShardedQueryAnswer: Sendable {
 extension WorkerSession {
     /// Answers a query from the cache when the run there has seen enough, else by replaying its history.
     func answer(_ query: ClaimedQuery) async {
-        let cached = await cache.acquire(query.runID)
-        defer { cache.release(query.runID, cached) }
+        var cached = await cache.acquire(query.runID)
         let answer: Result<[Payload], Failure>
         do {
-            if let cached, cached.upToDateThrough >= query.lastEventID {
-                answer = .success(
-                    try await withinDeadline { try await cached.run.query(query.queryType, input: query.input) })
+            if let run = cached, run.upToDateThrough >= query.lastEventID {
+                do {
+                    answer = .success(try await ask(run, query))
+                } catch let error as DeadlineExceeded {
+                    // Its code still runs; it is evicted when that comes back.
+                    cached = nil
+                    throw error
+                }
             } else {
                 let replayed = try await replay(query)
-                defer { replayed.run.evict() }
-                answer = .success(
-                    try await withinDeadline { try await replayed.run.query(query.queryType, input: query.input) })
+                do {
+                    answer = .success(try await ask(replayed, query))
+                    await threads.evict(replayed.run)
+                } catch {
+                    if !(error is DeadlineExceeded) { await threads.evict(replayed.run) }
+                    throw error
+                }
             }
+        } catch let error as DeadlineExceeded {
+            answer = .failure(WorkflowTaskError.stuck(for: error.limit).failure)
         } catch let error as WorkflowTaskError {
             answer = .failure(error.failure)
         } catch {
-            if Task.isCancelled || hasLostLease { return }
             answer = .failure(Failure(unexpected: error))
         }
+        for run in cache.release(query.runID, cached) { await threads.evict(run.run) }
+        if Task.isCancelled || hasLostLease { return }
         do {
             try await queryAnswers.submit(
                 ShardedQueryAnswer(shard: query.shard, answer: QueryAnswer(queryID: query.queryID, answer: answer)))
         } catch {
             logger.debug("A query's answer could not be sent", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func ask(_ run: CachedRun, _ query: ClaimedQuery) async throws -> [Payload] {
+        try await threads.run {
+            try run.run.query(query.queryType, input: query.input)
+        } late: {
+            run.run.evict()
         }
     }
 
@@ -257,7 +281,16 @@ extension WorkerSession {
         let seen = Array(events[...last])
         var run = try makeRun(workflowType: query.workflowType, workflowID: query.workflowID, runID: query.runID)
         let live = run.run
-        _ = try await withinDeadline { try await live.activate(seen) }
+        do {
+            _ = try await threads.run {
+                try live.activate(seen)
+            } late: {
+                live.evict()
+            }
+        } catch {
+            if !(error is DeadlineExceeded) { await threads.evict(live) }
+            throw error
+        }
         run.lastEventID = seen.last?.eventId ?? 0
         return run
     }
@@ -355,32 +388,6 @@ extension WorkerSession {
                 throw error
             }
         }
-    }
-}
-
-// MARK: - Deadline
-
-/// Workflow code that did not come back in time.
-struct DeadlineExceeded: Error {
-    let limit: Duration
-}
-
-extension WorkerSession {
-    /// Waits for workflow code no longer than the deadlock timeout; then leaves it to itself.
-    private func withinDeadline<Value: Sendable>(
-        _ operation: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value {
-        let limit = options.deadlockTimeout
-        let settlement = Settlement<Result<Value, any Error>>()
-        Task {
-            do { settlement.settle(.success(try await operation())) } catch { settlement.settle(.failure(error)) }
-        }
-        let timer = Task {
-            try await Task.sleep(for: limit)
-            settlement.settle(.failure(DeadlineExceeded(limit: limit)))
-        }
-        defer { timer.cancel() }
-        return try await settlement.value.get()
     }
 }
 
