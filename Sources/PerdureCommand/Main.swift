@@ -11,7 +11,7 @@ struct PerdureMain: AsyncParsableCommand {
             """,
         subcommands: [
             MigrateCommand.self, WorkflowCommand.self, WorkerCommand.self, QueueCommand.self, NamespaceCommand.self,
-            SearchAttributeCommand.self, DoctorCommand.self,
+            SearchAttributeCommand.self, DoctorCommand.self, BenchCommand.self,
         ]
     )
 

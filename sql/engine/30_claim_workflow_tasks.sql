@@ -3,7 +3,7 @@
 create or replace function perdure.claim_workflow_tasks(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
 returns table (run_id uuid, workflow_id text, workflow_type text, attempt int, scheduled_event_id bigint, started_event_id bigint,
     started_at timestamptz, previous_started_event_id bigint, history_from bigint, history jsonb)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -42,9 +42,10 @@ begin
     select r.run_id, r.workflow_id, r.workflow_type, t.attempt,
         ids.scheduled, ids.started, t.started_at, r.last_started_event_id, h.from_event_id,
         coalesce(b.batches, '[]') || jsonb_build_object(
-            'firstEventId', case when t.attempt = 1 then ids.started else ids.scheduled end, 'eventTime', perdure.rfc3339(t.started_at),
+            'firstEventId', case when t.attempt = 1 then ids.started else ids.scheduled end, 'eventTime', perdure.plain_rfc3339(t.started_at),
             'events', case when t.attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(r, t.attempt)) else '[]' end
-                || perdure.workflow_task_started(ids.scheduled, v_worker.identity, p_worker_id, t.started_at))
+                || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',
+                    jsonb_build_object('scheduledEventId', ids.scheduled, 'identity', v_worker.identity, 'requestId', p_worker_id)))
     from unnest(v_claimed) as mine (run_id)
     join perdure.workflow_tasks t on t.shard = p_shard and t.run_id = mine.run_id
     join perdure.run_states r on r.shard = p_shard and r.run_id = mine.run_id
@@ -52,7 +53,7 @@ begin
         case when t.attempt = 1 then r.next_event_id else r.next_event_id + 1 end as started) ids
     cross join lateral (select case when mine.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) h
     left join lateral (
-        select jsonb_agg(jsonb_build_object('firstEventId', page.first_event_id, 'eventTime', perdure.rfc3339(page.event_time), 'events', to_jsonb(page.events))
+        select jsonb_agg(jsonb_build_object('firstEventId', page.first_event_id, 'eventTime', perdure.plain_rfc3339(page.event_time), 'events', to_jsonb(page.events))
             order by page.first_event_id) as batches
         from (select e.first_event_id, e.event_time, e.events from perdure.history e
             where e.shard = p_shard and e.run_id = mine.run_id and e.first_event_id >= h.from_event_id

@@ -124,6 +124,73 @@ $$;
 comment on function perdure.fail_activity(smallint, perdure.run_states, perdure.activity_tasks, timestamptz, jsonb, text) is
     'An attempt failed or timed out: queues the next by the retry policy, or ends the activity. Answers retrying or failed.';
 
+create or replace function perdure.complete_activities_plainly(p_shard smallint, p_worker perdure.workers, p_now timestamptz, p_results jsonb)
+returns table (run_id uuid, scheduled_event_id bigint)
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    v_runs uuid[];
+    v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'sticky_timeout');
+begin
+    -- First the locks, in a statement of their own, so that the next one sees what others did before it had them.
+    select array_agg(l.run_id) into v_runs from (
+        select r.run_id from perdure.run_states r
+        where r.shard = p_shard and r.run_id in (select (i.value ->> 'runId')::uuid from jsonb_array_elements(p_results) i)
+        order by r.run_id for update) l;
+    return query
+    with item as materialized (
+        select i."runId" as run_id, i."scheduledEventId" as scheduled_event_id, i.attempt, i.result,
+            count(*) over (partition by i."runId") as of_run
+        from jsonb_to_recordset(p_results) as i ("runId" uuid, "scheduledEventId" bigint, attempt int, outcome text, result jsonb)
+        where i.outcome = 'completed' and perdure.is_plain_payloads(i.result)),
+    -- Runs that wait for nothing but this: with a workflow task under way what happens is buffered, or joins what is queued.
+    quiet as materialized (
+        select item.*, r.next_event_id as first_event_id, r.namespace, r.task_queue, r.priority, r.workflow_task_timeout, w.worker_id as sticky_worker
+        from item join perdure.run_states r on r.shard = p_shard and r.run_id = item.run_id
+        left join perdure.workers w on w.worker_id = r.sticky_worker and w.lease_until > p_now
+        where item.of_run = 1 and not r.start_delayed and r.run_id = any (v_runs)
+          and not exists (select from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = item.run_id)),
+    ended as (
+        delete from perdure.activity_tasks t using quiet q
+        where t.shard = p_shard and t.run_id = q.run_id and t.scheduled_event_id = q.scheduled_event_id
+          and t.state = 'started' and t.worker is not distinct from p_worker.worker_id and t.attempt = q.attempt
+        returning q.*, t.started_at, t.last_failure, t.last_worker_identity),
+    batch as materialized (
+        select e.run_id, e.scheduled_event_id, e.first_event_id, e.namespace, e.task_queue, e.priority, e.workflow_task_timeout, e.sticky_worker,
+            array[
+                jsonb_build_object('eventType', 'ActivityTaskStarted',
+                    'eventTime', perdure.plain_rfc3339(e.started_at),
+                    'attributes', jsonb_build_object('scheduledEventId', e.scheduled_event_id, 'identity', e.last_worker_identity, 'requestId', p_worker.worker_id,
+                        'attempt', e.attempt)
+                        || case when e.attempt > 1 and e.last_failure is not null then jsonb_build_object('lastFailure', e.last_failure) else '{}' end),
+                jsonb_build_object('eventType', 'ActivityTaskCompleted', 'attributes', jsonb_build_object('result', e.result,
+                    'scheduledEventId', e.scheduled_event_id, 'startedEventId', e.first_event_id, 'identity', e.last_worker_identity)),
+                jsonb_build_object('eventType', 'WorkflowTaskScheduled', 'attributes', jsonb_build_object(
+                    'taskQueue', jsonb_build_object('name', e.task_queue, 'kind', 'Normal'),
+                    'startToCloseTimeout', perdure.plain_seconds(e.workflow_task_timeout), 'attempt', 1))] as events
+        from ended e),
+    written as (
+        insert into perdure.history (shard, run_id, first_event_id, event_time, events)
+        select p_shard, b.run_id, b.first_event_id, p_now, b.events from batch b),
+    kept as (
+        update perdure.run_states r set next_event_id = b.first_event_id + 3
+        from batch b where r.shard = p_shard and r.run_id = b.run_id),
+    queued as (
+        insert into perdure.workflow_tasks (shard, run_id, namespace, task_queue, priority, scheduled_at, scheduled_event_id, sticky_worker, deadline,
+            start_to_close_timeout)
+        select p_shard, b.run_id, b.namespace, b.task_queue, b.priority, p_now, b.first_event_id + 2, b.sticky_worker,
+            case when b.sticky_worker is not null then p_now + v_sticky_timeout end, b.workflow_task_timeout
+        from batch b),
+    woken as (
+        select perdure.wake(q.namespace, q.task_queue, 'workflow') from (select distinct b.namespace, b.task_queue from batch b) q)
+    select b.run_id, b.scheduled_event_id from batch b, (select count(*) from woken) w;
+end
+$$;
+comment on function perdure.complete_activities_plainly(smallint, perdure.workers, timestamptz, jsonb) is
+    'The fast path of finish_activity_tasks: results of activities that their runs wait for. Returns those that it took; the others it leaves alone.';
+
 create or replace function perdure.finish_activity_tasks(p_shard smallint, p_worker_id uuid, p_results jsonb)
 returns table (run_id uuid, scheduled_event_id bigint, outcome text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -131,17 +198,27 @@ as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
+    v_worker perdure.workers := perdure.require_worker(p_worker_id);
+    v_done jsonb := jsonb_build_array();
     v_item jsonb;
     v_run perdure.run_states;
     v_task perdure.activity_tasks;
     v_failure jsonb;
     v_outcome text;
 begin
-    perform perdure.require_worker(p_worker_id);
     if jsonb_typeof(p_results) is distinct from 'array' then
         raise exception 'the results must be an array' using errcode = 'PD003', hint = 'docs/reference/contract.md shows one.';
     end if;
+    outcome := 'completed';
+    for run_id, scheduled_event_id in select * from perdure.complete_activities_plainly(p_shard, v_worker, v_now, p_results) loop
+        v_done := v_done || jsonb_build_array(jsonb_build_array(run_id, scheduled_event_id));
+        return next;
+    end loop;
+    if jsonb_array_length(v_done) = jsonb_array_length(p_results) then
+        return;
+    end if;
     for v_item in select f.value from jsonb_array_elements(p_results) f
+        where not v_done @> jsonb_build_array(jsonb_build_array((f.value ->> 'runId')::uuid, f.value -> 'scheduledEventId'))
         order by (f.value ->> 'runId')::uuid, (f.value ->> 'scheduledEventId')::bigint loop
         run_id := (v_item ->> 'runId')::uuid;
         scheduled_event_id := (v_item ->> 'scheduledEventId')::bigint;

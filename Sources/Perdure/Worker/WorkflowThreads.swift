@@ -111,9 +111,9 @@ final class WorkflowThreads: @unchecked Sendable {
         // The place is the thread's own but for what it shares under the lock.
         nonisolated(unsafe) let its = place
         let thread = Thread { [self] in
+            Thread.current.name = "workflow-code"
             while let job = next(its) { job.run() }
         }
-        thread.name = "workflow-code"
         thread.stackSize = 4 << 20
         thread.start()
     }

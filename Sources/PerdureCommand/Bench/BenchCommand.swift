@@ -1,0 +1,77 @@
+import ArgumentParser
+import Foundation
+import Perdure
+import PerdureEngine
+import Postgres
+
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure what this machine and this database do.",
+        discussion: """
+            Every figure is of real workflows with their full histories, which are checked afterwards: a run that is \
+            missing, or an event too many, fails the command. It leaves its closed runs in the database, so give it one \
+            of its own.
+            """,
+        subcommands: [
+            BenchBacklog.self, BenchSteady.self, BenchLatency.self, BenchSignal.self, BenchTimers.self,
+            BenchWorker.self,
+        ]
+    )
+}
+
+struct BenchOptions: ParsableArguments {
+    enum Output: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+    @OptionGroup var database: DatabaseOptions
+    @Option(help: "How many workflows.")
+    var workflows = 1000
+    @Option(help: "How many activities each of them runs, one after the other.")
+    var activities = 4
+    @Option(help: "How many worker processes.")
+    var workers = 1
+    @Option(help: "How many activities a worker process runs at a time.")
+    var slots = 1000
+    @Flag(help: "Run workflows and activities in different processes, so that no step can be fused.")
+    var slowPath = false
+    @Option var output = Output.text
+
+    func validate() throws {
+        guard workflows > 0, activities >= 0, workers > 0, slots > 0 else {
+            throw ValidationError("--workflows, --workers and --slots take numbers above zero")
+        }
+    }
+
+    /// The events of one finished workflow: its start and end, three of each workflow task and each activity.
+    var eventsPerWorkflow: Int { 2 + 3 * (activities + 1) + 3 * activities }
+
+    func pool(_ connections: Int = 4) -> PostgresPool {
+        PostgresPool(database.configuration, maximumConnections: connections, logger: database.logger)
+    }
+
+    func print(_ figures: KeyValuePairs<String, Double>) {
+        switch output {
+        case .json:
+            let members = figures.map { "\"\($0.key)\": \(Double(Int($0.value * 1000)) / 1000)" }
+            Swift.print("{\(members.joined(separator: ", "))}")
+        case .text:
+            for (name, value) in figures {
+                let label = name.replacing("_", with: " ").padding(toLength: 32, withPad: " ", startingAt: 0)
+                Swift.print(label, String(format: value < 100 ? "%.2f" : "%.0f", value))
+            }
+        }
+    }
+}
+
+/// A result that cannot be right.
+struct BenchError: Error, CustomStringConvertible {
+    let description: String
+}
+
+extension [Double] {
+    /// The value below which so large a share of the values lies.
+    func percentile(_ share: Double) -> Double {
+        let sorted = sorted()
+        return sorted.isEmpty ? 0 : sorted[Swift.min(sorted.count - 1, Int(Double(sorted.count) * share))]
+    }
+}
