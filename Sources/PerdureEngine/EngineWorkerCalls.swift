@@ -27,6 +27,8 @@ public struct WorkflowTaskCompletion: Sendable {
     public var commands: [Command]
     /// Whether this worker keeps the run cached and wants its next task.
     public var sticky: Bool
+    /// The activity whose end made this task, when both are reported together.
+    public var fused: FusedActivity?
 
     public init(runID: UUID, scheduledEventID: Int64, attempt: Int, commands: [Command], sticky: Bool) {
         self.runID = runID
@@ -36,11 +38,50 @@ public struct WorkflowTaskCompletion: Sendable {
         self.sticky = sticky
     }
 
+    /// A fused step: an activity's result, and the workflow task that it makes.
+    public init(runID: UUID, fused: FusedActivity, commands: [Command], sticky: Bool) {
+        self.init(
+            runID: runID, scheduledEventID: fused.nextEventID + 2, attempt: 1, commands: commands, sticky: sticky)
+        self.fused = fused
+    }
+
     var json: JSON {
-        [
-            "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
-            "attempt": .number(attempt), "commands": .array(commands.map(\.json)), "sticky": .bool(sticky),
+        guard let fused else {
+            return [
+                "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
+                "attempt": .number(attempt), "commands": .array(commands.map(\.json)), "sticky": .bool(sticky),
+            ]
+        }
+        return [
+            "runId": .string(runID.uuidString), "nextEventId": .number(fused.nextEventID),
+            "startedAt": .string(fused.startedAt.description),
+            "activity": [
+                "scheduledEventId": .number(fused.scheduledEventID), "attempt": .number(fused.attempt),
+                "result": fused.result.json,
+            ],
+            "commands": .array(commands.map(\.json)), "sticky": .bool(sticky),
         ]
+    }
+}
+
+/// A completed activity, as part of a fused step.
+public struct FusedActivity: Sendable {
+    /// The id that the run's next event had when the worker last heard of it: that of `ActivityTaskStarted`.
+    public var nextEventID: Int64
+    /// The time that the workflow's code saw, by the database's clock.
+    public var startedAt: Timestamp
+    public var scheduledEventID: Int64
+    public var attempt: Int
+    public var result: [Payload]
+
+    public init(
+        nextEventID: Int64, startedAt: Timestamp, scheduledEventID: Int64, attempt: Int, result: [Payload]
+    ) {
+        self.nextEventID = nextEventID
+        self.startedAt = startedAt
+        self.scheduledEventID = scheduledEventID
+        self.attempt = attempt
+        self.result = result
     }
 }
 
@@ -77,6 +118,8 @@ public struct WorkflowTaskOutcome: Sendable {
         case lost
         /// The engine refused the commands and scheduled the task again; the worker must drop the run.
         case failed
+        /// Something else happened to the run before this fused step: nothing changed, and the worker must drop the run.
+        case stale
     }
 
     public let runID: UUID
@@ -84,25 +127,33 @@ public struct WorkflowTaskOutcome: Sendable {
     /// The id that the run's next event will have, once the task is completed.
     public let nextEventID: Int64?
     public let failure: Failure?
+    /// The activities that asked for eager execution, by their scheduled events: this worker holds them.
+    public let startedActivities: [Int64]
+    public let startedAt: Timestamp
 
-    public init(runID: UUID, state: State, nextEventID: Int64? = nil, failure: Failure? = nil) {
+    public init(
+        runID: UUID, state: State, nextEventID: Int64? = nil, failure: Failure? = nil,
+        startedActivities: [Int64] = [], startedAt: Timestamp = Timestamp(microseconds: 0)
+    ) {
         self.runID = runID
         self.state = state
         self.nextEventID = nextEventID
         self.failure = failure
+        self.startedActivities = startedActivities
+        self.startedAt = startedAt
     }
 }
 
 /// An activity task that this worker holds.
 public struct ClaimedActivityTask: Sendable {
-    public let shard: Int16
-    public let runID: UUID
-    public let scheduledEventID: Int64
-    public let workflowID: String
-    public let workflowType: String
-    public let activityID: String
-    public let activityType: String
-    public let input: [Payload]
+    public var shard: Int16
+    public var runID: UUID
+    public var scheduledEventID: Int64
+    public var workflowID: String
+    public var workflowType: String
+    public var activityID: String
+    public var activityType: String
+    public var input: [Payload]
     public let attempt: Int
     public let scheduledAt: Timestamp
     public let currentAttemptScheduledAt: Timestamp
@@ -116,6 +167,31 @@ public struct ClaimedActivityTask: Sendable {
     public let heartbeatDetails: [Payload]
     /// The same for every attempt.
     public let idempotencyKey: String
+}
+
+extension ClaimedActivityTask {
+    /// An activity that the engine started as the workflow task which schedules it was completed. What it lacks to be
+    /// run stands in its command.
+    public init(
+        eager command: Command, shard: Int16, runID: UUID, scheduledEventID: Int64, workflowID: String,
+        workflowType: String, startedAt: Timestamp
+    ) throws {
+        let attributes = command.attributes
+        func duration(_ name: String) -> Duration? {
+            attributes[name]?.stringValue.flatMap { Duration(wire: $0) }.flatMap { $0 > .zero ? $0 : nil }
+        }
+        let id = attributes["activityId"]?.stringValue ?? ""
+        self.init(
+            shard: shard, runID: runID, scheduledEventID: scheduledEventID, workflowID: workflowID,
+            workflowType: workflowType, activityID: id,
+            activityType: attributes["activityType"]?["name"]?.stringValue ?? "",
+            input: try [Payload](json: attributes["input"]), attempt: 1, scheduledAt: startedAt,
+            currentAttemptScheduledAt: startedAt, startedAt: startedAt, deadline: nil,
+            heartbeatTimeout: duration("heartbeatTimeout"),
+            startToCloseTimeout: duration("startToCloseTimeout") ?? duration("scheduleToCloseTimeout"),
+            scheduleToCloseTimeout: duration("scheduleToCloseTimeout"), heartbeatDetails: [],
+            idempotencyKey: "\(runID.uuidString.lowercased()):\(id)")
+    }
 }
 
 /// How an attempt of an activity ended.
@@ -312,14 +388,15 @@ extension Engine {
     ) async throws -> [WorkflowTaskOutcome] {
         try await query(
             """
-            select run_id, outcome, next_event_id, failure from perdure.complete_workflow_tasks(\(shard), \(workerID), \
-            \(JSON.array(completions.map(\.json))))
+            select run_id, outcome, next_event_id, failure, started_activities, started_at \
+            from perdure.complete_workflow_tasks(\(shard), \(workerID), \(JSON.array(completions.map(\.json))))
             """
         ).map { row in
             WorkflowTaskOutcome(
-                runID: try row.decode("run_id"), state: try row.state("outcome"),
-                nextEventID: try row.decode("next_event_id"),
-                failure: try row.decode(JSON?.self, "failure").map { json in try Failure(json: json) })
+                runID: try row.decode(at: 0), state: try row.state("outcome"),
+                nextEventID: try row.decode(at: 2),
+                failure: try row.decode(JSON?.self, at: 3).map { json in try Failure(json: json) },
+                startedActivities: try row.decode([Int64]?.self, at: 4) ?? [], startedAt: try row.decode(at: 5))
         }
     }
 

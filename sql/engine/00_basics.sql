@@ -1,27 +1,30 @@
 -- What every transition uses: the clock, the shard, errors, events, wake-ups.
 
 create or replace function perdure.clock() returns timestamptz
-language sql volatile set search_path = pg_catalog, pg_temp
-as $$ select coalesce(nullif(pg_catalog.current_setting('perdure.now', true), '')::timestamptz, pg_catalog.clock_timestamp()) $$;
+language sql volatile
+return coalesce(nullif(pg_catalog.current_setting('perdure.now', true), '')::timestamptz, pg_catalog.clock_timestamp());
 comment on function perdure.clock() is 'The time of a transition: the clock, or what the session sets as perdure.now (tests do).';
 
 create or replace function perdure.shard_for(p_namespace text, p_workflow_id text) returns smallint
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-    select case when n.count = 1 then 0::smallint
+begin
+    return (
+        select case when n.count = 1 then 0::smallint
         else mod(mod(hashtextextended(p_namespace || chr(31) || p_workflow_id, 0), n.count) + n.count, n.count)::smallint end
-    from (select (value #>> '{}')::bigint as count from perdure.settings where name = 'shard_count') n
+    from (select (value #>> '{}')::bigint as count from perdure.settings where name = 'shard_count') n);
+end
 $$;
 comment on function perdure.shard_for(text, text) is 'The shard of a workflow id: a hash modulo the shard count fixed at install.';
 
 create or replace function perdure.rfc3339(p_time timestamptz) returns text
-language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp
-as $$ select to_char(p_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
+language sql stable parallel safe
+return to_char(p_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 comment on function perdure.rfc3339(timestamptz) is 'A time as histories write it: UTC, microseconds.';
 
 create or replace function perdure.seconds(p_interval interval) returns text
-language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp
-as $$ select trim_scale(extract(epoch from p_interval)::numeric)::text || 's' $$;
+language sql immutable parallel safe
+return trim_scale(extract(epoch from p_interval)::numeric)::text || 's';
 comment on function perdure.seconds(interval) is 'A duration as histories write it: seconds and an s.';
 
 create or replace function perdure.duration(p_value jsonb, p_name text) returns interval
@@ -43,31 +46,37 @@ $$;
 comment on function perdure.duration(jsonb, text) is 'Reads a duration of a command or an option; raises PD003 with the name of the field.';
 
 create or replace function perdure.new_run_id(p_now timestamptz) returns uuid
-language sql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
-    select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
-        placing substring(int8send((extract(epoch from p_now) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
+begin
+    return (
+        select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from p_now) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid);
+end
 $$;
 comment on function perdure.new_run_id(timestamptz) is 'A UUID version 7 (RFC 9562): its order is that of the time, which keeps the indexes'' new rows together.';
 
 create or replace function perdure.present(p_object jsonb) returns jsonb
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$ select coalesce(jsonb_object_agg(key, value) filter (where value <> 'null'), '{}') from jsonb_each(p_object) $$;
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select coalesce(jsonb_object_agg(key, value) filter (where value <> 'null'), '{}') from jsonb_each(p_object));
+end
+$$;
 comment on function perdure.present(jsonb) is 'An object without its null members; deeper ones stay, for they may be a person''s data.';
 
 create or replace function perdure.event(p_type text, p_attributes jsonb, p_time timestamptz default null) returns jsonb
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$
-    select case when p_time is null
+language sql stable parallel safe
+return case when p_time is null
         then jsonb_build_object('eventType', p_type, 'attributes', perdure.present(p_attributes))
         else jsonb_build_object('eventType', p_type, 'attributes', perdure.present(p_attributes), 'eventTime', perdure.rfc3339(p_time))
-    end
-$$;
+    end;
 comment on function perdure.event(text, jsonb, timestamptz) is 'A stored event; the time only where it is not that of its batch.';
 
 create or replace function perdure.wake_channel(p_namespace text, p_task_queue text) returns text
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$ select 'perdure_' || md5(p_namespace || chr(31) || p_task_queue) $$;
+language sql immutable parallel safe
+return 'perdure_' || md5(p_namespace || chr(31) || p_task_queue);
 comment on function perdure.wake_channel(text, text) is 'The channel on which the idle workers of a task queue LISTEN.';
 
 create or replace function perdure.wake(p_namespace text, p_task_queue text, p_kind text) returns void

@@ -29,11 +29,14 @@ $$;
 comment on function perdure.number_events(bigint, jsonb[]) is 'Gives the ends of activities the ids of their ActivityTaskStarted.';
 
 create or replace function perdure.in_flush_order(p_events jsonb[]) returns jsonb[]
-language sql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(array_agg(e order by
+begin
+    return (
+        select coalesce(array_agg(e order by
         (e ->> 'eventType' in ('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')), n), '{}')
-    from unnest(p_events) with ordinality as buffered (e, n)
+    from unnest(p_events) with ordinality as buffered (e, n));
+end
 $$;
 comment on function perdure.in_flush_order(jsonb[]) is 'Buffered events as Temporal flushes them: the ends of activities after all others.';
 
@@ -63,20 +66,20 @@ comment on function perdure.schedule_workflow_task(smallint, perdure.run_states,
     'Queues a run''s next workflow task, first for the worker that has the run cached.';
 
 create or replace function perdure.workflow_task_scheduled(p_run perdure.run_states, p_attempt int) returns jsonb
-language sql immutable set search_path = pg_catalog, pg_temp
-as $$
-    select jsonb_build_object('eventType', 'WorkflowTaskScheduled', 'attributes', jsonb_build_object(
+language sql stable
+return jsonb_build_object('eventType', 'WorkflowTaskScheduled', 'attributes', jsonb_build_object(
         'taskQueue', jsonb_build_object('name', p_run.task_queue, 'kind', 'Normal'),
-        'startToCloseTimeout', perdure.seconds(p_run.workflow_task_timeout), 'attempt', p_attempt))
-$$;
+        'startToCloseTimeout', perdure.seconds(p_run.workflow_task_timeout), 'attempt', p_attempt));
 comment on function perdure.workflow_task_scheduled(perdure.run_states, int) is 'The event WorkflowTaskScheduled.';
 
 create or replace function perdure.append_events(p_shard smallint, p_run_id uuid, p_now timestamptz, p_first_event_id bigint, p_events jsonb[])
 returns void
-language sql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
+begin
     insert into perdure.history (shard, run_id, first_event_id, event_time, events)
-    values (p_shard, p_run_id, p_first_event_id, p_now, p_events)
+    values (p_shard, p_run_id, p_first_event_id, p_now, p_events);
+end
 $$;
 comment on function perdure.append_events(smallint, uuid, timestamptz, bigint, jsonb[]) is 'Writes one batch of history.';
 
@@ -124,9 +127,7 @@ comment on function perdure.close_run(smallint, uuid, perdure.execution_status, 
     'Ends a run: sets its status and takes away its working memory, tasks and timers.';
 
 create or replace function perdure.workflow_task_started(p_scheduled_event_id bigint, p_identity text, p_request_id uuid, p_started_at timestamptz) returns jsonb
-language sql immutable set search_path = pg_catalog, pg_temp
-as $$
-    select jsonb_build_object('eventType', 'WorkflowTaskStarted', 'eventTime', perdure.rfc3339(p_started_at), 'attributes',
-        jsonb_build_object('scheduledEventId', p_scheduled_event_id, 'identity', coalesce(p_identity, ''), 'requestId', p_request_id))
-$$;
+language sql stable
+return jsonb_build_object('eventType', 'WorkflowTaskStarted', 'eventTime', perdure.rfc3339(p_started_at), 'attributes',
+        jsonb_build_object('scheduledEventId', p_scheduled_event_id, 'identity', coalesce(p_identity, ''), 'requestId', p_request_id));
 comment on function perdure.workflow_task_started(bigint, text, uuid, timestamptz) is 'The event WorkflowTaskStarted, which is written when the task ends.';

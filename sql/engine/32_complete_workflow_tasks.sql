@@ -129,14 +129,17 @@ comment on function perdure.check_commands(smallint, perdure.run_states, jsonb) 
     'Why a workflow task with these commands must fail, as Temporal''s cause and a message; null when they are good.';
 
 create or replace function perdure.retry_policy(p_policy jsonb) returns jsonb
-language sql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
-    select jsonb_build_object('initialInterval', perdure.seconds(f.initial), 'backoffCoefficient', coalesce((p_policy ->> 'backoffCoefficient')::numeric, 2),
+begin
+    return (
+        select jsonb_build_object('initialInterval', perdure.seconds(f.initial), 'backoffCoefficient', coalesce((p_policy ->> 'backoffCoefficient')::numeric, 2),
         'maximumInterval', perdure.seconds(coalesce(nullif(perdure.duration(p_policy -> 'maximumInterval', 'maximumInterval'), interval '0'), 100 * f.initial)))
         || case when coalesce((p_policy ->> 'maximumAttempts')::int, 0) > 0 then jsonb_build_object('maximumAttempts', (p_policy ->> 'maximumAttempts')::int) else '{}' end
         || case when jsonb_array_length(coalesce(nullif(p_policy -> 'nonRetryableErrorTypes', 'null'), '[]')) > 0
             then jsonb_build_object('nonRetryableErrorTypes', p_policy -> 'nonRetryableErrorTypes') else '{}' end
-    from (select coalesce(nullif(perdure.duration(p_policy -> 'initialInterval', 'initialInterval'), interval '0'), interval '1 s') as initial) f
+    from (select coalesce(nullif(perdure.duration(p_policy -> 'initialInterval', 'initialInterval'), interval '0'), interval '1 s') as initial) f);
+end
 $$;
 comment on function perdure.retry_policy(jsonb) is 'A retry policy with Temporal''s defaults filled in: 1 s, times 2, at most 100 times the first.';
 

@@ -4,13 +4,11 @@ create or replace function perdure.activity_deadline(
     p_schedule_to_close interval, p_schedule_to_start interval, p_start_to_close interval, p_heartbeat interval,
     p_scheduled_at timestamptz, p_attempt_scheduled_at timestamptz, p_started_at timestamptz, p_heartbeat_at timestamptz)
 returns timestamptz
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$
-    select least(p_scheduled_at + p_schedule_to_close,
+language sql stable parallel safe
+return least(p_scheduled_at + p_schedule_to_close,
         case when p_started_at is null then p_attempt_scheduled_at + p_schedule_to_start end,
         p_started_at + p_start_to_close,
-        case when p_started_at is not null then greatest(p_started_at, p_heartbeat_at) + p_heartbeat end)
-$$;
+        case when p_started_at is not null then greatest(p_started_at, p_heartbeat_at) + p_heartbeat end);
 comment on function perdure.activity_deadline(interval, interval, interval, interval, timestamptz, timestamptz, timestamptz, timestamptz) is
     'The earliest of an activity''s timeouts in its present state; null if none runs.';
 
@@ -44,12 +42,10 @@ $$;
 comment on function perdure.claim_activity_tasks(smallint, uuid, text, int) is 'Hands out up to p_limit activity tasks in priority and age order.';
 
 create or replace function perdure.activity_started(p_task perdure.activity_tasks) returns jsonb
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-    select perdure.event('ActivityTaskStarted', jsonb_build_object('scheduledEventId', p_task.scheduled_event_id,
+language sql stable
+return perdure.event('ActivityTaskStarted', jsonb_build_object('scheduledEventId', p_task.scheduled_event_id,
         'identity', p_task.last_worker_identity, 'requestId', p_task.worker, 'attempt', p_task.attempt,
-        'lastFailure', case when p_task.attempt > 1 then p_task.last_failure end), p_task.started_at)
-$$;
+        'lastFailure', case when p_task.attempt > 1 then p_task.last_failure end), p_task.started_at);
 comment on function perdure.activity_started(perdure.activity_tasks) is 'The event ActivityTaskStarted of the last attempt, which is written when the activity ends.';
 
 create or replace function perdure.fail_activity(

@@ -23,6 +23,62 @@ end
 $$;
 comment on function perdure.fire_timer(smallint, perdure.run_states, perdure.timers, timestamptz) is 'A timer of a run is due.';
 
+create or replace function perdure.fire_timers_plainly(p_shard smallint, p_now timestamptz, p_limit int) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+    v_runs uuid[];
+    v_fired int;
+    v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'sticky_timeout');
+begin
+    -- First the locks, in a statement of their own, so that the next one sees what others did before it had them.
+    select array_agg(l.run_id) into v_runs from (
+        select r.run_id from perdure.run_states r
+        where r.shard = p_shard and r.run_id in (
+            select t.run_id from perdure.timers t where t.shard = p_shard and t.fire_at <= p_now and t.kind = 'timer' order by t.fire_at limit p_limit)
+        order by r.run_id for update skip locked) l;
+    if v_runs is null then
+        return 0;
+    end if;
+    with quiet as materialized (
+        select distinct on (t.run_id) t.run_id, t.started_event_id, t.timer_id, r.next_event_id as first_event_id, r.namespace, r.task_queue, r.priority,
+            r.workflow_task_timeout, w.worker_id as sticky_worker
+        from unnest(v_runs) as mine (run_id)
+        join perdure.run_states r on r.shard = p_shard and r.run_id = mine.run_id
+        join perdure.timers t on t.shard = p_shard and t.run_id = mine.run_id and t.kind = 'timer' and t.fire_at <= p_now
+        left join perdure.workers w on w.worker_id = r.sticky_worker and w.lease_until > p_now
+        where not r.start_delayed and not exists (select from perdure.workflow_tasks k where k.shard = p_shard and k.run_id = mine.run_id)
+        order by t.run_id, t.fire_at, t.started_event_id),
+    fired as (
+        delete from perdure.timers t using quiet q
+        where t.shard = p_shard and t.run_id = q.run_id and t.kind = 'timer' and t.started_event_id = q.started_event_id
+        returning q.*),
+    written as (
+        insert into perdure.history (shard, run_id, first_event_id, event_time, events)
+        select p_shard, f.run_id, f.first_event_id, p_now, array[
+            jsonb_build_object('eventType', 'TimerFired', 'attributes', jsonb_build_object('timerId', f.timer_id, 'startedEventId', f.started_event_id)),
+            jsonb_build_object('eventType', 'WorkflowTaskScheduled', 'attributes', jsonb_build_object(
+                'taskQueue', jsonb_build_object('name', f.task_queue, 'kind', 'Normal'),
+                'startToCloseTimeout', perdure.plain_seconds(f.workflow_task_timeout), 'attempt', 1))]
+        from fired f),
+    kept as (
+        update perdure.run_states r set next_event_id = f.first_event_id + 2 from fired f where r.shard = p_shard and r.run_id = f.run_id),
+    queued as (
+        insert into perdure.workflow_tasks (shard, run_id, namespace, task_queue, priority, scheduled_at, scheduled_event_id, sticky_worker, deadline,
+            start_to_close_timeout)
+        select p_shard, f.run_id, f.namespace, f.task_queue, f.priority, p_now, f.first_event_id + 1, f.sticky_worker,
+            case when f.sticky_worker is not null then p_now + v_sticky_timeout end, f.workflow_task_timeout
+        from fired f),
+    woken as (
+        select perdure.wake(q.namespace, q.task_queue, 'workflow') from (select distinct f.namespace, f.task_queue from fired f) q)
+    select (select count(*) from fired)::int into v_fired from (select count(*) from woken) w;
+    return v_fired;
+end
+$$;
+comment on function perdure.fire_timers_plainly(smallint, timestamptz, int) is
+    'Fires the due timers of runs that wait for nothing but them, all in one statement; the others it leaves to fire_timer. Returns how many.';
+
 create or replace function perdure.time_out_workflow_task(
     p_shard smallint, p_run perdure.run_states, p_task perdure.workflow_tasks, p_now timestamptz, p_message text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -107,7 +163,8 @@ declare
 begin
     fired_timers := 0; timed_out_activities := 0; retried_activities := 0; timed_out_workflow_tasks := 0; lost_workers := 0; deleted_executions := 0;
 
-    -- Each due row is looked at again under the run's lock: somebody else may have been here first.
+    fired_timers := perdure.fire_timers_plainly(p_shard, v_now, p_limit);
+    -- What is left. Each due row is looked at again under the run's lock: somebody else may have been here first.
     for v_due in select t.run_id, t.kind, t.started_event_id from perdure.timers t
         where t.shard = p_shard and t.fire_at <= v_now order by t.fire_at limit p_limit loop
         select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;

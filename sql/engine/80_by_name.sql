@@ -2,8 +2,8 @@
 -- collation; below, as in the tables, ids are compared by bytes.
 
 create or replace function perdure.payloads(p_value jsonb) returns jsonb
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$ select case when p_value is null then '[]'::jsonb else jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data', p_value)) end $$;
+language sql immutable parallel safe
+return case when p_value is null then '[]'::jsonb else jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data', p_value)) end;
 comment on function perdure.payloads(jsonb) is 'Plain JSON as the one argument that an SDK would send.';
 
 create or replace function perdure.start_workflow(

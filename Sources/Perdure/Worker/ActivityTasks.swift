@@ -92,8 +92,26 @@ struct ActivityTaskEnd: Sendable {
 }
 
 extension WorkerSession {
+    /// Runs activities, each in a slot that is taken, and whatever its end starts in its place.
+    func processAll(_ tasks: [ClaimedActivityTask]) async {
+        guard !tasks.isEmpty else { return }
+        await withDiscardingTaskGroup { group in
+            for task in tasks.dropFirst() { group.addTask { await self.processAll([task]) } }
+            var next: ClaimedActivityTask? = tasks[0]
+            while let task = next {
+                let started = await process(task)
+                for task in started.dropFirst() { group.addTask { await self.processAll([task]) } }
+                next = started.first
+            }
+            activitySlots.give()
+            work.signal()
+        }
+    }
+
     /// Runs an attempt of an activity and reports its end.
-    func process(_ task: ClaimedActivityTask) async {
+    ///
+    /// - Returns: the activities that are started with that, of which the first has this one's slot.
+    private func process(_ task: ClaimedActivityTask) async -> [ClaimedActivityTask] {
         let start = ContinuousClock.now
         metrics.activityScheduleToStart.record(task.startedAt.duration(since: task.currentAttemptScheduledAt))
         var logger = logger
@@ -125,16 +143,18 @@ extension WorkerSession {
         case (_, .leaseLost), (_, .lost), (_, .timedOut):
             logger.info("An attempt of an activity is not this worker's any more; its end is not reported")
             metrics.activityEnded("lost")
-            return
+            return []
         case (.abandoned, _):
             logger.warning("An activity did not stop when it was cancelled; it is left to itself")
             metrics.activityEnded("released")
-            return
-        case (.returned(.success(let result)), _): outcome = .completed(result)
+            return []
+        case (.returned(.success(let result)), _):
+            if let started = await fuse(result, of: task) { return started }
+            outcome = .completed(result)
         case (.returned(.failure(let error)), .shutdown) where error.isCancellation:
             metrics.activityEnded("released")
             await release(task)
-            return
+            return []
         case (.returned(.failure(let error)), .requested) where error.isCancellation:
             outcome = .canceled(details: error.canceledDetails)
         case (.returned(.failure(let error)), _):
@@ -143,6 +163,7 @@ extension WorkerSession {
             outcome = .failed(Failure(unexpected: error))
         }
         await report(outcome, of: task, logger)
+        return []
     }
 
     private func run(_ activity: RunningActivity, _ logger: Logger) {

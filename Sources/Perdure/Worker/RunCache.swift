@@ -80,6 +80,17 @@ final class RunCache<Run: Sendable>: Sendable {
         }
     }
 
+    /// Takes a run out, if it is there and nobody holds it; then it must be followed by ``release(_:_:)``.
+    func acquireIfCached(_ runID: UUID) -> Run? {
+        state.withLock { state in
+            guard let entry = state.entries[runID], !entry.isHeld, let run = entry.run else { return nil }
+            state.entries[runID]?.isHeld = true
+            state.entries[runID]?.run = nil
+            state.liveRuns -= 1
+            return run
+        }
+    }
+
     /// Gives a run back, or nil to forget it.
     ///
     /// - Returns: the runs that leave the cache for it, to be evicted.

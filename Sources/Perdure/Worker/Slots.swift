@@ -11,5 +11,16 @@ final class Slots: Sendable {
     var inUse: Int { used.withLock { $0 } }
 
     func take(_ count: Int) { used.withLock { $0 += count } }
-    func give() { used.withLock { $0 -= 1 } }
+    func give(_ count: Int = 1) { used.withLock { $0 -= count } }
+
+    /// Takes as many as are free, at most `count`.
+    ///
+    /// - Returns: how many it took.
+    func takeFree(atMost count: Int) -> Int {
+        used.withLock { used in
+            let taken = max(0, min(count, limit - used))
+            used += taken
+            return taken
+        }
+    }
 }

@@ -22,6 +22,9 @@ public struct WorkerOptions: Sendable {
     /// How long running activities may take to finish once a graceful shutdown began. Then they are cancelled, and those
     /// that stop are handed back to run elsewhere.
     public var gracefulShutdownTimeout: Duration = .seconds(10)
+    /// Whether an activity that this worker can run is started as its workflow task is completed, and its result reported
+    /// together with the next workflow task. Histories are the same either way.
+    public var fusesSteps: Bool = true
     /// Whether an idle worker listens for notifications, on a connection of its own. Polling finds everything anyway.
     public var usesNotifications: Bool = true
     /// Workflow code that runs longer than this without waiting fails its task: it blocks a thread.

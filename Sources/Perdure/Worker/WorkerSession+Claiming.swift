@@ -14,17 +14,14 @@ extension WorkerSession {
                     failure.reset()
                     for task in claimed.workflowTasks {
                         group.addTask {
-                            await self.process(task)
+                            let started = await self.process(task)
                             self.workflowSlots.give()
                             self.work.signal()
+                            await self.processAll(started)
                         }
                     }
                     for task in claimed.activityTasks {
-                        group.addTask {
-                            await self.process(task)
-                            self.activitySlots.give()
-                            self.work.signal()
-                        }
+                        group.addTask { await self.processAll([task]) }
                     }
                     for query in claimed.queries {
                         group.addTask { await self.answer(query) }
@@ -59,7 +56,7 @@ extension WorkerSession {
         for shard in shards.count > 1 ? shards.shuffled() : shards {
             let part = try await engine.claim(
                 shard: shard, workerID: workerID, taskQueue: options.taskQueue,
-                workflowTasks: code.workflowTypes.isEmpty ? 0 : workflowSlots.free,
+                workflowTasks: freeWorkflowSlots,
                 activityTasks: code.activityTypes.isEmpty ? 0 : activitySlots.free,
                 queries: code.workflowTypes.isEmpty ? 0 : 16)
             workflowSlots.take(part.workflowTasks.count)
@@ -69,6 +66,13 @@ extension WorkerSession {
             claimed.queries += part.queries
         }
         return claimed
+    }
+
+    /// A workflow task is best done when there is a slot for the activity that it will schedule.
+    private var freeWorkflowSlots: Int {
+        guard !code.workflowTypes.isEmpty else { return 0 }
+        guard options.fusesSteps, !code.activityTypes.isEmpty else { return workflowSlots.free }
+        return min(workflowSlots.free, max(activitySlots.free, 8))
     }
 
     /// - Returns: whether the engine was told something new.

@@ -27,7 +27,11 @@ final class WorkerSession: Sendable {
     let activitySlots: Slots
     let cache: RunCache<CachedRun>
     let activities = RunningActivities()
-    let workflowTaskEnds = Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 200)
+    /// Two, so that one batch is made and run while the other commits. A run's tasks go through one of them.
+    let workflowTaskEnds = [
+        Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 500),
+        Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 500),
+    ]
     let activityEnds = Batcher<ActivityTaskEnd, ActivityTaskOutcome.State>(limit: 200)
     let queryAnswers = Batcher<ShardedQueryAnswer, Void>(limit: 200)
     let heartbeats: Heartbeats
@@ -99,7 +103,7 @@ final class WorkerSession: Sendable {
             ])
         logger.info("The worker has registered", metadata: ["build_id": "\(options.buildID)"])
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.workflowTaskEnds.run(self.send) }
+            for ends in workflowTaskEnds { group.addTask { await ends.run(self.send) } }
             group.addTask { await self.activityEnds.run(self.send) }
             group.addTask { await self.queryAnswers.run(self.send) }
             group.addTask { await self.renewLease() }

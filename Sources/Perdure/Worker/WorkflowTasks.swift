@@ -6,10 +6,76 @@ import Postgres
 /// A run that is live in this process.
 struct CachedRun: Sendable {
     let run: any LiveRun
+    let workflowID: String
+    let workflowType: String
     /// The last event that it was fed, which is the start of its last workflow task.
     var lastEventID: Int64
     /// The last event that holds nothing new to it: what came of its own commands.
     var upToDateThrough: Int64 = 0
+    /// The id of the run's next event, if ``ownEvents`` is all that the run was not fed yet.
+    var nextEventID: Int64?
+    /// What the last workflow task's completion and commands became.
+    var ownEvents: [HistoryEvent] = []
+    /// The database's time, as this machine's clock goes on from the last answer.
+    var clock = ServerClock(at: Timestamp(microseconds: 0))
+
+    init(run: any LiveRun, workflowID: String, workflowType: String) {
+        self.run = run
+        self.workflowID = workflowID
+        self.workflowType = workflowType
+        lastEventID = 0
+    }
+
+    /// Remembers what the engine made of a workflow task, so that the next step needs no history from it.
+    mutating func completed(_ completion: WorkflowTaskCompletion, nextEventID next: Int64, at time: Timestamp) {
+        upToDateThrough = next - 1
+        clock = ServerClock(at: time)
+        ownEvents = [
+            HistoryEvent(eventId: lastEventID + 1, eventTime: time, eventType: .workflowTaskCompleted)
+        ]
+        for command in completion.commands {
+            // Events that hold more than their commands are read from the history.
+            let type: EventType
+            switch command.commandType {
+            case .scheduleActivityTask: type = .activityTaskScheduled
+            case .startTimer: type = .timerStarted
+            default:
+                nextEventID = nil
+                return
+            }
+            ownEvents.append(
+                HistoryEvent(
+                    eventId: lastEventID + 1 + Int64(ownEvents.count), eventTime: time, eventType: type,
+                    attributes: command.attributes))
+        }
+        nextEventID = ownEvents.last?.eventId == next - 1 ? next : nil
+    }
+}
+
+/// The database's clock, by its last answer and the time that has passed here since: never ahead of it.
+struct ServerClock: Sendable {
+    private let time: Timestamp
+    private let instant = ContinuousClock.now
+
+    init(at time: Timestamp) { self.time = time }
+
+    var now: Timestamp { time.advanced(by: instant.duration(to: .now)) }
+}
+
+extension FusedActivity {
+    /// What the run is told: the history that the engine will write.
+    var events: [HistoryEvent] {
+        let activity: JSON = ["scheduledEventId": .number(scheduledEventID)]
+        return [
+            HistoryEvent(
+                eventId: nextEventID, eventTime: startedAt, eventType: .activityTaskStarted, attributes: activity),
+            HistoryEvent(
+                eventId: nextEventID + 1, eventTime: startedAt, eventType: .activityTaskCompleted,
+                attributes: ["scheduledEventId": .number(scheduledEventID), "result": result.json]),
+            HistoryEvent(eventId: nextEventID + 2, eventTime: startedAt, eventType: .workflowTaskScheduled),
+            HistoryEvent(eventId: nextEventID + 3, eventTime: startedAt, eventType: .workflowTaskStarted),
+        ]
+    }
 }
 
 /// What the worker tells the engine at the end of a workflow task.
@@ -33,47 +99,172 @@ enum WorkflowTaskEnd: Sendable {
 
 extension WorkerSession {
     /// Brings a run up to date with its history and reports what its code decided.
-    func process(_ task: ClaimedWorkflowTask) async {
+    ///
+    /// - Returns: the activities that are started with it, for which slots are taken.
+    func process(_ task: ClaimedWorkflowTask) async -> [ClaimedActivityTask] {
         let start = ContinuousClock.now
-        let logger = logger(of: task)
         let cached = await cache.acquire(task.runID)
         var kept: CachedRun?
+        var started: [ClaimedActivityTask] = []
         var live: CachedRun?
         do {
             let (run, commands) = try await advance(task, cached: cached)
             live = run
             metrics.workflowTaskLatency.record(start.duration(to: .now))
-            let closes = commands.contains { $0.commandType.closesRun }
-            let keeps = !closes && isWorking && options.maxCachedWorkflows > 0
-            let outcome = try await workflowTaskEnds.submit(
-                .completed(
-                    shard: task.shard,
-                    WorkflowTaskCompletion(
-                        runID: task.runID, scheduledEventID: task.scheduledEventID, attempt: task.attempt,
-                        commands: commands, sticky: keeps)))
-            metrics.workflowTaskEnded(outcome.state.rawValue)
-            switch outcome.state {
-            case .completed:
-                if keeps {
-                    kept = run
-                    kept?.upToDateThrough = (outcome.nextEventID ?? 0) - 1
-                }
-                if commands.contains(where: { $0.commandType == .startTimer }) { upkeepDue.signal() }
-            case .lost: logger.debug("The workflow task was not this worker's any more")
-            case .failed:
-                logger.warning(
-                    "The engine refused the commands of a workflow task; it runs again",
-                    metadata: ["failure": "\(outcome.failure.map { "\($0)" } ?? "")"])
-            }
+            let completion = WorkflowTaskCompletion(
+                runID: task.runID, scheduledEventID: task.scheduledEventID, attempt: task.attempt, commands: commands,
+                sticky: keeps(commands))
+            let (next, activities, _) = try await complete(completion, shard: task.shard, run: run, freed: 0)
+            kept = next
+            started = activities
         } catch let error where isOver(error) {
             // The engine was not told: the task is handed back, or taken back with the lease.
             _ = noteError(error, "A workflow task was given up")
         } catch {
-            await fail(task, WorkflowTaskError(error), logger)
+            await fail(task, WorkflowTaskError(error), logger(of: task))
         }
+        await putBack(task.runID, kept, live)
+        return started
+    }
+
+    /// The fused step: an activity's result, the workflow task that it makes and the commands of that go to the engine
+    /// together.
+    ///
+    /// - Returns: nil when it could not be done and the result is still to be reported; else the activities that are
+    ///   started with it, one of them in the slot of the activity that has ended.
+    func fuse(_ result: [Payload], of activity: ClaimedActivityTask) async -> [ClaimedActivityTask]? {
+        guard options.fusesSteps, isWorking, var run = cache.acquireIfCached(activity.runID) else { return nil }
+        guard let nextEventID = run.nextEventID, activeRuns.withLock({ $0.insert(activity.runID).inserted }) else {
+            await putBack(activity.runID, run, run)
+            return nil
+        }
+        let start = ContinuousClock.now
+        let fused = FusedActivity(
+            nextEventID: nextEventID, startedAt: run.clock.now, scheduledEventID: activity.scheduledEventID,
+            attempt: activity.attempt, result: result)
+        let events = run.ownEvents + fused.events
+        let live = run.run
+        do {
+            let commands = try await threads.run { [activeRuns] in
+                defer { activeRuns.withLock { _ = $0.remove(activity.runID) } }
+                return try live.activate(events)
+            } late: {
+                live.evict()
+            }
+            run.lastEventID = nextEventID + 3
+            metrics.cacheHits.increment()
+            metrics.workflowTaskLatency.record(start.duration(to: .now))
+            let completion = WorkflowTaskCompletion(
+                runID: activity.runID, fused: fused, commands: commands, sticky: keeps(commands))
+            let (kept, started, state) = try await complete(completion, shard: activity.shard, run: run, freed: 1)
+            await putBack(activity.runID, kept, run)
+            if state == .stale { return nil }
+            metrics.activityEnded(ActivityTaskOutcome.State.completed.rawValue)
+            return started
+        } catch {
+            // The engine was told nothing: the result goes to it alone, and the workflow task fails as its own.
+            if !(error is DeadlineExceeded) {
+                await putBack(activity.runID, nil, run)
+            } else {
+                _ = cache.release(activity.runID, nil)
+            }
+            if isOver(error) { _ = noteError(error, "A workflow task was given up") }
+            return nil
+        }
+    }
+
+    private func keeps(_ commands: [Command]) -> Bool {
+        isWorking && options.maxCachedWorkflows > 0 && !commands.contains { $0.commandType.closesRun }
+    }
+
+    /// Gives a run back to the cache, or frees it.
+    private func putBack(_ runID: UUID, _ kept: CachedRun?, _ live: CachedRun?) async {
         if kept == nil, let live { await threads.evict(live.run) }
-        for run in cache.release(task.runID, kept) { await threads.evict(run.run) }
+        for run in cache.release(runID, kept) { await threads.evict(run.run) }
         metrics.cachedRuns.record(cache.count)
+    }
+
+    /// Tells the engine what a workflow decided.
+    ///
+    /// - Parameter freed: the slots of activities that end with it.
+    /// - Returns: the run if it stays cached, and the activities that are started.
+    private func complete(
+        _ completion: WorkflowTaskCompletion, shard: Int16, run: CachedRun, freed: Int
+    ) async throws -> (kept: CachedRun?, started: [ClaimedActivityTask], state: WorkflowTaskOutcome.State) {
+        var completion = completion
+        let eager = makeEager(&completion, freed: freed)
+        let outcome: WorkflowTaskOutcome
+        do {
+            outcome = try await submit(.completed(shard: shard, completion))
+        } catch {
+            activitySlots.give(max(0, eager.count - freed))
+            throw error
+        }
+        metrics.workflowTaskEnded(outcome.state.rawValue)
+        let granted = outcome.state == .completed ? min(eager.count, outcome.startedActivities.count) : 0
+        activitySlots.give(max(0, eager.count - freed) - max(0, granted - freed))
+        switch outcome.state {
+        case .completed: break
+        case .lost, .stale:
+            logger.debug("A workflow task was not as this worker knew it", metadata: ["run_id": "\(completion.runID)"])
+        case .failed:
+            logger.warning(
+                "The engine refused the commands of a workflow task; it runs again",
+                metadata: [
+                    "run_id": "\(completion.runID)", "workflow_type": "\(run.workflowType)",
+                    "failure": "\(outcome.failure.map { "\($0)" } ?? "")",
+                ])
+        }
+        guard outcome.state == .completed else {
+            if outcome.state != .failed { await releaseUnknown(eager, of: completion, shard: shard, run: run) }
+            return (nil, [], outcome.state)
+        }
+        if completion.commands.contains(where: { $0.commandType == .startTimer }) { upkeepDue.signal() }
+        let started = try zip(eager, outcome.startedActivities).map { place, eventID in
+            try ClaimedActivityTask(
+                eager: completion.commands[place], shard: shard, runID: completion.runID, scheduledEventID: eventID,
+                workflowID: run.workflowID, workflowType: run.workflowType, startedAt: outcome.startedAt)
+        }
+        guard completion.sticky else { return (nil, started, .completed) }
+        var kept = run
+        kept.completed(completion, nextEventID: outcome.nextEventID ?? 0, at: outcome.startedAt)
+        return (kept, started, .completed)
+    }
+
+    /// A step whose answer was lost, and that was told again, may have started activities of which nobody knows here.
+    private func releaseUnknown(
+        _ eager: [Int], of completion: WorkflowTaskCompletion, shard: Int16, run: CachedRun
+    ) async {
+        let unknown = eager.map { run.lastEventID + 2 + Int64($0) }
+            .filter { activities[ActivityKey(runID: completion.runID, scheduledEventID: $0)] == nil }
+        guard !unknown.isEmpty else { return }
+        try? await engine.releaseTasks(
+            shard: shard, workerID: workerID,
+            tasks: unknown.map { HeldTask(.activity, runID: completion.runID, scheduledEventID: $0) })
+    }
+
+    /// Marks the activities that this worker runs itself, as many as it has slots for.
+    ///
+    /// - Returns: the places of their commands.
+    private func makeEager(_ completion: inout WorkflowTaskCompletion, freed: Int) -> [Int] {
+        guard options.fusesSteps, completion.sticky else { return [] }
+        var places = completion.commands.indices.filter { place in
+            let command = completion.commands[place]
+            guard command.commandType == .scheduleActivityTask,
+                let type = command.attributes["activityType"]?["name"]?.stringValue
+            else { return false }
+            let queue = command.attributes["taskQueue"]?["name"]?.stringValue
+            return code.activities[type] != nil && (queue == nil || queue == options.taskQueue)
+        }
+        guard !places.isEmpty else { return [] }
+        let slots = freed + activitySlots.takeFree(atMost: places.count - min(freed, places.count))
+        places = Array(places.prefix(slots))
+        for place in places { completion.commands[place].attributes["requestEagerExecution"] = true }
+        return places
+    }
+
+    private func submit(_ end: WorkflowTaskEnd) async throws -> WorkflowTaskOutcome {
+        try await workflowTaskEnds[abs(end.runID.hashValue % workflowTaskEnds.count)].submit(end)
     }
 
     /// Whether an error is this session's end rather than the workflow's.
@@ -88,7 +279,7 @@ extension WorkerSession {
             metadata: ["cause": "\(error.cause)", "failure": "\(error.failure)"])
         metrics.workflowTaskEnded("failed")
         do {
-            _ = try await workflowTaskEnds.submit(
+            _ = try await submit(
                 .failed(
                     shard: task.shard,
                     WorkflowTaskFailure(
@@ -160,7 +351,7 @@ extension WorkerSession {
         let info = LiveRunInfo(
             namespace: options.namespace, taskQueue: options.taskQueue, workflowID: workflowID, runID: runID,
             workflowType: workflowType, logger: logger)
-        return CachedRun(run: try make(info), lastEventID: 0)
+        return CachedRun(run: try make(info), workflowID: workflowID, workflowType: workflowType)
     }
 
     /// The events from one on to the task's start: what came with the task, and from the database what did not.

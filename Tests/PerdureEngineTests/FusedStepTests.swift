@@ -1,0 +1,130 @@
+import Foundation
+import PerdureEngine
+import Testing
+
+@testable import Perdure
+
+@Suite("Fused step")
+struct FusedStepTests {
+    @Test(
+        "A worker that fuses steps writes, event for event, the history of one that does not",
+        arguments: ["sequence", "parallel", "retries", "failure", "timers"])
+    func sameHistory(program: String) async throws {
+        try await Stage.with { stage in
+            func history(fuses: Bool) async throws -> [JSON] {
+                try await stage.withWorker(Self.code(program)) {
+                    $0.fusesSteps = fuses
+                    $0.identity = "worker"
+                } _: {
+                    let handle = try await stage.start("W", input: [Payload(encoding: 7)])
+                    _ = try? await handle.resultPayloads()
+                    return try await handle.fetchHistory().map(Self.comparable)
+                }
+            }
+            let apart = try await history(fuses: false)
+            let fused = try await history(fuses: true)
+            #expect(apart.count > 5)
+            #expect(fused == apart)
+        }
+    }
+
+    @Test(
+        "What happens to a run while its activity runs makes the fused step wait its turn, and nothing is lost or done twice"
+    )
+    func stale() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.workflow("W") { history in
+                for step in ["1", "2"] {
+                    guard history.scheduled(step) != nil else { return [.activity(step, "a")] }
+                    guard history.end(of: step) != nil else { return [] }
+                }
+                return history.signals.count == 20 ? [.complete()] : []
+            }
+            let isReleased = Box(false)
+            let calls = Box(0)
+            code.activity("a") { _ in
+                calls.add(1)
+                while !isReleased.value { try await Task.sleep(for: .milliseconds(2)) }
+                return []
+            }
+            try await stage.withWorker(code) {
+                let handle = try await stage.start("W")
+                try await eventually("the activity runs") { calls.value == 1 }
+                for number in 0..<20 {
+                    try await handle.signal(name: "s", input: number)
+                    if number == 10 { isReleased.value = true }
+                }
+                _ = try await handle.resultPayloads()
+                #expect(calls.value == 2)
+                let types = try await stage.types(handle)
+                #expect(types.filter { $0 == "ActivityTaskCompleted" }.count == 2)
+                #expect(types.filter { $0 == "WorkflowExecutionSignaled" }.count == 20)
+            }
+        }
+    }
+
+    private static func code(_ program: String) -> WorkerCode {
+        var code = WorkerCode()
+        let retry = RetryPolicy(initialInterval: .milliseconds(1), maximumAttempts: 2)
+        code.workflow("W") { history in
+            switch program {
+            case "parallel":
+                guard history.scheduled("1") != nil else {
+                    return (1...5).map { .activity("\($0)", "a", input: [try! Payload(encoding: $0)]) }
+                }
+                return (1...5).allSatisfy { history.end(of: "\($0)") != nil } ? [.complete()] : []
+            case "timers":
+                for step in ["1", "2", "3"] {
+                    guard history.scheduled(step) != nil else { return [.activity(step, "a")] }
+                    guard history.end(of: step) != nil else { return [] }
+                    guard history.started(timer: step) else { return [.timer(step, .milliseconds(1))] }
+                    guard history.fired(step) else { return [] }
+                }
+                return [.complete()]
+            default:
+                for step in ["1", "2", "3", "4"] {
+                    guard history.scheduled(step) != nil else {
+                        return [
+                            .activity(
+                                step, program == "sequence" ? "a" : program, input: [try Payload(encoding: step)],
+                                heartbeat: step == "2" ? .seconds(30) : nil, retry: step == "3" ? nil : retry)
+                        ]
+                    }
+                    guard let end = history.end(of: step) else { return [] }
+                    guard end.eventType == .activityTaskCompleted else {
+                        return [.fail(.application("it failed", type: "Test"))]
+                    }
+                }
+                return [.complete([try Payload(encoding: "done")].json)]
+            }
+        }
+        code.activity("a") { attempt in
+            // Of parallel ones the order of the ends must be the same each time.
+            if let number = try? attempt.task.input.first?.decode(Int.self) {
+                try await Task.sleep(for: .milliseconds(500 * number))
+            }
+            return [try Payload(encoding: ["of": attempt.task.activityID])]
+        }
+        code.activity("retries") { attempt in
+            if attempt.task.attempt == 1, attempt.task.activityID != "3" {
+                throw Failure.application("not yet", type: "Busy")
+            }
+            return []
+        }
+        code.activity("failure") { attempt in
+            if attempt.task.activityID == "2" { throw Failure.application("no", type: "No", nonRetryable: true) }
+            return []
+        }
+        return code
+    }
+
+    /// An event without what is different in every run: times, and the ids of runs and workers.
+    private static func comparable(_ event: HistoryEvent) -> JSON {
+        var attributes = event.attributes
+        for name in ["requestId", "originalExecutionRunId", "firstExecutionRunId", "workflowId", "identity"] {
+            if attributes[name] != nil { attributes[name] = "…" }
+        }
+        return ["id": .number(event.eventId), "type": .string(event.eventType.rawValue), "attributes": attributes]
+    }
+}
