@@ -109,7 +109,7 @@ if wanted sql; then suite "SQL" 10m Tests/SQL/run.sh; fi
 built=true
 if wanted swift || wanted browser; then
     say "Building"
-    if ! swift build --build-tests 2>&1 | { grep --line-buffered -vE '^\[[0-9]+/[0-9]+\]' || true; }; then
+    if ! timeout --kill-after=20 25m swift build --build-tests 2>&1 | { grep --line-buffered -vE '^\[[0-9]+/[0-9]+\]' || true; }; then
         built=false failed=$((failed + 1))
         echo "the build FAILED"
     fi

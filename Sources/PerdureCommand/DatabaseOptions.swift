@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Logging
 import Perdure
 import PerdureEngine
@@ -26,9 +27,7 @@ struct DatabaseOptions: ParsableArguments {
 
     /// Warnings go to standard error; what the commands have to say, they print.
     var logger: Logger {
-        var logger = Logger(label: "perdure") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = .warning
-        return logger
+        Logger(label: "perdure") { _ in WarningLog() }
     }
 
     /// Fails at once when there is no such database, instead of waiting for it.
@@ -60,5 +59,20 @@ struct ClientOptions: ParsableArguments {
         try await database.withPool { pool in
             try await body(PerdureClient(pool: pool, namespace: namespaceName), Engine(pool: pool))
         }
+    }
+}
+
+/// One line a warning, as commands write them.
+private struct WarningLog: LogHandler {
+    var logLevel = Logger.Level.warning
+    var metadata = Logger.Metadata()
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let hint = event.metadata?["hint"].map { " (\($0))" } ?? ""
+        FileHandle.standardError.write(Data("Warning: \(event.message)\(hint)\n".utf8))
     }
 }

@@ -22,7 +22,9 @@ struct Problem: Error, CustomStringConvertible {
             switch error.kind {
             case .configuration: Problem(text)
             case .connection:
-                Problem("\(text). Set --database-url, DATABASE_URL or libpq's variables to a database that runs")
+                Problem(
+                    "\(text)\(text.hasSuffix("?") ? "" : ".") Set --database-url, DATABASE_URL or libpq's variables to a database that runs"
+                )
             default: Problem(text)
             }
         }

@@ -86,6 +86,12 @@ import Testing
             #expect(try await handle.fetchHistory().count == 6)
             await pool.close()
 
+            // The command line needs no more rights than a worker.
+            let asWorker = EmptyDatabase(name: database.name, url: EmptyDatabase.url(database.name, user: worker))
+            #expect(try await perdure(["workflow", "list"], database: asWorker).output.contains("Completed"))
+            let doctor = try await perdure(["doctor"], database: asWorker)
+            #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")
+            #expect(try await perdure(["migrate"], database: asWorker).errors.contains("42501"))
             try await expectNoTables(database, worker, except: ["namespaces", "search_attributes"])
         }
     }

@@ -84,6 +84,10 @@ private struct Examination {
             files = try await database.migrator().status()
         } catch let error as MigrationError {
             return Finding(level: .notice, text: "cannot tell whether the database is migrated: \(error)", advice: nil)
+        } catch let error as PostgresError where error.sqlState == "42501" {
+            return Finding(
+                level: .notice, text: "only the owner can tell whether all migrations are applied",
+                advice: "Let the owner run perdure migrate status.")
         }
         if let edited = files.first(where: { $0.state == .edited }) {
             return Finding(
@@ -115,7 +119,7 @@ private struct Examination {
             return Finding(
                 level: .notice, text: "there is no role \(missing.joined(separator: " and no role "))",
                 advice:
-                    "Only the owner can use the engine. To let others: create role \(missing[0]) nologin, then perdure migrate."
+                    "Only the owner can use the engine. To let others: create role \(missing[0]) nologin, then psql -f sql/views/90_grants.sql."
             )
         }
         if try row.decode(Bool.self, at: 0) {
