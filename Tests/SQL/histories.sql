@@ -93,8 +93,8 @@ select is(t.history('cancel', 5), '5 ActivityTaskScheduled 6 WorkflowExecutionCa
     '10 ActivityTaskCancelRequested 11 ActivityTaskStarted 12 ActivityTaskCanceled 13 WorkflowTaskScheduled 14 WorkflowTaskStarted 15 WorkflowTaskCompleted 16 WorkflowExecutionCanceled',
     'a cancelled workflow cancels its activity and itself');
 select is(t.event('cancel', 6), '{"cause": "enough", "identity": "postgres"}', 'for the reason given');
-select is(t.event('cancel', 12) - 'identity', '{"details": [{"data": "half", "encoding": "json/plain"}], "startedEventId": 11, "scheduledEventId": 5}',
-    'the activity tells what it had done');
+select is(t.event('cancel', 12) - 'identity', '{"details": [{"data": "half", "encoding": "json/plain"}], "startedEventId": 11, "scheduledEventId": 5,
+    "latestCancelRequestedEventId": 10}', 'the activity tells what it had done');
 select is(t.event('cancel', 16), '{"details": [{"data": "so far", "encoding": "json/plain"}], "workflowTaskCompletedEventId": 15}', 'and so does the workflow');
 
 -- Termination during a workflow task: that fails first, so that nothing is left open.

@@ -297,7 +297,7 @@ begin
                     'scheduledEventId', (v_a ->> 'scheduledEventId')::bigint, 'startedEventId', 0, 'identity', p_worker.identity));
                 v_again := true;
             else
-                update perdure.activity_tasks t set cancel_requested = true where t.shard = p_shard and t.run_id = v_run.run_id
+                update perdure.activity_tasks t set cancel_requested = true, cancel_requested_event_id = v_id where t.shard = p_shard and t.run_id = v_run.run_id
                     and t.scheduled_event_id = (v_a ->> 'scheduledEventId')::bigint;
             end if;
         when 'StartTimer' then

@@ -255,7 +255,7 @@ begin
         when 'canceled' then
             delete from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_task.run_id and t.scheduled_event_id = v_task.scheduled_event_id;
             perform perdure.record_events(p_shard, v_run, v_now, array[perdure.activity_started(v_task),
-                perdure.event('ActivityTaskCanceled', jsonb_build_object('details', v_item -> 'details',
+                perdure.event('ActivityTaskCanceled', jsonb_build_object('details', v_item -> 'details', 'latestCancelRequestedEventId', v_task.cancel_requested_event_id,
                     'scheduledEventId', v_task.scheduled_event_id, 'identity', v_task.last_worker_identity))]);
             outcome := 'canceled';
         when 'failed' then
