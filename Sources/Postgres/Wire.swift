@@ -96,7 +96,10 @@ final class Wire: @unchecked Sendable {
         case PGRES_POLLING_OK:
             PQsetErrorVerbosity(connection, PQERRORS_DEFAULT)
             PQsetnonblocking(connection, 1)
-            watch(connection)
+            guard watch(connection) else {
+                let reason = String(cString: strerror(errno))
+                return abandon(attempt, PostgresError(.connection, "the connection cannot be watched: \(reason)"))
+            }
             attempt.finish(.success(()))
         default: abandon(attempt, PostgresError(connection: connection))
         }
@@ -128,8 +131,11 @@ final class Wire: @unchecked Sendable {
         connection = nil
     }
 
-    private func watch(_ connection: OpaquePointer) {
-        let socket = PQsocket(connection)
+    private func watch(_ connection: OpaquePointer) -> Bool {
+        // A descriptor of the sources' own. libpq closes its socket as soon as it finds the connection lost, and the next
+        // one may get the same number while the sources still watch it: that one would hear nothing of its server.
+        let socket = fcntl(PQsocket(connection), F_DUPFD_CLOEXEC, 0)
+        guard socket >= 0 else { return false }
         let read = DispatchSource.makeReadSource(fileDescriptor: socket, queue: queue)
         let write = DispatchSource.makeWriteSource(fileDescriptor: socket, queue: queue)
         // The connection is freed when both sources have let go of its socket.
@@ -139,12 +145,16 @@ final class Wire: @unchecked Sendable {
             source.setCancelHandler { released.leave() }
         }
         let pointer = SendablePointer(connection)
-        released.notify(queue: queue) { PQfinish(pointer.value) }
+        released.notify(queue: queue) {
+            PQfinish(pointer.value)
+            Foundation.close(socket)
+        }
         read.setEventHandler { [weak self] in self?.readable() }
         write.setEventHandler { [weak self] in self?.writable() }
         read.resume()
         readSource = read
         writeSource = write
+        return true
     }
 
     // MARK: Statements

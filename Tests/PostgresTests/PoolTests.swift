@@ -103,6 +103,25 @@ import Testing
         }
     }
 
+    /// libpq closes the socket of a lost connection by itself, and the next connection gets the same descriptor.
+    @Test(.timeLimit(.minutes(2)))
+    func `connections that are made while others are lost hear their server`() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<12 {
+                group.addTask {
+                    for _ in 0..<50 {
+                        try await withConnection { connection in
+                            _ = try await connection.query("select 1")
+                            _ = try? await connection.query("select pg_terminate_backend(pg_backend_pid())")
+                            #expect(connection.isClosed)
+                        }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     @Test func `a closed pool refuses, and ends whoever waits`() async throws {
         let pool = PostgresPool(PostgresConfiguration(serverURL), maximumConnections: 1, logger: quiet)
         let (started, start) = AsyncStream<Void>.makeStream()
