@@ -3,7 +3,7 @@
 create or replace function perdure.claim_workflow_tasks(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
 returns table (run_id uuid, workflow_id text, workflow_type text, attempt int, scheduled_event_id bigint, started_event_id bigint,
     started_at timestamptz, previous_started_event_id bigint, history_from bigint, history jsonb)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare

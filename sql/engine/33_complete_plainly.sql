@@ -62,8 +62,9 @@ comment on function perdure.is_plain_command(jsonb) is 'Whether a command is one
 create or replace function perdure.complete_plainly(p_shard smallint, p_worker perdure.workers, p_now timestamptz, p_completions jsonb)
 returns table (run_id uuid, next_event_id bigint, started_activities bigint[])
 language plpgsql volatile set search_path = pg_catalog, pg_temp
--- The queue tables are small or empty most of the time, and a plan that a quiet minute made must serve a busy one.
-set enable_seqscan = off
+-- The queue tables are small or empty most of the time, and a plan that a quiet minute made must serve a busy one. What has no index seems
+-- to cost ten billions then, which is no reason to compile it.
+set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare

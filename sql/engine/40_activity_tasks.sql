@@ -123,7 +123,7 @@ comment on function perdure.fail_activity(smallint, perdure.run_states, perdure.
 create or replace function perdure.complete_activities_plainly(p_shard smallint, p_worker perdure.workers, p_now timestamptz, p_results jsonb)
 returns table (run_id uuid, scheduled_event_id bigint)
 language plpgsql volatile set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
+set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare

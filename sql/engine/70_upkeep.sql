@@ -25,7 +25,7 @@ comment on function perdure.fire_timer(smallint, perdure.run_states, perdure.tim
 
 create or replace function perdure.fire_timers_plainly(p_shard smallint, p_now timestamptz, p_limit int) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
+set enable_seqscan = off set jit = off
 as $$
 declare
     v_runs uuid[];
