@@ -32,6 +32,9 @@ reach=$PERDURE_HOST
 case $reach in 0.0.0.0 | '::' | '*') reach=127.0.0.1 ;; esac
 export ACCOUNT_API_URL=${ACCOUNT_API_URL:-http://$reach:$ACCOUNT_API_PORT}
 export HISTORY_WEB_URL=${HISTORY_WEB_URL:-http://$reach:$HISTORY_WEB_PORT}
+state=${PERDURE_STATE:-$state}
+case $state in /*) ;; *) state=$root/$state ;; esac
+shown=${state#"$root/"}
 workers=${PERDURE_WORKERS:-2}
 build=${PERDURE_BUILD:-debug}
 pg_port=${PERDURE_PG_PORT:-54329}
@@ -125,7 +128,7 @@ if $own_database; then
     cluster=$state/postgres
     if [ "$(id -u)" -eq 0 ] && ! { mkdir -p "$cluster" && chown postgres "$cluster" && runuser -u postgres -- test -x "$cluster"; } 2>/dev/null; then
         # Postgres refuses root, and its own user cannot reach this folder.
-        cluster=/var/lib/postgresql/perdure-$(printf %s "$root" | cksum | cut -d' ' -f1)
+        cluster=/var/lib/postgresql/perdure-$(printf %s "$state" | cksum | cut -d' ' -f1)
         ln -sfn "$cluster" "$state/postgres-cluster"
         say "the private cluster is at $cluster, because the user postgres cannot enter $root"
     fi
@@ -162,7 +165,7 @@ fi
 # --- build and migrate ----------------------------------------------------------------------------------------------------
 say "building (the first time takes some minutes)"
 for product in perdure account-api transfer-web history-web bank-worker; do
-    swift build -c "$build" --product "$product" > "$state/build.log" 2>&1 || { tail -n 40 "$state/build.log" >&2; die "the build of $product failed; all of it is in .perdure/build.log"; }
+    swift build -c "$build" --product "$product" > "$state/build.log" 2>&1 || { tail -n 40 "$state/build.log" >&2; die "the build of $product failed; all of it is in $shown/build.log"; }
 done
 bin=$(swift build -c "$build" --show-bin-path)
 "$bin/perdure" migrate || die "the database is not as it should be; see the line above"
@@ -206,8 +209,8 @@ say ""
 say "  Transfers   http://$reach:$TRANSFER_WEB_PORT"
 say "  Histories   http://$reach:$HISTORY_WEB_PORT"
 say "  Account API http://$reach:$ACCOUNT_API_PORT"
-if $own_database; then say "  psql        psql \"\$(cat .perdure/database_url)\""; (umask 077 && printf '%s\n' "$DATABASE_URL" > "$state/database_url"); fi
-say "  Workers     $workers; to crash one: kill -9 \$(cat .perdure/worker-1.pid), or the page's Break it"
+if $own_database; then say "  psql        psql \"\$(cat $shown/database_url)\""; (umask 077 && printf '%s\n' "$DATABASE_URL" > "$state/database_url"); fi
+say "  Workers     $workers; to crash one: kill -9 \$(cat $shown/worker-1.pid), or the page's Break it"
 say "  Ctrl-C stops everything and keeps the data."
 say ""
 

@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -70,9 +72,14 @@ def services():
         yield Services(url.rstrip("/"))
         return
     ports = {
-        name: str(free_port()) for name in ("ACCOUNT_API_PORT", "TRANSFER_WEB_PORT", "HISTORY_WEB_PORT")
+        name: str(free_port())
+        for name in ("ACCOUNT_API_PORT", "TRANSFER_WEB_PORT", "HISTORY_WEB_PORT", "PERDURE_PG_PORT")
     }
-    environment = os.environ | ports
+    # A cluster of the tests' own, whatever the environment or .env names and whatever runs here already. The server's user
+    # has to get in.
+    state = pathlib.Path(tempfile.mkdtemp(prefix="perdure-browser-"))
+    state.chmod(0o755)
+    environment = os.environ | ports | {"DATABASE_URL": "", "PERDURE_STATE": str(state)}
     environment["ACCOUNT_API_URL"] = f"http://127.0.0.1:{ports['ACCOUNT_API_PORT']}"
     environment["HISTORY_WEB_URL"] = f"http://127.0.0.1:{ports['HISTORY_WEB_PORT']}"
     environment["PERDURE_LEASE_SECONDS"] = "3"
@@ -93,6 +100,7 @@ def services():
             except subprocess.TimeoutExpired:
                 process.kill()
         log.close()
+        shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
