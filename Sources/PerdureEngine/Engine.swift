@@ -35,7 +35,11 @@ public struct Engine: Sendable {
 /// JSON travels as jsonb.
 extension JSON: PostgresEncodable, PostgresDecodable {
     public static var postgresType: UInt32 { PostgresJSON.postgresType }
-    public func encodePostgres(into buffer: inout [UInt8]) { PostgresJSON(bytes: bytes).encodePostgres(into: &buffer) }
+    public func encodePostgres(into buffer: inout [UInt8]) {
+        var text: [UInt8] = []
+        write(to: &text, sorted: false)
+        PostgresJSON(bytes: text).encodePostgres(into: &buffer)
+    }
 
     public init(postgres cell: PostgresCell) throws {
         do {

@@ -27,11 +27,12 @@ extension JSON {
     /// Compact UTF-8 text, members in the order of their keys, so that equal values give equal bytes.
     public var bytes: [UInt8] {
         var output: [UInt8] = []
-        write(to: &output)
+        write(to: &output, sorted: true)
         return output
     }
 
-    private func write(to output: inout [UInt8]) {
+    /// Text for PostgreSQL, which does not care for the order of members.
+    func write(to output: inout [UInt8], sorted: Bool) {
         switch self {
         case .null: output.append(contentsOf: "null".utf8)
         case .bool(true): output.append(contentsOf: "true".utf8)
@@ -44,18 +45,23 @@ extension JSON {
             for element in elements {
                 if !isFirst { output.append(UInt8(ascii: ",")) }
                 isFirst = false
-                element.write(to: &output)
+                element.write(to: &output, sorted: sorted)
             }
             output.append(UInt8(ascii: "]"))
         case .object(let members):
             output.append(UInt8(ascii: "{"))
             var isFirst = true
-            for (key, value) in members.sorted(by: { $0.key < $1.key }) {
+            func write(_ key: String, _ value: JSON) {
                 if !isFirst { output.append(UInt8(ascii: ",")) }
                 isFirst = false
                 Self.write(key, to: &output)
                 output.append(UInt8(ascii: ":"))
-                value.write(to: &output)
+                value.write(to: &output, sorted: sorted)
+            }
+            if sorted, members.count > 1 {
+                for (key, value) in members.sorted(by: { $0.key < $1.key }) { write(key, value) }
+            } else {
+                for (key, value) in members { write(key, value) }
             }
             output.append(UInt8(ascii: "}"))
         }
@@ -63,6 +69,12 @@ extension JSON {
 
     private static func write(_ string: String, to output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
+        // Most strings hold nothing to escape and are copied whole.
+        if !string.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) {
+            output.append(contentsOf: string.utf8)
+            output.append(UInt8(ascii: "\""))
+            return
+        }
         for byte in string.utf8 {
             switch byte {
             case UInt8(ascii: "\""): output.append(contentsOf: #"\""#.utf8)

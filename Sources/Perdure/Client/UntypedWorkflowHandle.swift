@@ -19,7 +19,7 @@ extension UntypedWorkflowHandle {
     ///
     /// - Throws: ``WorkflowFailedError`` when it did not complete, ``WorkflowNotFoundError``.
     public func resultPayloads() async throws -> [Payload] {
-        var poll = Backoff(from: .milliseconds(5), to: .milliseconds(500))
+        var poll = Backoff(from: .milliseconds(1), to: .milliseconds(500))
         while true {
             let outcome = try await client.translating(id, resultRunID) {
                 try await client.retrying {

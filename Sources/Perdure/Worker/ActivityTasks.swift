@@ -19,10 +19,14 @@ final class RunningActivity: Sendable {
     }
 
     let task: ClaimedActivityTask
+    let deadline: ContinuousClock.Instant?
     let ending = Settlement<Ending>()
     private let state = Mutex<(cancellation: ActivityCancellation?, work: Task<Void, Never>?)>((nil, nil))
 
-    init(_ task: ClaimedActivityTask) { self.task = task }
+    init(_ task: ClaimedActivityTask) {
+        self.task = task
+        deadline = task.timeLeft.map { .now + $0 }
+    }
 
     var key: ActivityKey { ActivityKey(runID: task.runID, scheduledEventID: task.scheduledEventID) }
     var cancellation: ActivityCancellation? { state.withLock { $0.cancellation } }
@@ -55,12 +59,39 @@ final class RunningActivity: Sendable {
 /// The attempts that run in this process.
 final class RunningActivities: Sendable {
     private let activities = Mutex<[ActivityKey: RunningActivity]>([:])
+    private let nextLook = Mutex(ContinuousClock.now + .seconds(3600))
+    private let deadlines = Wakeup()
 
     var all: [RunningActivity] { activities.withLock { Array($0.values) } }
     var isEmpty: Bool { activities.withLock { $0.isEmpty } }
     subscript(key: ActivityKey) -> RunningActivity? { activities.withLock { $0[key] } }
 
-    func insert(_ activity: RunningActivity) { activities.withLock { $0[activity.key] = activity } }
+    func insert(_ activity: RunningActivity) {
+        activities.withLock { $0[activity.key] = activity }
+        guard let deadline = activity.deadline else { return }
+        let isSooner = nextLook.withLock { next in
+            guard deadline < next else { return false }
+            next = deadline
+            return true
+        }
+        if isSooner { deadlines.signal() }
+    }
+
+    /// Sleeps until an attempt's time may be over. Most end long before: one look at all of them, now and then, is cheaper
+    /// than a timer for each.
+    func sleepUntilNextDeadline() async { await deadlines.sleep(atMost: nextLook.withLock { $0 } - .now) }
+
+    /// The attempts whose time is over.
+    func takeOverdue() -> [RunningActivity] {
+        let now = ContinuousClock.now
+        // Before the look at them, so that an attempt that comes meanwhile is not forgotten.
+        nextLook.withLock { $0 = now + .seconds(3600) }
+        let all = all
+        if let next = all.compactMap(\.deadline).filter({ $0 > now }).min() {
+            nextLook.withLock { $0 = min($0, next) }
+        }
+        return all.filter { $0.deadline.map { $0 <= now } ?? false }
+    }
 
     func remove(_ activity: RunningActivity) {
         activities.withLock { activities in
@@ -77,6 +108,17 @@ final class RunningActivities: Sendable {
 }
 
 extension ClaimedActivityTask {
+    /// A logger that names the attempt. Made when something is logged, for most attempts log nothing.
+    func logger(_ base: Logger) -> Logger {
+        var logger = base
+        logger[metadataKey: "workflow_id"] = "\(workflowID)"
+        logger[metadataKey: "run_id"] = "\(runID)"
+        logger[metadataKey: "activity_id"] = "\(activityID)"
+        logger[metadataKey: "activity_type"] = "\(activityType)"
+        logger[metadataKey: "attempt"] = "\(attempt)"
+        return logger
+    }
+
     /// How long the attempt may run, from its start on: by this machine's clock, since the database's may be another.
     /// Its ``deadline`` is no measure, for every heartbeat puts that off.
     var timeLeft: Duration? {
@@ -104,7 +146,7 @@ extension WorkerSession {
                 next = started.first
             }
             activitySlots.give()
-            work.signal()
+            slotCameFree()
         }
     }
 
@@ -114,12 +156,6 @@ extension WorkerSession {
     private func process(_ task: ClaimedActivityTask) async -> [ClaimedActivityTask] {
         let start = ContinuousClock.now
         metrics.activityScheduleToStart.record(task.startedAt.duration(since: task.currentAttemptScheduledAt))
-        var logger = logger
-        logger[metadataKey: "workflow_id"] = "\(task.workflowID)"
-        logger[metadataKey: "run_id"] = "\(task.runID)"
-        logger[metadataKey: "activity_id"] = "\(task.activityID)"
-        logger[metadataKey: "activity_type"] = "\(task.activityType)"
-        logger[metadataKey: "attempt"] = "\(task.attempt)"
 
         let activity = RunningActivity(task)
         activities.insert(activity)
@@ -127,25 +163,26 @@ extension WorkerSession {
             activities.remove(activity)
             heartbeats.remove(activity.key)
         }
-        run(activity, logger)
-        let timeout = timeOut(activity)
+        run(activity)
         let ending = await withTaskCancellationHandler {
             await activity.ending.value
         } onCancel: {
             activity.cancel(.shutdown)
             abandonSoon(activity)
         }
-        timeout?.cancel()
-        metrics.activityLatency.record(start.duration(to: .now))
+        let end = ContinuousClock.now
+        lastActivityEnd.withLock { $0 = end }
+        metrics.activityLatency.record(start.duration(to: end))
 
         let outcome: ActivityTaskResult.Outcome
         switch (ending, activity.cancellation) {
         case (_, .leaseLost), (_, .lost), (_, .timedOut):
-            logger.info("An attempt of an activity is not this worker's any more; its end is not reported")
+            task.logger(logger).info(
+                "An attempt of an activity is not this worker's any more; its end is not reported")
             metrics.activityEnded("lost")
             return []
         case (.abandoned, _):
-            logger.warning("An activity did not stop when it was cancelled; it is left to itself")
+            task.logger(logger).warning("An activity did not stop when it was cancelled; it is left to itself")
             metrics.activityEnded("released")
             return []
         case (.returned(.success(let result)), _):
@@ -158,18 +195,18 @@ extension WorkerSession {
         case (.returned(.failure(let error)), .requested) where error.isCancellation:
             outcome = .canceled(details: error.canceledDetails)
         case (.returned(.failure(let error)), _):
-            logger.info("An attempt of an activity failed", metadata: ["error": "\(error)"])
+            task.logger(logger).info("An attempt of an activity failed", metadata: ["error": "\(error)"])
             await flushHeartbeat(of: activity)
             outcome = .failed(Failure(unexpected: error))
         }
-        await report(outcome, of: task, logger)
+        await report(outcome, of: task)
         return []
     }
 
-    private func run(_ activity: RunningActivity, _ logger: Logger) {
+    private func run(_ activity: RunningActivity) {
         let task = activity.task
         let attempt = ActivityAttempt(
-            task: task, namespace: options.namespace, taskQueue: options.taskQueue, logger: logger,
+            task: task, namespace: options.namespace, taskQueue: options.taskQueue, baseLogger: logger,
             heartbeat: { [heartbeats] details in heartbeats.record(activity, details) },
             cancellation: { activity.cancellation })
         guard let operation = code.activities[task.activityType] else {
@@ -185,13 +222,14 @@ extension WorkerSession {
         activity.run { try await operation(attempt) }
     }
 
-    /// Stops the attempt's code when its time is over; the engine has then given it up by itself.
-    private func timeOut(_ activity: RunningActivity) -> Task<Void, Never>? {
-        guard let time = activity.task.timeLeft else { return nil }
-        return Task {
-            do { try await Task.sleep(for: time) } catch { return }
-            activity.cancel(.timedOut)
-            activity.ending.settle(.abandoned)
+    /// Stops the code of attempts whose time is over; the engine has then given them up by itself.
+    func timeOutActivities() async {
+        while !Task.isCancelled {
+            await activities.sleepUntilNextDeadline()
+            for activity in activities.takeOverdue() {
+                activity.cancel(.timedOut)
+                activity.ending.settle(.abandoned)
+            }
         }
     }
 
@@ -202,7 +240,8 @@ extension WorkerSession {
         }
     }
 
-    private func report(_ outcome: ActivityTaskResult.Outcome, of task: ClaimedActivityTask, _ logger: Logger) async {
+    private func report(_ outcome: ActivityTaskResult.Outcome, of task: ClaimedActivityTask) async {
+        var logger: Logger { task.logger(self.logger) }
         func end(_ outcome: ActivityTaskResult.Outcome) -> ActivityTaskEnd {
             ActivityTaskEnd(
                 shard: task.shard,

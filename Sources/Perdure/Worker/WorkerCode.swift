@@ -31,11 +31,13 @@ struct ActivityAttempt: Sendable {
     let task: ClaimedActivityTask
     let namespace: String
     let taskQueue: String
-    let logger: Logger
+    let baseLogger: Logger
     /// Keeps the attempt alive and leaves details for the next one. Cheap: heartbeats are sent together, now and then.
     let heartbeat: @Sendable ([Payload]) -> Void
     /// Why the attempt's task was cancelled; nil while it was not.
     let cancellation: @Sendable () -> ActivityCancellation?
+
+    var logger: Logger { task.logger(baseLogger) }
 }
 
 /// Why an attempt of an activity is cancelled.

@@ -16,7 +16,7 @@ extension WorkerSession {
                         group.addTask {
                             let started = await self.process(task)
                             self.workflowSlots.give()
-                            self.work.signal()
+                            self.slotCameFree()
                             await self.processAll(started)
                         }
                     }
@@ -31,15 +31,16 @@ extension WorkerSession {
                     if !claimed.isEmpty {
                         poll.reset()
                         try await tellProducers(waiting: false)
-                        // Whoever finds work finds more; but not for slots that are taken.
-                        if workflowSlots.free == 0 || activitySlots.free == 0 {
-                            await work.sleep(atMost: options.minimumPollInterval)
+                        // Whoever finds work finds more; but with few slots free it is better found together.
+                        if workflowSlots.free == 0 || activitySlots.free <= options.maxConcurrentActivities / 8 {
+                            try await Task.sleep(for: options.minimumPollInterval)
                         }
                         continue
                     }
                     metrics.emptyPolls.increment()
                     // After that, look once more: what came before producers knew made no notification.
                     if poll.current >= .milliseconds(20), try await tellProducers(waiting: true) { continue }
+                    isStarved.withLock { $0 = workflowSlots.free == 0 || activitySlots.free == 0 }
                     if await work.sleep(atMost: poll.next()) { poll.reset() }
                 } catch {
                     guard noteError(error, "Claiming failed; the worker tries again") else { break }
@@ -68,11 +69,19 @@ extension WorkerSession {
         return claimed
     }
 
-    /// A workflow task is best done when there is a slot for the activity that it will schedule.
+    /// A workflow task is best done when there is a slot for the activity that it will schedule; but activities that take
+    /// long must not keep workflows from going on.
     private var freeWorkflowSlots: Int {
         guard !code.workflowTypes.isEmpty else { return 0 }
         guard options.fusesSteps, !code.activityTypes.isEmpty else { return workflowSlots.free }
-        return min(workflowSlots.free, max(activitySlots.free, 8))
+        let free = activitySlots.free
+        if free == 0, lastActivityEnd.withLock({ $0 }) + .milliseconds(50) < .now { return workflowSlots.free }
+        return min(workflowSlots.free, free)
+    }
+
+    /// Whoever waits for a slot to claim work, or for the last activity to end, goes on.
+    func slotCameFree() {
+        if isStarved.withLock({ $0 }) || !isWorking { work.signal() }
     }
 
     /// - Returns: whether the engine was told something new.

@@ -45,6 +45,9 @@ final class WorkerSession: Sendable {
     /// Whether producers were told to notify, and whether the listener hears them.
     let isWaiting = Mutex(false)
     let isListening = Mutex(false)
+    /// Whether work may wait for a slot.
+    let isStarved = Mutex(false)
+    let lastActivityEnd = Mutex(ContinuousClock.now)
 
     init(
         engine: Engine, options: WorkerOptions, code: WorkerCode, shards: [Int16], logger: Logger,
@@ -108,6 +111,7 @@ final class WorkerSession: Sendable {
             group.addTask { await self.queryAnswers.run(self.send) }
             group.addTask { await self.renewLease() }
             group.addTask { await self.sendHeartbeats() }
+            group.addTask { await self.timeOutActivities() }
             group.addTask { await self.keepUp() }
             if options.usesNotifications { group.addTask { await self.listen() } }
             // Ends when nothing is claimed any more and all that was has ended.

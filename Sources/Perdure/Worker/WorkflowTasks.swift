@@ -140,7 +140,8 @@ extension WorkerSession {
         }
         let start = ContinuousClock.now
         let fused = FusedActivity(
-            nextEventID: nextEventID, startedAt: run.clock.now, scheduledEventID: activity.scheduledEventID,
+            nextEventID: nextEventID, startedAt: max(run.clock.now, activity.startedAt),
+            scheduledEventID: activity.scheduledEventID,
             attempt: activity.attempt, result: result)
         let events = run.ownEvents + fused.events
         let live = run.run
