@@ -6,6 +6,8 @@ struct Site: Sendable {
     let files: StaticFiles
     let historyURL: String
     let isWorkshop: Bool
+    /// Where this page is, for commands that people copy.
+    let address: String
     let tour: Tour
     private let templates: PageTemplates
 
@@ -19,6 +21,8 @@ struct Site: Sendable {
         tour = try Tour(folder: resources.appendingPathComponent("Workshop"))
         historyURL = settings.historyURL
         isWorkshop = settings.isWorkshop
+        let host = ["0.0.0.0", "::", "*"].contains(settings.web.host) ? "127.0.0.1" : settings.web.host
+        address = "http://\(host):\(settings.web.port)"
     }
 
     /// The pages, in the order of the navigation.

@@ -118,14 +118,15 @@ def open_page(browser, services):
     contexts, problems = [], []
 
     def open_page(path="/", width=1600, height=1000, scheme="light", **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **options)
+        context = browser.new_context(
+            base_url=services.url, viewport={"width": width, "height": height}, color_scheme=scheme, **options)
         contexts.append(context)
         page = context.new_page()
         # A refused request is an answer that the page shows, not a fault of the page.
         page.on("console", lambda message: problems.append(message.text)
                 if message.type == "error" and "Failed to load resource" not in message.text else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(services.url + path)
+        page.goto(path)
         page.wait_for_selector("#live[data-state=live]")
         return page
 

@@ -12,7 +12,7 @@ struct ComparePage {
     func html() -> String {
         var values: [String: Any] = [
             "mode_enabled": mode.isEnabled, "mode_note": mode.inWords, "has_comparison": comparison != nil,
-            "size": Comparisons.usualSize, "amount": Comparisons.usualAmount.grouped,
+            "size": Comparisons.usualSize, "usual": Comparisons.usualSize, "amount": Comparisons.usualAmount.grouped,
         ]
         if let comparison {
             values["id"] = comparison.id

@@ -25,7 +25,10 @@ struct TourPage {
     private func block(_ block: Tour.Block) -> [String: Any] {
         switch block {
         case .command(let command):
-            ["is_command": true, "command": command, "is_look": false, "spans": [[String: Any]]()]
+            [
+                "is_command": true, "command": here(command, page: site.address), "is_look": false,
+                "spans": [[String: Any]](),
+            ]
         case .paragraph(let spans):
             ["is_command": false, "command": "", "is_look": spans.first == .strong("Look"), "spans": spans.map(span)]
         }
@@ -48,7 +51,7 @@ struct TourPage {
     }
 
     /// The files tell the usual addresses; here they are the ones of this page and of its history pages.
-    private func here(_ address: String) -> String {
-        address.replacing("http://127.0.0.1:5001", with: "").replacing("http://127.0.0.1:8080", with: site.historyURL)
+    private func here(_ text: String, page: String = "") -> String {
+        text.replacing("http://127.0.0.1:5001", with: page).replacing("http://127.0.0.1:8080", with: site.historyURL)
     }
 }
