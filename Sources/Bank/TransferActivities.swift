@@ -53,12 +53,12 @@ public struct TransferActivities {
     }
 
     private func reference() throws -> AccountClient.Reference {
-        guard let attempt = ActivityExecutionContext.current else {
+        guard let attempt = ActivityExecutionContext.current?.info else {
             throw ApplicationError(message: "money moves in activities only", type: "NoActivity", isNonRetryable: true)
         }
         return AccountClient.Reference(
             idempotencyKey: attempt.idempotencyKey, workflowID: attempt.workflowID,
-            runID: attempt.runID.uuidString.lowercased(), activityID: attempt.activityID)
+            runID: attempt.workflowRunID.uuidString.lowercased(), activityID: attempt.activityID)
     }
 
     /// What the account API says of an account or an amount is final; when it fails, another attempt may succeed.

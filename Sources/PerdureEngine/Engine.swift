@@ -2,16 +2,25 @@ import Foundation
 public import Postgres
 
 /// The SQL contract as Swift functions: one method a function of schema `perdure`, and nothing else. It holds no state;
-/// every call is one statement, hence one transaction.
+/// every call is one statement, hence one transaction, unless it is made ``on(_:)`` a connection.
 ///
 /// All methods throw ``EngineError`` for what the engine refuses and `PostgresError` for everything else.
 public struct Engine: Sendable {
     public let pool: PostgresPool
+    private var connection: PostgresConnection?
 
     public init(pool: PostgresPool) { self.pool = pool }
 
+    /// The same on one connection: every call is a part of the transaction that is open there.
+    public func on(_ connection: PostgresConnection) -> Engine {
+        var engine = self
+        engine.connection = connection
+        return engine
+    }
+
     func query(_ query: PostgresQuery) async throws -> PostgresRows {
         do {
+            if let connection { return try await connection.query(query) }
             return try await pool.query(query)
         } catch let error as PostgresError {
             throw EngineError(error) ?? error

@@ -86,27 +86,27 @@ struct WorkerTests {
             }
             let handle = try await stage.start("W")
             try await stage.withWorker(code) {
-                try await handle.signal(name: "one", input: 1)
+                try await handle.signal(signalName: "one", input: 1)
                 try await eventually("the first signal is seen") {
-                    try await handle.query(name: "signals")[0].decode([String].self) == ["one"]
+                    try await handle.query(queryName: "signals")[0].decode([String].self) == ["one"]
                 }
                 try await eventually("the timer fires") { try await stage.types(handle).contains("TimerFired") }
                 let history = try await handle.fetchHistory()
                 let started = try #require(history.first { $0.eventType == .timerStarted })
                 let fired = try #require(history.first { $0.eventType == .timerFired })
                 #expect(fired.eventTime.duration(since: started.eventTime) < .milliseconds(900))
-                await #expect(throws: QueryFailedError.self) { try await handle.query(name: "nothing") }
+                await #expect(throws: QueryFailedError.self) { try await handle.query(queryName: "nothing") }
             }
             // Another worker has nothing cached; and it answers for a closed run, too.
             try await stage.withWorker(code) {
-                #expect(try await handle.query(name: "signals")[0].decode([String].self) == ["one"])
-                try await handle.signal(name: "two", input: 2)
+                #expect(try await handle.query(queryName: "signals")[0].decode([String].self) == ["one"])
+                try await handle.signal(signalName: "two", input: 2)
                 _ = try await handle.resultPayloads()
-                #expect(try await handle.query(name: "signals")[0].decode([String].self) == ["one", "two"])
-                await #expect(throws: WorkflowClosedError.self) { try await handle.signal(name: "three") }
+                #expect(try await handle.query(queryName: "signals")[0].decode([String].self) == ["one", "two"])
+                await #expect(throws: WorkflowClosedError.self) { try await handle.signal(signalName: "three") }
             }
             await #expect(throws: WorkflowNotFoundError.self) {
-                try await stage.client.untypedWorkflowHandle(id: "nobody").signal(name: "x")
+                try await stage.client.untypedWorkflowHandle(id: "nobody").signal(signalName: "x")
             }
         }
     }
@@ -279,7 +279,7 @@ struct WorkerTests {
                     return true
                 }
                 #expect(live.withLock { $0 } <= 3)
-                for handle in handles { try await handle.signal(name: "go") }
+                for handle in handles { try await handle.signal(signalName: "go") }
                 for handle in handles { _ = try await handle.resultPayloads() }
             }
             #expect(live.withLock { $0 } == 0)

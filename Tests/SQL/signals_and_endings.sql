@@ -25,6 +25,9 @@ as $$ select case when s.started then 'started' else 'found' end || case when s.
 select is(t.signal_with_start('b'), 'started', 'signal-with-start starts');
 select is(t.signal_with_start('b'), 'found', 'and signals what runs');
 select is(t.history('b'), '1 WorkflowExecutionStarted 2 WorkflowExecutionSignaled 3 WorkflowTaskScheduled 4 WorkflowExecutionSignaled', 'both times');
+select is(t.signal_with_start('once', '{"requestId": "first"}') || t.signal_with_start('once', '{"requestId": "first"}'), 'startedfound', 'a repeat of what started it');
+select is(t.signal_with_start('once', '{"requestId": "second"}') || t.signal_with_start('once', '{"requestId": "second"}'), 'foundfound', 'or only signalled');
+select is(t.history('once'), '1 WorkflowExecutionStarted 2 WorkflowExecutionSignaled 3 WorkflowTaskScheduled 4 WorkflowExecutionSignaled', 'signals once');
 select perdure.terminate_workflow('b'), t.at(1) \g /dev/null
 select is(t.signal_with_start('b'), 'started', 'starts anew after the end');
 select is(t.refusal($$select t.signal_with_start('b', '{"workflowIdConflictPolicy": "Fail"}')$$), 'PD002', 'and under the policy Fail signals no run that is open');

@@ -50,6 +50,14 @@ begin
     if v_run.run_id is null then
         raise exception 'workflow % closes as fast as it is started', quote_literal(left(p_workflow_id, 200)) using errcode = 'PD006', hint = 'Try again.';
     end if;
+    -- The start knows its own repeat; the signal must, too.
+    if p_options ? 'requestId' then
+        insert into perdure.request_ids (shard, run_id, request_id) values (p_shard, v_run.run_id, p_options ->> 'requestId') on conflict do nothing;
+        if not found then
+            return query select v_run.run_id, false;
+            return;
+        end if;
+    end if;
     if v_started.started then
         -- Temporal writes the signal before the first workflow task is scheduled.
         update perdure.history h set events = array[h.events[1], perdure.event('WorkflowExecutionSignaled', jsonb_build_object(
@@ -65,4 +73,4 @@ begin
 end
 $$;
 comment on function perdure.signal_with_start_workflow(smallint, text, text, text, text, jsonb, text, jsonb, jsonb) is
-    'Signals the running workflow of that id, or starts one with the signal as its first event, in one transaction.';
+    'Signals the running workflow of that id, or starts one with the signal as its first event, in one transaction; a repeat with the same request id does nothing.';

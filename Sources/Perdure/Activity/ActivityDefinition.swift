@@ -33,7 +33,7 @@ extension ActivityDefinition {
                     message: "the input of activity \(Self.name) cannot be read as \(Input.self): \(error)",
                     type: "InvalidInput", isNonRetryable: true)
             }
-            let output = try await ActivityExecutionContext.$current.withValue(ActivityExecutionContext(attempt)) {
+            let output = try await ActivityExecutionContext.$taskLocal.withValue(ActivityExecutionContext(attempt)) {
                 do {
                     return try await self.run(input: input)
                 } catch {

@@ -10,16 +10,46 @@ public struct PerdureClient: Sendable {
     public let namespace: String
     /// Who did it, in histories.
     public let identity: String
-    let engine: Engine
+    /// On the pool, whatever transaction the client is a part of.
+    private let pooled: Engine
+    private var connection: PostgresConnection?
 
     /// - Parameters:
     ///   - pool: may be shared with the application and with workers.
     ///   - identity: `pid@host` by default.
     public init(pool: PostgresPool, namespace: String = "default", identity: String? = nil) {
-        engine = Engine(pool: pool)
+        pooled = Engine(pool: pool)
         self.namespace = namespace
         self.identity = identity ?? WorkerOptions.defaultIdentity
     }
+
+    /// A client whose calls are part of the transaction that is open on a connection: a workflow is started, signalled or
+    /// canceled if and only if the application's own rows are committed.
+    ///
+    /// ```swift
+    /// try await pool.transaction { connection in
+    ///     try await connection.query("insert into orders (id) values (\(order.id))")
+    ///     try await client.on(connection).startWorkflow(type: OrderWorkflow.self, options: options, input: order)
+    /// }
+    /// ```
+    ///
+    /// What it starts can be waited for only after the commit, and by the handle that the start returned. Nothing is repeated
+    /// when the connection is lost, for the transaction is lost with it; and as always in PostgreSQL, an error such as
+    /// ``WorkflowAlreadyStartedError`` aborts the transaction.
+    public func on(_ connection: PostgresConnection) -> PerdureClient {
+        var client = self
+        client.connection = connection
+        return client
+    }
+
+    /// The same client outside of any transaction.
+    private var unbound: PerdureClient {
+        var client = self
+        client.connection = nil
+        return client
+    }
+
+    var engine: Engine { connection.map { pooled.on($0) } ?? pooled }
 }
 
 // MARK: - By name
@@ -30,10 +60,11 @@ extension PerdureClient {
     /// A lost connection does not start it twice: the start is repeated under its request id.
     ///
     /// - Throws: ``WorkflowAlreadyStartedError``.
+    @discardableResult
     public func startWorkflow(
         name: String, options: WorkflowOptions, payloads: [Payload] = []
     ) async throws -> UntypedWorkflowHandle {
-        let wire = options.json(identity: identity, requestID: UUID().uuidString)
+        let wire = try options.json(identity: identity, requestID: UUID().uuidString)
         let run = try await translating(options.id, nil) {
             try await retrying {
                 try await engine.startWorkflow(
@@ -41,28 +72,35 @@ extension PerdureClient {
                     input: payloads, options: wire)
             }
         }
-        return UntypedWorkflowHandle(client: self, id: options.id, runID: nil, resultRunID: run.runID)
+        return UntypedWorkflowHandle(client: unbound, id: options.id, runID: nil, resultRunID: run.runID)
     }
 
     /// Starts a workflow by the name of its type, with an input of one value.
+    @discardableResult
     public func startWorkflow(
         name: String, options: WorkflowOptions, input: some Encodable & Sendable
     ) async throws -> UntypedWorkflowHandle {
         try await startWorkflow(name: name, options: options, payloads: [Payload(encoding: input)])
     }
 
-    /// Signals a workflow, and starts it first if it does not run.
+    /// Signals a workflow, and starts it first if it does not run. A lost connection does neither twice.
+    @discardableResult
     public func signalWithStartWorkflow(
         name: String, options: WorkflowOptions, payloads: [Payload] = [], signalName: String,
         signalPayloads: [Payload] = []
     ) async throws -> UntypedWorkflowHandle {
-        let wire = options.json(identity: identity, requestID: UUID().uuidString)
+        var options = options
+        // It exists to find the run.
+        if options.idConflictPolicy == .fail { options.idConflictPolicy = .useExisting }
+        let wire = try options.json(identity: identity, requestID: UUID().uuidString)
         let run = try await translating(options.id, nil) {
-            try await engine.signalWithStartWorkflow(
-                namespace: namespace, workflowID: options.id, workflowType: name, taskQueue: options.taskQueue,
-                input: payloads, signalName: signalName, signalInput: signalPayloads, options: wire)
+            try await retrying {
+                try await engine.signalWithStartWorkflow(
+                    namespace: namespace, workflowID: options.id, workflowType: name, taskQueue: options.taskQueue,
+                    input: payloads, signalName: signalName, signalInput: signalPayloads, options: wire)
+            }
         }
-        return UntypedWorkflowHandle(client: self, id: options.id, runID: nil, resultRunID: run.runID)
+        return UntypedWorkflowHandle(client: unbound, id: options.id, runID: nil, resultRunID: run.runID)
     }
 
     /// A handle of a workflow that was started elsewhere; nothing is asked of the database yet.
@@ -118,8 +156,9 @@ extension PerdureClient {
         }
     }
 
-    /// Repeats what may be repeated while the database comes back, for some seconds.
+    /// Repeats what may be repeated while the database comes back, for some seconds. In a transaction nothing may.
     func retrying<Value>(_ operation: () async throws -> Value) async throws -> Value {
+        guard connection == nil else { return try await operation() }
         var retry = Backoff(from: .milliseconds(50), to: .seconds(1))
         let end = ContinuousClock.now + .seconds(10)
         while true {

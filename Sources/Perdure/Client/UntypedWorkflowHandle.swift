@@ -52,19 +52,19 @@ extension UntypedWorkflowHandle {
     /// twice.
     ///
     /// - Throws: ``WorkflowNotFoundError``, ``WorkflowClosedError``.
-    public func signal(name: String, payloads: [Payload] = []) async throws {
+    public func signal(signalName: String, payloads: [Payload] = []) async throws {
         let requestID = UUID().uuidString
         try await client.translating(id, runID) {
             _ = try await client.retrying {
                 try await client.engine.signalWorkflow(
-                    namespace: client.namespace, workflowID: id, runID: runID, signalName: name, input: payloads,
+                    namespace: client.namespace, workflowID: id, runID: runID, signalName: signalName, input: payloads,
                     identity: client.identity, requestID: requestID)
             }
         }
     }
 
-    public func signal(name: String, input: some Encodable & Sendable) async throws {
-        try await signal(name: name, payloads: [Payload(encoding: input)])
+    public func signal(signalName: String, input: some Encodable & Sendable) async throws {
+        try await signal(signalName: signalName, payloads: [Payload(encoding: input)])
     }
 
     /// Asks the workflow a question, which a worker of its queue answers; also of a workflow that has ended.
@@ -72,11 +72,11 @@ extension UntypedWorkflowHandle {
     /// - Parameter timeout: how long to wait for a worker.
     /// - Throws: ``QueryFailedError`` when it cannot be answered, or not in time.
     public func query(
-        name: String, payloads: [Payload] = [], timeout: Duration = .seconds(10)
+        queryName: String, payloads: [Payload] = [], timeout: Duration = .seconds(10)
     ) async throws -> [Payload] {
         try await client.translating(id, runID) {
             let queryID = try await client.engine.startQuery(
-                namespace: client.namespace, workflowID: id, runID: runID, queryType: name, input: payloads,
+                namespace: client.namespace, workflowID: id, runID: runID, queryType: queryName, input: payloads,
                 timeout: timeout)
             var poll = Backoff(from: .milliseconds(2), to: .milliseconds(100))
             while true {
@@ -84,7 +84,7 @@ extension UntypedWorkflowHandle {
                     namespace: client.namespace, workflowID: id, queryID: queryID)
                 {
                 case .answered(let result): return result
-                case .failed(let failure): throw QueryFailedError(queryName: name, failure: failure)
+                case .failed(let failure): throw QueryFailedError(queryName: queryName, failure: failure)
                 case .waiting: try await Task.sleep(for: poll.next())
                 }
             }

@@ -18,31 +18,50 @@ public struct WorkflowOptions: Sendable {
 
     public var id: String
     public var taskQueue: String
-    public var idReusePolicy: IDReusePolicy = .allowDuplicate
-    public var idConflictPolicy: IDConflictPolicy = .fail
-    /// Two starts with one request id start one run. A random one unless set, which makes retries of this call safe.
-    public var requestID: String?
+    /// When a run that failed is tried again; nil is never.
+    public var retryPolicy: RetryPolicy?
     /// From the first run's start, over all runs.
     public var executionTimeout: Duration?
+    /// For each run.
     public var runTimeout: Duration?
     /// How long a worker may take over one workflow task; 10 s by default.
     public var taskTimeout: Duration?
     /// How long until the first workflow task.
     public var startDelay: Duration?
-    public var retryPolicy: RetryPolicy?
     /// 1, first, to 5; 3 by default.
     public var priority: Int?
     /// Notes about the run, shown with it.
-    public var memo: [String: Payload] = [:]
+    public var memo: [String: any Encodable & Sendable]
     /// Plain JSON, of the type that the namespace has declared for the name. Runs can be listed by them.
-    public var searchAttributes: [String: JSON] = [:]
+    public var searchAttributes: [String: JSON]
+    public var idReusePolicy: IDReusePolicy
+    public var idConflictPolicy: IDConflictPolicy
+    /// Two starts with one request id start one run. A random one unless set, which makes retries of this call safe.
+    public var requestID: String?
 
-    public init(id: String, taskQueue: String) {
+    public init(
+        id: String, taskQueue: String, retryPolicy: RetryPolicy? = nil, executionTimeout: Duration? = nil,
+        runTimeout: Duration? = nil, taskTimeout: Duration? = nil, startDelay: Duration? = nil, priority: Int? = nil,
+        memo: [String: any Encodable & Sendable] = [:], searchAttributes: [String: JSON] = [:],
+        idReusePolicy: IDReusePolicy = .allowDuplicate, idConflictPolicy: IDConflictPolicy = .fail,
+        requestID: String? = nil
+    ) {
         self.id = id
         self.taskQueue = taskQueue
+        self.retryPolicy = retryPolicy
+        self.executionTimeout = executionTimeout
+        self.runTimeout = runTimeout
+        self.taskTimeout = taskTimeout
+        self.startDelay = startDelay
+        self.priority = priority
+        self.memo = memo
+        self.searchAttributes = searchAttributes
+        self.idReusePolicy = idReusePolicy
+        self.idConflictPolicy = idConflictPolicy
+        self.requestID = requestID
     }
 
-    func json(identity: String, requestID: String) -> JSON {
+    func json(identity: String, requestID: String) throws -> JSON {
         func wire(_ duration: Duration?) -> JSON? { duration.map { .string($0.wire) } }
         return .compact([
             "workflowIdReusePolicy": .string(idReusePolicy.rawValue),
@@ -51,7 +70,7 @@ public struct WorkflowOptions: Sendable {
             "workflowExecutionTimeout": wire(executionTimeout), "workflowRunTimeout": wire(runTimeout),
             "workflowTaskTimeout": wire(taskTimeout), "workflowStartDelay": wire(startDelay),
             "retryPolicy": retryPolicy?.json, "priority": priority.map { .number($0) },
-            "memo": memo.isEmpty ? nil : .object(memo.mapValues(\.json)),
+            "memo": memo.isEmpty ? nil : .object(try memo.mapValues { try Payload(encoding: $0).json }),
             "searchAttributes": searchAttributes.isEmpty ? nil : .object(searchAttributes),
         ])
     }
