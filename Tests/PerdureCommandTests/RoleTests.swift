@@ -57,7 +57,7 @@ import Testing
             let engine = Engine(pool: pool)
             let client = PerdureClient(pool: pool)
             let handle = try await client.startWorkflow(name: "W", options: WorkflowOptions(id: "w", taskQueue: "q"))
-            try await handle.signal(name: "s")
+            try await handle.signal(signalName: "s")
             let id = UUID()
             try await pool.query(
                 "select perdure.register_worker(\(id), 'default', 'me', '1', \(["q"]), interval '60 s', '{}')")

@@ -70,7 +70,7 @@ struct FusedStepTests {
                 let handle = try await stage.start("W")
                 try await eventually("the activity runs") { calls.value == 1 }
                 for number in 0..<20 {
-                    try await handle.signal(name: "s", input: number)
+                    try await handle.signal(signalName: "s", input: number)
                     if number == 10 { isReleased.value = true }
                 }
                 _ = try await handle.resultPayloads()

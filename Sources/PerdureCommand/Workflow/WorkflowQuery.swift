@@ -17,7 +17,7 @@ struct WorkflowQuery: AsyncParsableCommand {
         try await options.withClient { client, _ in
             print(
                 try await client.untypedWorkflowHandle(id: workflow.workflowID, runID: workflow.runID)
-                    .query(name: type, payloads: payloads, timeout: timeout.duration).plain)
+                    .query(queryName: type, payloads: payloads, timeout: timeout.duration).plain)
         }
     }
 }

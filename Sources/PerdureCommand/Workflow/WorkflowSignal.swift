@@ -13,7 +13,7 @@ struct WorkflowSignal: AsyncParsableCommand {
         let payloads = try input.payloads()
         try await options.withClient { client, _ in
             try await client.untypedWorkflowHandle(id: workflow.workflowID, runID: workflow.runID)
-                .signal(name: name, payloads: payloads)
+                .signal(signalName: name, payloads: payloads)
         }
         if options.output == .text { print("sent") }
     }

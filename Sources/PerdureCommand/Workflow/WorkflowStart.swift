@@ -39,7 +39,7 @@ struct StartOptions: ParsableArguments {
         options.startDelay = startDelay?.duration
         options.idReusePolicy = idReusePolicy
         options.idConflictPolicy = idConflictPolicy
-        options.memo = Dictionary(memo.map { ($0.name, Payload(plain: $0.value)) }) { $1 }
+        options.memo = memo.reduce(into: [:]) { $0[$1.name] = $1.value }
         options.searchAttributes = Dictionary(searchAttribute.map { ($0.name, $0.value) }) { $1 }
         options.priority = priority
         return try await client.startWorkflow(name: type, options: options, payloads: try input.payloads())
