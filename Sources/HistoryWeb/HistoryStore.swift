@@ -20,75 +20,57 @@ struct HistoryStore: Sendable {
 
     // MARK: Runs
 
-    /// What a list is narrowed down to.
-    struct Filter: Sendable, Hashable {
-        var namespace: String
-        var status: Run.Status?
-        var type: String?
-        var idPrefix: String?
+    /// What a list shows of a run. The rest, input and result, can be large.
+    private static let listed = """
+        jsonb_build_object('namespace', w.namespace, 'workflow_id', w.workflow_id, 'run_id', w.run_id, 'workflow_type', w.workflow_type,
+            'status', w.status, 'task_queue', w.task_queue, 'start_time', w.start_time, 'close_time', w.close_time,
+            'execution_time', w.execution_time, 'history_length', w.history_length, 'search_attributes', w.search_attributes)
+        """
 
-        /// The conditions, their values bound to the query.
-        func conditions(in query: inout PostgresQuery, status: Run.Status?) -> String {
-            var conditions = ["namespace = $\(query.bind(namespace))"]
-            // A literal of ours: the column may be an enumeration, which no text parameter fits.
-            if let status { conditions.append("status = '\(status.rawValue)'") }
-            if let type { conditions.append("workflow_type = $\(query.bind(type))") }
-            if let idPrefix { conditions.append("starts_with(workflow_id, $\(query.bind(idPrefix)))") }
-            return conditions.joined(separator: " and ")
-        }
-    }
-
-    /// Where a page of a list begins: after this run.
-    struct Cursor: Sendable, Hashable {
-        var start: Instant
-        var runID: UUID
-    }
-
-    /// Newest first.
-    func runs(_ filter: Filter, after cursor: Cursor?, limit: Int) async throws -> [Run] {
-        var query = PostgresQuery("")
-        var conditions = filter.conditions(in: &query, status: filter.status)
-        if let cursor {
-            let start = query.bind(cursor.start.rfc3339)
-            let runID = query.bind(cursor.runID)
-            conditions += " and (start_time, run_id) < ($\(start)::text::timestamptz, $\(runID))"
-        }
-        let limit = query.bind(limit)
-        query.sql = """
-            select jsonb_build_object('namespace', namespace, 'workflow_id', workflow_id, 'run_id', run_id,
-                'workflow_type', workflow_type, 'status', status, 'task_queue', task_queue,
-                'start_time', start_time, 'close_time', close_time, 'search_attributes', search_attributes)
-            from perdure.workflows where \(conditions) order by start_time desc, run_id desc limit $\(limit)
-            """
-        return try await documents(query).compactMap(Run.init)
-    }
-
-    /// How many runs of each status the filter leaves, whichever of them it asks for; each counted up to `limit`.
-    func counts(_ filter: Filter, limit: Int) async throws -> [Run.Status: Int] {
-        var query = PostgresQuery("")
-        let limit = query.bind(limit)
-        let counts = Run.Status.allCases.map { status in
-            let conditions = filter.conditions(in: &query, status: status)
-            return "'\(status.rawValue)', (select count(*) from "
-                + "(select from perdure.workflows where \(conditions) limit $\(limit)) as counted)"
-        }
-        query.sql = "select jsonb_build_object(\(counts.joined(separator: ", ")))"
-        let counted = try await documents(query)
-        return Dictionary(
-            uniqueKeysWithValues: Run.Status.allCases.map { ($0, counted.first?.integer($0.rawValue) ?? 0) })
-    }
-
-    /// The types of the latest thousand runs.
-    func workflowTypes(_ namespace: String) async throws -> [String] {
+    /// In the order that the filter asks for, newest first if it asks for none.
+    ///
+    /// - Parameter last: the last run of the page before, as `Run.row` has it.
+    func runs(_ namespace: String, _ filter: String, after last: JSONValue?, limit: Int) async throws -> [Run] {
         let rows = try await documents(
             """
-            select to_jsonb(workflow_type) from (
-                select workflow_type from perdure.workflows where namespace = \(namespace)
+            select \(unescaped: Self.listed) from perdure.list_workflows(\(filter), \(namespace), \(limit)::bigint::int,
+                \(last?.text)::text::jsonb) w
+            """)
+        return rows.compactMap(Run.init)
+    }
+
+    /// How many runs of each status a filter chooses, each counted up to `limit`.
+    func counts(_ namespace: String, _ filter: String, limit: Int) async throws -> [Run.Status: Int] {
+        let rows = try await documents(
+            """
+            select jsonb_build_array(c.status, c.count)
+            from perdure.count_workflows(\(filter), \(namespace), \(limit)) c
+            """)
+        return Dictionary(
+            rows.compactMap { row in
+                row.elements.first?.string.flatMap(Run.Status.init(rawValue:)).map { ($0, Int(row.elements[1].text) ?? 0) }
+            }
+        ) { first, _ in first }
+    }
+
+    /// What a filter can name: name, type and description of each field.
+    func filterFields(_ namespace: String) async throws -> [JSONValue] {
+        try await documents("select to_jsonb(f) from perdure.list_filter_fields(\(namespace)) f")
+    }
+
+    /// The types, or task queues, of the latest thousand runs.
+    func recent(_ column: RecentColumn, _ namespace: String) async throws -> [String] {
+        let rows = try await documents(
+            """
+            select to_jsonb(value) from (
+                select \(unescaped: column.rawValue) as value from perdure.workflows where namespace = \(namespace)
                 order by start_time desc limit 1000) as latest
-            group by workflow_type order by workflow_type
+            group by value order by value
             """)
         return rows.compactMap(\.string)
     }
+
+    enum RecentColumn: String { case type = "workflow_type", taskQueue = "task_queue" }
 
     /// - Parameter runID: nil for the latest run of the workflow.
     func run(_ namespace: String, _ workflowID: String, _ runID: UUID?) async throws -> Run? {
@@ -323,9 +305,9 @@ struct HistoryStore: Sendable {
     }
 
     /// A text that is another one once the first page of the list would show something else.
-    func mark(of filter: Filter, limit: Int) async throws -> String {
-        try await runs(filter, after: nil, limit: limit).map { "\($0.runID)\($0.status.rawValue)" }.joined(
-            separator: ",")
+    func mark(_ namespace: String, _ filter: String, limit: Int) async throws -> String {
+        try await runs(namespace, filter, after: nil, limit: limit).map { "\($0.runID)\($0.status.rawValue)" }
+            .joined(separator: ",")
     }
 
     // MARK: Workers and queues
@@ -345,11 +327,25 @@ struct HistoryStore: Sendable {
 
     // MARK: What a person can do to a run
 
-    func signal(_ run: Run, name: String, input: String?) async throws {
+    /// The id of the run.
+    func start(_ start: Start, in namespace: String) async throws -> String {
+        let options: JSONValue = ["searchAttributes": start.searchAttributes, "workflowIdConflictPolicy": "Fail"]
+        let rows = try await documents(
+            """
+            select to_jsonb(s.run_id) from perdure.start_workflow(workflow_type => \(start.type),
+                workflow_id => \(start.workflowID), task_queue => \(start.taskQueue),
+                input => \(start.input)::text::jsonb, namespace => \(namespace), options => \(options.text)::text::jsonb) s
+            """)
+        return rows.first?.string ?? ""
+    }
+
+    /// - Parameter requestID: a signal that comes with the same one again is not written again.
+    func signal(_ run: Run, name: String, input: String?, requestID: String? = nil) async throws {
         _ = try await pool.query(
             """
-            select perdure.signal_workflow(workflow_id => \(run.workflowID), signal_name => \(name),
-                input => \(input as String?)::text::jsonb, run_id => \(run.runID)::text::uuid, namespace => \(run.namespace))
+            select perdure.signal_workflow(perdure.shard_for(\(run.namespace), \(run.workflowID)), \(run.namespace),
+                \(run.workflowID), \(run.runID)::text::uuid, \(name), perdure.payloads(\(input)::text::jsonb),
+                session_user::text, \(requestID)::text)
             """)
     }
 

@@ -23,7 +23,7 @@ struct Site: Sendable {
     private let files: StaticFiles
 
     private static let pages: [any Page] = [
-        WorkflowsPage(), RunPage(), StepPage(), TimelineData(), HistoryDownload(), RunActionPage(), QueryPage(),
+        WorkflowsPage(), StartPage(), BatchPage(), RunPage(), StepPage(), TimelineData(), HistoryDownload(), RunActionPage(), QueryPage(),
         QueuesPage(), WorkersPage(),
     ]
 
@@ -75,7 +75,7 @@ struct Site: Sendable {
         values["style"] = files.address(of: "perdure.css", below: "/public")
         values["script"] = files.address(of: "main.js", below: "/public")
         // What the script imports, so that a browser asks for all of it at once.
-        values["modules"] = ["clocks", "live", "timeline", "steps", "words"].map { "/public/\($0).js" }
+        values["modules"] = ["clocks", "live", "timeline", "steps", "words", "list", "completion"].map { "/public/\($0).js" }
         if values["preload"] == nil { values["preload"] = false }
         values["icons"] = files.address(of: "icons.svg", below: "/public")
         values["favicon"] = files.address(of: "favicon.svg", below: "/public")

@@ -34,6 +34,9 @@ public struct FormFields: Sendable {
         return text
     }
 
+    /// The text behind percent escapes, in a cookie for example; nil for what cannot be decoded.
+    public static func text(_ escaped: some StringProtocol) -> String? { decoded(escaped.utf8) }
+
     /// The text behind percent escapes; nil for a broken escape, for what is not UTF-8, and for NUL.
     static func decoded(_ escaped: some Sequence<UInt8>, plusIsSpace: Bool = false) -> String? {
         var bytes: [UInt8] = []

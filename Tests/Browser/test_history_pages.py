@@ -112,7 +112,7 @@ def test_every_page_fits_and_is_accessible(visit, pages, screenshot, width, sche
     for name, path in {
         "list": "/namespaces/default/workflows", "done": pages.run("transfer-done"), "crashed": pages.run("transfer-crashed"), "waiting": pages.run("transfer-waiting"),
         "stuck": pages.run(HOSTILE), "failed": pages.run("transfer-failed"), "queues": "/namespaces/default/queues",
-        "workers": "/namespaces/default/workers",
+        "workers": "/namespaces/default/workers", "start": "/namespaces/default/start?workflow=transfer-done",
     }.items():
         page = visit(path, width, scheme)
         if page.locator("#timeline-view").count():
@@ -134,7 +134,7 @@ def test_list_is_narrowed_down_and_follows_what_happens(visit, pages):
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("transfer-failed")
     page.locator("#chips").get_by_role("link", name="All").click()
-    page.get_by_label("Workflow id begins with").fill("live-")
+    page.get_by_label("Filter", exact=True).fill("live-")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_text("Nothing matches")).to_be_visible()
     expect(page.locator("#live")).to_contain_text("Live")
@@ -146,6 +146,94 @@ def test_list_is_narrowed_down_and_follows_what_happens(visit, pages):
     expect(rows).to_contain_text("Terminated")
     rows.get_by_role("link").click()
     expect(page.get_by_role("heading", name="live-1")).to_be_visible()
+
+
+def test_filter_is_completed_and_its_mistakes_are_pointed_at(visit, pages):
+    page = visit("/namespaces/default/workflows")
+    field = page.get_by_role("combobox", name="Filter")
+    options = page.get_by_role("listbox", name="Completions").get_by_role("option")
+    field.press_sequentially("Workf")
+    expect(options).to_have_text([r"WorkflowId Keyword · The workflow's id", r"WorkflowType Keyword · The workflow's type"])
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(field).to_have_attribute("aria-activedescendant", "query-option-1")
+    page.keyboard.press("Enter")
+    expect(field).to_have_value("WorkflowType ")
+    expect(options.first).to_contain_text("=")
+    page.keyboard.type("= 'Tr")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    expect(field).to_have_value("WorkflowType = 'Transfer' ")
+    page.keyboard.type("AND ExecutionStatus = ")
+    expect(options.first).to_contain_text("'Running'")
+    page.keyboard.press("Escape")
+    expect(options).to_have_count(0)
+    page.keyboard.type("'Failed'")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    expect(page.locator("#runs tbody tr")).to_have_count(1)
+    assert "query=WorkflowType" in page.url
+
+
+def test_wrong_filter_is_explained_where_it_is_wrong(browser, pages):
+    # A browser reports every answer of 400 as an error.
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(pages.url + "/namespaces/default/workflows?query=" + urllib.parse.quote("WorkflowType = 'T' and foo = 3"))
+    expect(page.get_by_role("alert")).to_contain_text("there is no field or search attribute foo")
+    expect(page.locator("mark")).to_have_text("foo")
+    expect(page.locator("#query")).to_be_focused()
+    assert page.evaluate("(q => q.value.slice(q.selectionStart, q.selectionEnd))(document.getElementById('query'))") == "foo"
+    assert not Axe().run(page).response["violations"]
+    context.close()
+
+
+def test_views_and_columns_are_kept(visit, pages):
+    page = visit("/namespaces/default/workflows?status=Failed")
+    page.locator("#columns summary").click()
+    page.get_by_role("checkbox", name="Run id").uncheck()
+    page.get_by_role("checkbox", name="from_account").check()
+    page.get_by_role("button", name="Move from_account up").click()
+    page.get_by_role("button", name="Show these").click()
+    expect(page.locator("#runs thead")).to_contain_text("from_account")
+    expect(page.locator("#runs thead")).not_to_contain_text("Run id")
+    page.locator("#views summary").click()
+    page.get_by_label("Name of this view").fill("Failures <b>")
+    page.get_by_role("button", name="Save").click()
+    page.goto(pages.url + "/namespaces/default/workflows")
+    expect(page.locator("#runs thead")).to_contain_text("from_account")
+    page.locator("#views summary").click()
+    page.get_by_role("link", name="Failures <b>").click()
+    expect(page.locator("#runs tbody tr")).to_have_count(1)
+
+
+def test_many_runs_are_terminated_after_a_confirmation(visit, pages):
+    pages.sql("select count(perdure.start_workflow(workflow_type => 'Many', workflow_id => 'many-' || n, task_queue => 'nobody')) from generate_series(1, 130) n")
+    page = visit("/namespaces/default/workflows?query=many-")
+    page.get_by_label("Select many-130").check()
+    expect(page.locator("#selected")).to_have_text("1 selected")
+    page.get_by_role("button", name="Terminate").click()
+    expect(page.get_by_role("heading", name="Terminate: 1 run")).to_be_visible()
+    page.go_back()
+    page.get_by_label("Select many-130").uncheck()
+    page.get_by_role("button", name="Terminate").click()
+    expect(page.get_by_role("heading", name="Terminate: 130 runs")).to_be_visible()
+    assert not Axe().run(page).response["violations"]
+    page.get_by_label("Reason").fill("tidy up")
+    page.get_by_role("button", name="Terminate").click()
+    expect(page.get_by_text("130 done. All is done.")).to_be_visible()
+    assert pages.sql("select count(*) from perdure.workflows where workflow_type = 'Many' and status = 'Terminated'") == "130"
+
+
+def test_a_workflow_is_started_like_another(visit, pages):
+    page = visit(pages.run("transfer-done"))
+    page.get_by_role("link", name="Start one like this").click()
+    page.get_by_label("Workflow id").fill("again")
+    page.get_by_label("Task queue").fill("nobody")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("heading", name="again")).to_be_visible()
+    expect(page.locator("#ends")).to_contain_text("account_A")
+    pages.sql("select perdure.terminate_workflow(workflow_id => 'again')")
 
 
 def test_run_page_follows_what_happens_and_keeps_what_is_open(visit, pages):

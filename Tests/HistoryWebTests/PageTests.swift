@@ -21,15 +21,24 @@ import WebCommon
 
             let failed = try await client.get("/namespaces/default/workflows?status=Failed").text
             #expect(failed.contains(">transfer-failed</a>") && !failed.contains(">transfer-done</a>"))
-            let prefix = try await client.get("/namespaces/default/workflows?id=transfer-&type=Transfer&status=Running")
-                .text
-            #expect(prefix.contains(">transfer-waiting</a>") && !prefix.contains(">audit-running</a>"))
-            #expect(try await client.get("/namespaces/default/workflows?id=%25").text.contains("Nothing matches"))
-            #expect(try await client.get("/namespaces/nowhere/workflows").text.contains("No workflows yet"))
+            let chosen = try await client.get(
+                "/namespaces/default/workflows?query=WorkflowType%3D'Transfer'%20order%20by%20StartTime&status=Running").text
+            #expect(chosen.contains(">transfer-waiting</a>") && !chosen.contains(">audit-running</a>"))
+            // One word looks for the beginning of an id.
+            let prefix = try await client.get("/namespaces/default/workflows?query=transfer-&since=1h").text
+            #expect(prefix.contains(">transfer-done</a>") && !prefix.contains(">audit-running</a>"))
+            #expect(try await client.get("/namespaces/default/workflows?query=%25").text.contains("Nothing matches"))
+            #expect(try await client.get("/namespaces/nowhere/workflows").status == .notFound)
+
+            let wrong = try await client.get("/namespaces/default/workflows?query=WorkflowType%20%3D%20'%C3%A4'%20and%20foo%20%3D%203")
+            #expect(wrong.status == .badRequest)
+            #expect(wrong.text.contains("<mark>foo</mark> = 3"))
+            #expect(wrong.text.contains("data-from=\"23\" data-to=\"26\""))
         }
     }
 
-    @Test func leafsThroughAllRunsOnce() async throws {
+    @Test(arguments: ["bulk-", "WorkflowId%20STARTS_WITH%20'bulk-'%20ORDER%20BY%20CloseTime%20DESC,%20WorkflowId"])
+    func leafsThroughAllRunsOnce(order: String) async throws {
         try await TestSite.with { site, client in
             // Many in one moment, so that the page ends between runs of the same time.
             try await site.pool.query(
@@ -37,7 +46,7 @@ import WebCommon
                 select perdure.start_workflow(workflow_type => 'Bulk', workflow_id => 'bulk-' || n, task_queue => 'bulk')
                 from generate_series(1, 120) n
                 """)
-            var address: String? = "/namespaces/default/workflows?id=bulk-"
+            var address: String? = "/namespaces/default/workflows?query=\(order)"
             var seen: [Substring] = []
             while let next = address {
                 let page = try await client.get(next).text
@@ -48,6 +57,94 @@ import WebCommon
             #expect(seen.count == 120)
             #expect(Set(seen).count == 120)
             #expect(try await client.get("/namespaces/default/workflows?after=yesterday").status == .badRequest)
+        }
+    }
+
+    @Test func showsTheColumnsThatWereChosenAndRemembersThem() async throws {
+        try await TestSite.with { _, client in
+            let list = "/namespaces/default/workflows"
+            func columns(_ response: TestResponse) -> [String] {
+                response.text.matches(of: #/<th scope="col"(?: class="right")?>([^<]+)</#).map { String($0.1) }
+            }
+            let chosen = try await client.get("\(list)?column=id&column=events&column=.from_account&column=nonsense&column=id")
+            #expect(columns(chosen) == ["Workflow id", "Events", "from_account"])
+            let cookie = try #require(chosen.headers[.setCookie])
+            #expect(cookie.contains("SameSite=Lax"))
+            let kept = try await client.get(
+                list, headers: [.accept: "text/html", .cookie: "other=1; \(cookie.prefix { $0 != ";" })"])
+            #expect(columns(kept) == ["Workflow id", "Events", "from_account"])
+            let broken = try await client.get(list, headers: [.accept: "text/html", .cookie: "perdure-columns=%zz"])
+            #expect(columns(broken).count == 8)
+        }
+    }
+
+    @Test func doesToManyRunsWhatWasConfirmed() async throws {
+        try await TestSite.with { site, client in
+            try await site.pool.query(
+                """
+                select perdure.start_workflow(workflow_type => 'Bulk', workflow_id => 'bulk-' || n, task_queue => 'bulk')
+                from generate_series(1, 120) n
+                """)
+            func count(_ sql: String) async throws -> Int {
+                try await site.pool.query(PostgresQuery(sql))[0].decode(at: 0)
+            }
+            let batch = "/namespaces/default/batch"
+            let signals = "select count(*)::int from perdure.history_events where event_type = 'WorkflowExecutionSignaled' and workflow_id like 'bulk-%'"
+            func form(_ page: String) -> String {
+                page.matches(of: #/<input type="hidden" name="([^"]+)" value="([^"]*)">/#).map { match in
+                    let value = match.2.replacing("&#39;", with: "'").replacing("&quot;", with: "\"")
+                        .replacing("&lt;", with: "<").replacing("&amp;", with: "&")
+                    return "\(match.1)=\(String(value).escapedForAddress)"
+                }.joined(separator: "&")
+            }
+
+            let asked = try await client.get("\(batch)?action=signal&query=bulk-").text
+            #expect(asked.contains("Send a signal: 120 runs"))
+            #expect(try await count(signals) == 0)
+            let fields = form(asked)
+            #expect(try await client.post(batch, fields).status == .badRequest)
+            #expect(try await client.post(batch, fields + "&name=go", origin: "https://evil.example").status == .forbidden)
+            #expect(try await count(signals) == 0)
+
+            // A slice is done twice, as after a lost answer, and the rest from the address that the first one left.
+            let first = try await client.post(batch, fields + "&name=go&input=7")
+            _ = try await client.post(batch, fields + "&name=go&input=7")
+            #expect(try await count(signals) == 50)
+            var address = try #require(first.headers[.location])
+            while !address.contains("finished=1") {
+                let page = try await client.get(address).text
+                #expect(page.contains("Go on"))
+                address = try #require(try await client.post(batch, form(page)).headers[.location])
+            }
+            #expect(try await client.get(address).text.contains("120 done"))
+            #expect(try await count(signals) == 120)
+
+            let runs = try await site.pool.query(
+                "select run_id::text from perdure.workflows where workflow_id in ('bulk-1', 'bulk-2') order by 1"
+            ).map { try $0.decode(String.self, at: 0) }
+            let some = try await client.get("\(batch)?action=terminate&run=\(runs[0])&run=\(runs[1])").text
+            #expect(some.contains("Terminate: 2 runs"))
+            _ = try await client.post(batch, form(some) + "&reason=enough")
+            #expect(try await count("select count(*)::int from perdure.workflows where status = 'Terminated'") == 2)
+            #expect(try await client.get("\(batch)?action=terminate&run=nonsense").status == .badRequest)
+            #expect(try await client.get("\(batch)?action=explode").status == .badRequest)
+        }
+    }
+
+    @Test func startsAWorkflowLikeAnother() async throws {
+        try await TestSite.with { site, client in
+            let start = "/namespaces/default/start"
+            let form = try await client.get("\(start)?workflow=transfer-done").text
+            #expect(form.contains("value=\"Transfer\"") && form.contains("account_A") && form.contains("from_account"))
+            #expect(try await client.post(start, "id=x&type=T").status == .badRequest)
+            #expect(try await client.post(start, "id=x&type=T&queue=q&input=%7B").status == .badRequest)
+            #expect(try await client.post(start, "id=x&type=T&queue=q&attributes=1").status == .badRequest)
+            let attributes = "%7B%22from_account%22%3A%22account_B%22%7D"
+            let started = try await client.post(start, "id=x/1&type=T&queue=q&input=%7B%22a%22%3A1%7D&attributes=\(attributes)")
+            #expect(started.status == .seeOther)
+            let page = try await client.get(try #require(started.headers[.location])).text
+            #expect(page.contains("account_B") && page.contains("x/1"))
+            #expect(try await client.post(start, "id=x/1&type=T&queue=q").status == .conflict)
         }
     }
 

@@ -10,6 +10,8 @@ struct Run: Sendable {
     let taskQueue: String
     let start: Instant
     let close: Instant?
+    /// Later than `start` by a start delay.
+    let execution: Instant?
     let searchAttributes: [JSONValue.Member]
     // Only where one run is looked at:
     let historyLength: Int
@@ -34,6 +36,7 @@ struct Run: Sendable {
         self.start = start
         taskQueue = row.text("task_queue") ?? ""
         close = row.time("close_time")
+        execution = row.time("execution_time")
         searchAttributes = row["search_attributes"]?.members ?? []
         historyLength = row.integer("history_length") ?? 0
         memo = row["memo"]?.members ?? []

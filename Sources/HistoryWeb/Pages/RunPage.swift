@@ -66,6 +66,8 @@ struct RunPage: Page {
                 "status": View.status(run.status), "taskQueue": run.taskQueue, "start": View.time(run.start),
                 "close": View.time(run.close), "isOpen": run.close == nil,
                 "duration": ((run.close ?? .now) - run.start).readable, "historyLength": run.historyLength,
+                "startLike": "/namespaces/\(run.namespace.escapedForAddress)/start?workflow="
+                    + "\(run.workflowID.escapedForAddress)&run=\(run.runID)",
                 "latest": Run.path(run.namespace, run.workflowID),
                 "attributes": run.searchAttributes.map {
                     ["name": $0.name, "value": $0.value.string ?? $0.value.text]

@@ -1,10 +1,14 @@
 import { startClocks } from './clocks.js'
+import { completeFilter } from './completion.js'
+import { equipList } from './list.js'
 import { followChanges } from './live.js'
 import { showTimeline } from './timeline.js'
 
 // Every page works without scripts; this adds what moves.
 startClocks()
 showTimeline()
+equipList()
+completeFilter()
 followChanges()
 
 document.addEventListener('click', async (click) => {
