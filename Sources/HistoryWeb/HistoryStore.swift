@@ -48,7 +48,9 @@ struct HistoryStore: Sendable {
             """)
         return Dictionary(
             rows.compactMap { row in
-                row.elements.first?.string.flatMap(Run.Status.init(rawValue:)).map { ($0, Int(row.elements[1].text) ?? 0) }
+                row.elements.first?.string.flatMap(Run.Status.init(rawValue:)).map {
+                    ($0, Int(row.elements[1].text) ?? 0)
+                }
             }
         ) { first, _ in first }
     }
@@ -70,7 +72,10 @@ struct HistoryStore: Sendable {
         return rows.compactMap(\.string)
     }
 
-    enum RecentColumn: String { case type = "workflow_type", taskQueue = "task_queue" }
+    enum RecentColumn: String {
+        case type = "workflow_type"
+        case taskQueue = "task_queue"
+    }
 
     /// - Parameter runID: nil for the latest run of the workflow.
     func run(_ namespace: String, _ workflowID: String, _ runID: UUID?) async throws -> Run? {
@@ -318,6 +323,26 @@ struct HistoryStore: Sendable {
             select to_jsonb(q) || jsonb_build_object('oldest', date_trunc('second', q.oldest)::text)
             from perdure.task_queue_backlog q where namespace = \(namespace) order by task_queue, kind limit 500
             """)
+    }
+
+    /// How the database does: sizes and dead rows from its statistics, which cost the same whatever is in the tables.
+    func health() async throws -> JSONValue {
+        let rows = try await documents(
+            """
+            select jsonb_build_object('size', pg_size_pretty(pg_database_size(current_database())),
+                'version', current_setting('server_version'),
+                'timer_lag', greatest(extract(epoch from clock_timestamp()
+                    - (select t.fire_time from perdure.pending_timers t order by t.fire_time limit 1)), 0),
+                'oldest_transaction', (select coalesce(max(extract(epoch from clock_timestamp() - a.xact_start)), 0)
+                    from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid()),
+                'workers', (select count(*) from perdure.live_workers w where w.alive),
+                'overdue', (select count(*) from perdure.live_workers w where not w.alive),
+                'tables', (select jsonb_agg(jsonb_build_object('name', s.relname, 'size', pg_size_pretty(pg_total_relation_size(s.relid)),
+                        'live', s.n_live_tup, 'dead', s.n_dead_tup, 'vacuumed', greatest(s.last_vacuum, s.last_autovacuum))
+                        order by pg_total_relation_size(s.relid) desc)
+                    from pg_stat_user_tables s where s.schemaname = 'perdure'))
+            """)
+        return rows.first ?? .object([])
     }
 
     func workers(_ namespace: String) async throws -> [JSONValue] {

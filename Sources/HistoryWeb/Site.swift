@@ -23,8 +23,9 @@ struct Site: Sendable {
     private let files: StaticFiles
 
     private static let pages: [any Page] = [
-        WorkflowsPage(), StartPage(), BatchPage(), RunPage(), StepPage(), TimelineData(), HistoryDownload(), RunActionPage(), QueryPage(),
-        QueuesPage(), WorkersPage(),
+        WorkflowsPage(), StartPage(), BatchPage(), RunPage(), StepPage(), TimelineData(), HistoryDownload(),
+        RunActionPage(), QueryPage(),
+        QueuesPage(), WorkersPage(), HealthPage(), ComparePage(), FilePage(),
     ]
 
     init(store: HistoryStore, namespace: String, settings: WebSettings) throws {
@@ -60,9 +61,11 @@ struct Site: Sendable {
     }
 
     enum Section: String, CaseIterable {
-        case workflows, queues, workers
+        case workflows, queues, workers, health, open
 
-        var label: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
+        var label: String {
+            self == .open ? "Open a file" : rawValue.prefix(1).uppercased() + rawValue.dropFirst()
+        }
     }
 
     func html(
@@ -75,7 +78,9 @@ struct Site: Sendable {
         values["style"] = files.address(of: "perdure.css", below: "/public")
         values["script"] = files.address(of: "main.js", below: "/public")
         // What the script imports, so that a browser asks for all of it at once.
-        values["modules"] = ["clocks", "live", "timeline", "steps", "words", "list", "completion"].map { "/public/\($0).js" }
+        values["modules"] = ["clocks", "live", "timeline", "steps", "words", "list", "completion", "file"].map {
+            "/public/\($0).js"
+        }
         if values["preload"] == nil { values["preload"] = false }
         values["icons"] = files.address(of: "icons.svg", below: "/public")
         values["favicon"] = files.address(of: "favicon.svg", below: "/public")

@@ -113,9 +113,11 @@ def test_every_page_fits_and_is_accessible(visit, pages, screenshot, width, sche
         "list": "/namespaces/default/workflows", "done": pages.run("transfer-done"), "crashed": pages.run("transfer-crashed"), "waiting": pages.run("transfer-waiting"),
         "stuck": pages.run(HOSTILE), "failed": pages.run("transfer-failed"), "queues": "/namespaces/default/queues",
         "workers": "/namespaces/default/workers", "start": "/namespaces/default/start?workflow=transfer-done",
+        "health": "/namespaces/default/health", "open": "/namespaces/default/open",
+        "compare": "/namespaces/default/compare?run=transfer-done&run=transfer-crashed",
     }.items():
         page = visit(path, width, scheme)
-        if page.locator("#timeline-view").count():
+        if page.locator("#timeline-view[data-source]").count():
             is_drawn(page)
             page.locator("#events > ol > li > details > summary").last.click()
             page.locator("#timeline-view [role=option]").last.click()
@@ -234,6 +236,34 @@ def test_a_workflow_is_started_like_another(visit, pages):
     expect(page.get_by_role("heading", name="again")).to_be_visible()
     expect(page.locator("#ends")).to_contain_text("account_A")
     pages.sql("select perdure.terminate_workflow(workflow_id => 'again')")
+
+
+def test_two_runs_are_compared(visit, pages):
+    page = visit("/namespaces/default/workflows?query=transfer-")
+    for workflow_id in ["transfer-done", "transfer-crashed"]:
+        page.get_by_label(f"Select {workflow_id}", exact=True).check()
+    page.get_by_role("button", name="Compare two").click()
+    expect(page.get_by_role("status").filter(has_text="They part at")).to_contain_text("event 17")
+    expect(page.locator("tr.parts")).to_contain_text("TimerStarted")
+
+
+def test_a_downloaded_history_is_shown_without_the_server(visit, pages):
+    page = visit(pages.run("transfer-done"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    page.get_by_role("link", name="Open a file").click()
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    page.get_by_label("History file").set_input_files(download.value.path())
+    expect(page.locator("#file-facts")).to_contain_text("26 events")
+    expect(page.get_by_role("option", name="withdraw")).to_have_attribute("aria-label", "Activity withdraw: Completed after 2 failed attempts, 5.2 s")
+    expect(page.locator("#file-events > li")).to_have_count(26)
+    page.get_by_label("Find in events").fill("approve")
+    expect(page.locator("#file-events > li")).to_have_count(1)
+    page.locator("#file-events summary").click()
+    expect(page.locator("#file-events pre")).to_contain_text('"signalName": "approve"')
+    page.get_by_label("History file").set_input_files({"name": "x.json", "mimeType": "application/json", "buffer": b'{"a": 1}'})
+    expect(page.get_by_role("alert")).to_contain_text("x.json is no history that can be shown")
 
 
 def test_run_page_follows_what_happens_and_keeps_what_is_open(visit, pages):

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
+import Postgres
 import Testing
 import WebCommon
 
@@ -22,7 +23,8 @@ import WebCommon
             let failed = try await client.get("/namespaces/default/workflows?status=Failed").text
             #expect(failed.contains(">transfer-failed</a>") && !failed.contains(">transfer-done</a>"))
             let chosen = try await client.get(
-                "/namespaces/default/workflows?query=WorkflowType%3D'Transfer'%20order%20by%20StartTime&status=Running").text
+                "/namespaces/default/workflows?query=WorkflowType%3D'Transfer'%20order%20by%20StartTime&status=Running"
+            ).text
             #expect(chosen.contains(">transfer-waiting</a>") && !chosen.contains(">audit-running</a>"))
             // One word looks for the beginning of an id.
             let prefix = try await client.get("/namespaces/default/workflows?query=transfer-&since=1h").text
@@ -30,7 +32,8 @@ import WebCommon
             #expect(try await client.get("/namespaces/default/workflows?query=%25").text.contains("Nothing matches"))
             #expect(try await client.get("/namespaces/nowhere/workflows").status == .notFound)
 
-            let wrong = try await client.get("/namespaces/default/workflows?query=WorkflowType%20%3D%20'%C3%A4'%20and%20foo%20%3D%203")
+            let wrong = try await client.get(
+                "/namespaces/default/workflows?query=WorkflowType%20%3D%20'%C3%A4'%20and%20foo%20%3D%203")
             #expect(wrong.status == .badRequest)
             #expect(wrong.text.contains("<mark>foo</mark> = 3"))
             #expect(wrong.text.contains("data-from=\"23\" data-to=\"26\""))
@@ -66,7 +69,8 @@ import WebCommon
             func columns(_ response: TestResponse) -> [String] {
                 response.text.matches(of: #/<th scope="col"(?: class="right")?>([^<]+)</#).map { String($0.1) }
             }
-            let chosen = try await client.get("\(list)?column=id&column=events&column=.from_account&column=nonsense&column=id")
+            let chosen = try await client.get(
+                "\(list)?column=id&column=events&column=.from_account&column=nonsense&column=id")
             #expect(columns(chosen) == ["Workflow id", "Events", "from_account"])
             let cookie = try #require(chosen.headers[.setCookie])
             #expect(cookie.contains("SameSite=Lax"))
@@ -89,7 +93,8 @@ import WebCommon
                 try await site.pool.query(PostgresQuery(sql))[0].decode(at: 0)
             }
             let batch = "/namespaces/default/batch"
-            let signals = "select count(*)::int from perdure.history_events where event_type = 'WorkflowExecutionSignaled' and workflow_id like 'bulk-%'"
+            let signals =
+                "select count(*)::int from perdure.history_events where event_type = 'WorkflowExecutionSignaled' and workflow_id like 'bulk-%'"
             func form(_ page: String) -> String {
                 page.matches(of: #/<input type="hidden" name="([^"]+)" value="([^"]*)">/#).map { match in
                     let value = match.2.replacing("&#39;", with: "'").replacing("&quot;", with: "\"")
@@ -103,7 +108,8 @@ import WebCommon
             #expect(try await count(signals) == 0)
             let fields = form(asked)
             #expect(try await client.post(batch, fields).status == .badRequest)
-            #expect(try await client.post(batch, fields + "&name=go", origin: "https://evil.example").status == .forbidden)
+            #expect(
+                try await client.post(batch, fields + "&name=go", origin: "https://evil.example").status == .forbidden)
             #expect(try await count(signals) == 0)
 
             // A slice is done twice, as after a lost answer, and the rest from the address that the first one left.
@@ -140,7 +146,8 @@ import WebCommon
             #expect(try await client.post(start, "id=x&type=T&queue=q&input=%7B").status == .badRequest)
             #expect(try await client.post(start, "id=x&type=T&queue=q&attributes=1").status == .badRequest)
             let attributes = "%7B%22from_account%22%3A%22account_B%22%7D"
-            let started = try await client.post(start, "id=x/1&type=T&queue=q&input=%7B%22a%22%3A1%7D&attributes=\(attributes)")
+            let started = try await client.post(
+                start, "id=x/1&type=T&queue=q&input=%7B%22a%22%3A1%7D&attributes=\(attributes)")
             #expect(started.status == .seeOther)
             let page = try await client.get(try #require(started.headers[.location])).text
             #expect(page.contains("account_B") && page.contains("x/1"))

@@ -63,7 +63,9 @@ struct TestSite {
             let files = root.appending(path: folder)
             // Not the bank's, whose migrations begin at 0010: the pages know of none.
             return try FileManager.default.contentsOfDirectory(atPath: files.path)
-                .filter { $0.hasSuffix(".sql") && (folder != "migrations" || $0.hasPrefix("000")) }.sorted().map { files.appending(path: $0) }
+                .filter { $0.hasSuffix(".sql") && (folder != "migrations" || $0.hasPrefix("000")) }.sorted().map {
+                    files.appending(path: $0)
+                }
         }
     }
 }

@@ -46,7 +46,8 @@ struct ListFilter: Sendable, Hashable {
         if let status { parts.append("ExecutionStatus = '\(status.rawValue)'") }
         if let since {
             // Not to the second, so that the plan of one request serves the next.
-            let start = Instant(microseconds: (Instant.now.microseconds / 60_000_000) * 60_000_000) + .zero - since.duration
+            let start =
+                Instant(microseconds: (Instant.now.microseconds / 60_000_000) * 60_000_000) + .zero - since.duration
             parts.append("StartTime >= '\(start.rfc3339)'")
         }
         return (parts + more).joined(separator: " AND ") + order
@@ -61,7 +62,8 @@ struct ListFilter: Sendable, Hashable {
 
     /// The condition and, with its `ORDER BY`, the order. Words within quotes are no keywords.
     private static func split(_ text: String) -> (condition: String, order: String) {
-        let pattern = #/'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\b[Oo][Rr][Dd][Ee][Rr]\s+[Bb][Yy]\b|./#.dotMatchesNewlines()
+        let pattern = #/'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\b[Oo][Rr][Dd][Ee][Rr]\s+[Bb][Yy]\b|./#
+            .dotMatchesNewlines()
         for match in text.matches(of: pattern) where match.0.count > 1 && match.0.first?.lowercased() == "o" {
             return (String(text[..<match.range.lowerBound]).trimmingEnd, " " + text[match.range.lowerBound...])
         }

@@ -152,13 +152,15 @@ private struct Batch {
     /// What the next request needs to know.
     var fields: [(String, String)] {
         var fields = [
-            ("action", action.rawValue), ("filter", filter), ("id", id), ("total", String(total)), ("done", String(done)),
+            ("action", action.rawValue), ("filter", filter), ("id", id), ("total", String(total)),
+            ("done", String(done)),
             ("passed", String(passedOver)),
         ]
         if let after { fields.append(("after", after.text)) }
         // Asked for by the first page.
         if after != nil || isFinished {
-            for (name, value) in [("name", name), ("input", input ?? ""), ("reason", reason ?? "")] where !value.isEmpty {
+            for (name, value) in [("name", name), ("input", input ?? ""), ("reason", reason ?? "")] where !value.isEmpty
+            {
                 fields.append((name, value))
             }
         }

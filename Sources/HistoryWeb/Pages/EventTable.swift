@@ -74,7 +74,9 @@ struct EventTable {
         ]
         values["kinds"] =
             [["label": "All", "href": address(kind: .some(nil)), "current": kind == nil] as [String: Any]]
-            + found.kinds.map { ["label": $0.label, "href": address(kind: $0), "current": $0 == kind] as [String: Any] }
+            + found.kinds.map {
+                ["label": $0.label, "href": address(kind: $0), "current": $0 == kind] as [String: Any]
+            }
 
         switch view {
         case .grouped:

@@ -64,7 +64,8 @@ struct RunColumns {
         let others = run.searchAttributes.filter { !chosen.contains(".\($0.name)") }
         return chosen.map { name in
             var cell: [String: Any] = [
-                "name": label(name), "column": name, "isStatus": false, "isID": false, "isTime": false, "isDuration": false, "text": "",
+                "name": label(name), "column": name, "isStatus": false, "isID": false, "isTime": false,
+                "isDuration": false, "text": "",
                 "isCode": false, "right": name == "duration" || name == "events", "attributes": [[String: Any]](),
             ]
             switch name {

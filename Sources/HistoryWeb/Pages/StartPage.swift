@@ -37,7 +37,9 @@ struct StartPage: Page {
                 "path": "/namespaces/\(namespace.escapedForAddress)/start", "like": like?.workflowID ?? false as Any,
                 "likeHref": like?.path ?? "", "type": like?.type ?? "", "queue": like?.taskQueue ?? "",
                 "input": isWritable ? input.first?.text ?? "" : "", "isUnwritable": !isWritable,
-                "attributes": like.map { $0.searchAttributes.isEmpty ? "" : JSONValue.object($0.searchAttributes).indented } ?? "",
+                "attributes": like.map {
+                    $0.searchAttributes.isEmpty ? "" : JSONValue.object($0.searchAttributes).indented
+                } ?? "",
                 "types": try await types, "queues": try await queues,
                 "suggestion": like.map { "\($0.workflowID)-again" } ?? "",
             ])

@@ -26,7 +26,8 @@ struct StepPage: Page {
                     var shown = StepView.values(step, run: run)
                     shown["attempts"] = attempts.map { StepView.attempt($0, run: run) }
                     shown["hasAttempts"] = !attempts.isEmpty
-                    shown["forgotten"] = step.failedAttempts > attempts.count ? step.failedAttempts - attempts.count : false as Any
+                    shown["forgotten"] =
+                        step.failedAttempts > attempts.count ? step.failedAttempts - attempts.count : false as Any
                     values["step"] = shown
                     return site.page(
                         try request.queryFields()["part"] == nil ? "step" : "step_part",
@@ -65,7 +66,8 @@ enum StepView {
         let outcome = attempt.isWorkerLost ? ("lost", "Worker lost") : ("failed", "Failed")
         return [
             "number": attempt.number, "offset": offset(attempt.started, run), "start": View.time(attempt.started),
-            "waited": (attempt.started - attempt.scheduled).readable, "took": (attempt.ended - attempt.started).readable,
+            "waited": (attempt.started - attempt.scheduled).readable,
+            "took": (attempt.ended - attempt.started).readable,
             "outcome": ["look": outcome.0, "label": outcome.1] as [String: Any],
             "worker": attempt.worker.isEmpty ? false : attempt.worker as Any, "failure": View.failure(attempt.failure),
         ]

@@ -100,6 +100,7 @@ struct WorkflowsPage: Page {
             "columns": columns.choices, "headers": columns.headers,
             "fieldsSource": "/namespaces/\(filter.namespace.escapedForAddress)/filter-fields.json",
             "batch": "/namespaces/\(filter.namespace.escapedForAddress)/batch",
+            "compare": "/namespaces/\(filter.namespace.escapedForAddress)/compare",
             "startPath": "/namespaces/\(filter.namespace.escapedForAddress)/start",
             "ranges": [
                 ["label": "Any time", "href": path + filter.address(since: .some(nil)), "current": filter.since == nil]
@@ -114,7 +115,8 @@ struct WorkflowsPage: Page {
         ]
         func answer(_ status: HTTPResponse.Status = .ok) -> Response {
             var response = site.page(
-                "workflows", title: "Workflows", namespace: filter.namespace, section: .workflows, status: status, values)
+                "workflows", title: "Workflows", namespace: filter.namespace, section: .workflows, status: status,
+                values)
             if let cookie = columns.cookie { response.headers[.setCookie] = cookie }
             return response
         }
@@ -155,9 +157,11 @@ struct WorkflowsPage: Page {
         values.merge([
             "chips": chips, "runs": runs.map { Self.row($0, columns, now: now) }, "isEmpty": runs.isEmpty,
             "running": counts[.running, default: 0], "runningShown": shown(counts[.running, default: 0]),
-            "next": hasMore ? next ?? false as Any : false, "first": last == nil ? false : path + filter.address() as Any,
+            "next": hasMore ? next ?? false as Any : false,
+            "first": last == nil ? false : path + filter.address() as Any,
             "changes": last == nil
-                ? "/namespaces/\(filter.namespace.escapedForAddress)/workflow-changes" + filter.address() : false as Any,
+                ? "/namespaces/\(filter.namespace.escapedForAddress)/workflow-changes" + filter.address() : false as Any
+                ,
         ]) { $1 }
         return answer()
     }
@@ -167,7 +171,8 @@ struct WorkflowsPage: Page {
         var message = error.message
         if message.hasPrefix("list filter: ") { message.removeFirst("list filter: ".count) }
         var problem: [String: Any] = [
-            "message": message, "hint": error.hint ?? "", "before": filter.text, "meant": "", "after": "", "hasPlace": false,
+            "message": message, "hint": error.hint ?? "", "before": filter.text, "meant": "", "after": "",
+            "hasPlace": false,
             "from": 0, "to": 0,
         ]
         if !filter.isWord, let place = error.detail?.firstMatch(of: #/characters (\d+) to (\d+)/#),
@@ -200,7 +205,8 @@ extension ListFilter {
     /// The filter as an address's query, a part of it changed if that is given.
     func address(status other: Run.Status?? = nil, since range: Range?? = nil, after place: String? = nil) -> String {
         let fields = [
-            ("query", text.isEmpty ? nil : text), ("status", (other ?? status)?.rawValue), ("since", (range ?? since)?.rawValue),
+            ("query", text.isEmpty ? nil : text), ("status", (other ?? status)?.rawValue),
+            ("since", (range ?? since)?.rawValue),
             ("after", place),
         ]
         let query = fields.compactMap { name, value in value.map { "\(name)=\($0.escapedForAddress)" } }

@@ -54,7 +54,10 @@ export function completeFilter() {
   const offer = async () => {
     known ??= await fetch(source).then((response) => response.json()).catch(() => null)
     if (!known || document.activeElement !== input) return close()
-    options = optionsAt(input.value.slice(0, input.selectionStart), known)
+    const found = optionsAt(input.value.slice(0, input.selectionStart), known)
+    // What is offered already keeps its place: answers may come late.
+    if (!list.hidden && JSON.stringify(found) === JSON.stringify(options)) return
+    options = found
     list.replaceChildren(...options.map((option, index) => {
       const item = document.createElement('li')
       Object.assign(item, { id: `query-option-${index}`, role: 'option' })

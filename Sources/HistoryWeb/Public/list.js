@@ -102,7 +102,7 @@ function equipColumns() {
 async function runBatch(form) {
   while (form) {
     form.querySelector('button[type=submit]').disabled = true
-    const response = await fetch(form.action, { method: 'post', body: new URLSearchParams(new FormData(form)), headers: { accept: 'text/html' } })
+    const response = await fetch(form.getAttribute('action'), { method: 'post', body: new URLSearchParams(new FormData(form)), headers: { accept: 'text/html' } })
     const page = new DOMParser().parseFromString(await response.text(), 'text/html')
     document.getElementById('main').replaceChildren(...page.getElementById('main').childNodes)
     if (!response.ok) return

@@ -1,5 +1,6 @@
 import { startClocks } from './clocks.js'
 import { completeFilter } from './completion.js'
+import { equipFile } from './file.js'
 import { equipList } from './list.js'
 import { followChanges } from './live.js'
 import { showTimeline } from './timeline.js'
@@ -8,6 +9,7 @@ import { showTimeline } from './timeline.js'
 startClocks()
 showTimeline()
 equipList()
+equipFile()
 completeFilter()
 followChanges()
 
