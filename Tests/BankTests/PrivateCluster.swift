@@ -45,17 +45,10 @@ struct PrivateCluster: Sendable {
     func crash() async throws { try await asServer("pg_ctl", ["-D", data, "-w", "-m", "immediate", "stop"]) }
 
     /// Runs one of the server's programs, as `postgres` when root runs the tests: the server refuses to be root's.
-    ///
-    /// Foundation takes a process for running as long as anybody holds a descriptor that it gave to it. The server would,
-    /// so the shell lets go of all of them.
     private func asServer(_ program: String, _ arguments: [String]) async throws {
-        let withoutDescriptors = """
-            for fd in /proc/self/fd/*; do fd=${fd##*/}; if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi; done; exec "$@"
-            """
         let user = geteuid() == 0 ? ["runuser", "-u", "postgres", "--"] : []
-        try await RunningProcess.run(
-            "bash",
-            ["-c", withoutDescriptors, "bash"] + user + [programs.appending(path: program).path] + arguments)
+        let words = user + [programs.appending(path: program).path] + arguments
+        try await RunningProcess.run(words[0], Array(words.dropFirst()))
     }
 
     private static func freePort() throws -> Int {

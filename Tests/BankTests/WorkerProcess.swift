@@ -1,31 +1,44 @@
 import Foundation
 import Testing
 
-/// A process of another program. Nothing here blocks a thread: tests share a few with the servers that they start.
+/// A process of another program. Nothing here blocks a thread that tests share: they share a few with the servers that they
+/// start.
+///
+/// Not Foundation's Process: that takes a process for running as long as anybody holds a descriptor that it made, and a
+/// server that another test starts at the same moment inherits them all.
 final class RunningProcess: Sendable {
-    let identifier: Int32
+    let identifier: pid_t
     private let end: Task<Int32, Never>
 
     /// - Parameter output: where it writes; the tests' own output by default.
     init(
         _ program: URL, _ arguments: [String] = [], environment: [String: String] = [:], output: FileHandle? = nil
     ) throws {
-        let process = Process()
-        process.executableURL = program
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.currentDirectoryURL = URL(filePath: "/")
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addchdir_np(&actions, "/")
         if let output {
-            process.standardOutput = output
-            process.standardError = output
+            posix_spawn_file_actions_adddup2(&actions, output.fileDescriptor, 1)
+            posix_spawn_file_actions_adddup2(&actions, output.fileDescriptor, 2)
         }
+        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0)=\($1)" }
+        var pid: pid_t = 0
+        let problem = withCStrings([program.path] + arguments) { words in
+            withCStrings(variables) { posix_spawn(&pid, program.path, &actions, nil, words, $0) }
+        }
+        try #require(problem == 0, "\(program.path) did not start: \(String(cString: strerror(problem)))")
+        identifier = pid
         let (ends, continuation) = AsyncStream.makeStream(of: Int32.self)
-        process.terminationHandler = {
-            continuation.yield($0.terminationStatus)
+        let child = pid
+        Thread.detachNewThread {
+            var status: Int32 = 0
+            while waitpid(child, &status, 0) < 0, errno == EINTR {}
+            let signal = status & 0x7f
+            continuation.yield(signal == 0 ? (status >> 8) & 0xff : signal)
             continuation.finish()
         }
-        try process.run()
-        identifier = process.processIdentifier
         end = Task { await ends.first { _ in true } ?? -1 }
     }
 
@@ -49,6 +62,15 @@ final class RunningProcess: Sendable {
         try #require(status == 0, "\(program) failed: \(text)")
         return text
     }
+}
+
+/// Calls the body with an array of C strings that ends with nil.
+private func withCStrings<Result>(
+    _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
+) -> Result {
+    let pointers = strings.map { strdup($0) }
+    defer { for pointer in pointers { free(pointer) } }
+    return body(pointers + [nil])
 }
 
 /// A real bank worker, in a process of its own that can be killed.
