@@ -4,7 +4,7 @@ import Postgres
 @ActivityContainer
 struct Mail {
     @Activity
-    func send(to name: String) async throws -> String { "Welcome, \(name)!" }  // This may fail, hang, and be tried again.
+    func send(to name: String) async throws -> String { "Welcome, \(name)!" }  // May fail: then it is tried again.
 }
 
 @Workflow
