@@ -17,16 +17,14 @@ final class RunningProcess: Sendable {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addchdir_np(&actions, "/")
         if let output {
             posix_spawn_file_actions_adddup2(&actions, output.fileDescriptor, 1)
             posix_spawn_file_actions_adddup2(&actions, output.fileDescriptor, 2)
         }
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
         let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0)=\($1)" }
         var pid: pid_t = 0
-        let problem = withCStrings([program.path] + arguments) { words in
-            withCStrings(variables) { posix_spawn(&pid, program.path, &actions, nil, words, $0) }
+        let problem = withCStrings(["bash", "-c", Self.letsGo, program.path] + arguments) { words in
+            withCStrings(variables) { posix_spawn(&pid, "/bin/bash", &actions, nil, words, $0) }
         }
         try #require(problem == 0, "\(program.path) did not start: \(String(cString: strerror(problem)))")
         identifier = pid
@@ -41,6 +39,11 @@ final class RunningProcess: Sendable {
         }
         end = Task { await ends.first { _ in true } ?? -1 }
     }
+
+    /// The shell lets go of whatever else is open in the tests, and becomes the program.
+    private static let letsGo = """
+        cd /; for fd in /proc/self/fd/*; do fd=${fd##*/}; if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi; done; exec "$0" "$@"
+        """
 
     /// Its exit status, or the signal that ended it.
     @discardableResult
