@@ -57,7 +57,7 @@ struct BenchSignal: AsyncParsableCommand {
         var sent: [Timestamp] = []
         for number in 0..<options.workflows {
             sent.append(Timestamp(Date()))
-            try await handle.signal(signalName: "go", input: number)
+            try await handle.signal(signalName: "Go", input: number)
             try await Task.sleep(for: .milliseconds(25))
             try workers.check()
         }
