@@ -45,6 +45,8 @@ check "Swift tests that fail are counted" counts "2 1" 1 '✘ Test "a" with 3 te
 check "a crash of the Swift tests is a failure" counts "1 1" 139 '✔ Test b() passed after 0.1 seconds.'
 check "pytest is counted" counts "5 0" 0 '============ 5 passed in 2.00s ============'
 check "pytest's failures are counted" counts "5 2" 1 '======= 2 failed, 5 passed in 2.00s ======='
+check "quiet pytest is counted" counts "66 0" 0 '66 passed in 370.49s (0:06:10)'
+check "quiet pytest's failures are counted" counts "64 3" 1 '2 failed, 64 passed, 1 error in 70.49s (0:01:10)'
 check "pytest's errors are counted" counts "5 1" 1 '======= 5 passed, 1 error in 2.00s ======='
 check "pg_prove is counted" counts "50 0" 0 'Files=3, Tests=50,  2 wallclock secs ( 0.02 usr)' 'Result: PASS'
 check "pg_prove's failures are counted" counts "48 2" 1 'Failed 2/20 subtests ' 'Files=3, Tests=50,  2 wallclock secs ( 0.02 usr)' 'Result: FAIL'
