@@ -115,7 +115,7 @@ if wanted swift || wanted browser; then
     fi
 fi
 if $built && wanted swift; then
-    DATABASE_URL=$PERDURE_TEST_DATABASE_URL suite "Swift" 15m swift test --skip-build --disable-xctest ${filter:+--filter "$filter"}
+    suite "Swift" 15m swift test --skip-build --disable-xctest ${filter:+--filter "$filter"}
 fi
 if $built && wanted browser; then suite "Browser" 10m Tests/Browser/run.sh ${filter:+-k "$filter"}; fi
 

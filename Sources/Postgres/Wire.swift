@@ -88,7 +88,7 @@ final class Wire: @unchecked Sendable {
         wait(forReading: false, attempt)
     }
 
-    private func poll(_ attempt: ConnectAttempt) {
+    private func advance(_ attempt: ConnectAttempt) {
         guard !attempt.isDone, let connection else { return }
         switch PQconnectPoll(connection) {
         case PGRES_POLLING_READING: wait(forReading: true, attempt)
@@ -117,7 +117,7 @@ final class Wire: @unchecked Sendable {
         source.setEventHandler { source.cancel() }
         source.setCancelHandler {
             attempt.source = nil
-            if attempt.isDone { PQfinish(pointer.value) } else { self.poll(attempt) }
+            if attempt.isDone { PQfinish(pointer.value) } else { self.advance(attempt) }
         }
         attempt.source = source
         source.resume()
@@ -283,15 +283,26 @@ final class Wire: @unchecked Sendable {
     }
 
     private func readable() {
-        guard let connection else { return }
-        guard PQconsumeInput(connection) == 1 else {
-            // What the server said before it hung up tells more.
-            return fail(current?.error ?? PostgresError(connection: connection))
-        }
-        if writeSourceIsWaiting { flush(connection) }
-        takeResults(connection)
-        // Last, for what came behind the results is read only now.
-        takeNotifications()
+        // The source tells of a hang-up once and is silent ever after, so all that came before it is read now.
+        repeat {
+            guard let connection else { return }
+            guard PQconsumeInput(connection) == 1 else {
+                // What the server said before it hung up tells more.
+                return fail(current?.error ?? PostgresError(connection: connection))
+            }
+            if writeSourceIsWaiting { flush(connection) }
+            takeResults(connection)
+            // Last, for what came behind the results is read only now.
+            takeNotifications()
+        } while isHungUp
+    }
+
+    /// Whether both directions have ended (POLLHUP): nothing will come any more besides what is here.
+    private var isHungUp: Bool {
+        guard let connection else { return false }
+        // No events asked for: those that tell of an end always come.
+        var socket = pollfd(fd: PQsocket(connection), events: 0, revents: 0)
+        return poll(&socket, 1, 0) == 1
     }
 
     private func takeResults(_ connection: OpaquePointer) {

@@ -50,7 +50,8 @@ struct BankDatabase: Sendable {
     }
 
     static let server =
-        ProcessInfo.processInfo.environment["DATABASE_URL"] ?? "postgresql://postgres@127.0.0.1:55432/postgres"
+        ProcessInfo.processInfo.environment["PERDURE_TEST_DATABASE_URL"]
+        ?? "postgresql://postgres@127.0.0.1:55432/postgres"
 
     static func url(of database: String) -> String {
         var url = URLComponents(string: server)!

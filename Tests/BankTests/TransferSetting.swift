@@ -9,7 +9,7 @@ import WebCommon
 
 /// Tests of the whole: real workers in processes of their own, a real account API, a real database. One at a time, since
 /// each keeps the machine busy by itself.
-@Suite(.serialized) enum EndToEnd {}
+@Suite(.serialized, .timeLimit(.minutes(5))) enum EndToEnd {}
 
 /// What a test of transfers has at hand.
 struct TransferSetting: Sendable {

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from conftest import ROOT, answers, free_port, wait_for
 
-SERVER = os.environ.get("DATABASE_URL", "postgresql://postgres@127.0.0.1:55432/postgres")
+SERVER = os.environ.get("PERDURE_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:55432/postgres")
 HOSTILE = "stuck <script>alert(1)</script> \"'&%2F/..ü"
 
 

@@ -49,7 +49,8 @@ struct TestSite {
     }
 
     private static let server =
-        ProcessInfo.processInfo.environment["DATABASE_URL"] ?? "postgresql://postgres@127.0.0.1:55432/postgres"
+        ProcessInfo.processInfo.environment["PERDURE_TEST_DATABASE_URL"]
+        ?? "postgresql://postgres@127.0.0.1:55432/postgres"
 
     private static func conninfo(database: String) throws -> String {
         var url = try #require(URLComponents(string: server))

@@ -141,6 +141,30 @@ struct DeafServer {
         port = UInt16(bigEndian: address.sin_port)
     }
 
+    /// Lets one client in, waits for its first statement, and dies under it: its last words and the end of the connection
+    /// come at once. Like a server that stops with something unread, as on a Unix-domain socket always.
+    func acceptAndDie() async {
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                let client = accept(socket, nil, nil)
+                var buffer = [UInt8](repeating: 0, count: 4096)
+                func message(_ type: Character, _ body: [UInt8]) -> [UInt8] {
+                    [type.asciiValue!] + withUnsafeBytes(of: UInt32(body.count + 4).bigEndian, Array.init) + body
+                }
+                func write(_ bytes: [UInt8]) { _ = send(client, bytes, bytes.count, 0) }
+                _ = recv(client, &buffer, buffer.count, 0)
+                write(message("R", [0, 0, 0, 0]) + message("Z", Array("I".utf8)))
+                _ = recv(client, &buffer, buffer.count, 0)
+                // With no time to linger, closing resets the connection.
+                var linger = linger(l_onoff: 1, l_linger: 0)
+                setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
+                write(message("E", Array("SFATAL\0VFATAL\0C57P01\0Mlast words\0\0".utf8)))
+                Foundation.close(client)
+                continuation.resume()
+            }
+        }
+    }
+
     func close() { Foundation.close(socket) }
 }
 

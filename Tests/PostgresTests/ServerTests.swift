@@ -40,6 +40,20 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1))) func `a statement learns that the server died under it`() async throws {
+        let server = try DeafServer()
+        defer { server.close() }
+        let configuration = PostgresConfiguration("host=127.0.0.1 port=\(server.port) user=postgres sslmode=disable")
+        for _ in 0..<50 {
+            async let death: Void = server.acceptAndDie()
+            try await withConnection(configuration) { connection in
+                let error = try await postgresError { try await connection.query("select 1") }
+                #expect(error.kind == .connection && error.isRetryable)
+            }
+            await death
+        }
+    }
+
     @Test func `TLS by sslmode, with a certificate that is checked`() async throws {
         let prepare: (URL) async throws -> Void = { data in
             try await run(
