@@ -128,6 +128,23 @@ end
 $$;
 comment on function perdure.check_shard(smallint, text, text) is 'Raises unless the namespace exists, the workflow id is well formed and the shard is its own.';
 
+create or replace function perdure.latest_run(p_shard smallint, p_namespace text, p_workflow_id text) returns perdure.executions
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_run perdure.executions;
+begin
+    -- While the table is new and has no statistics, every index that begins with the namespace seems as good as the one that has the id, and
+    -- a session keeps the plan that it made then while the table grows. So the namespace is compared in a way that no index serves; the
+    -- order is still that of executions_by_workflow_id.
+    select * into v_run from perdure.executions e
+    where e.shard = p_shard and e.workflow_id = p_workflow_id and e.namespace || '' = p_namespace
+    order by e.namespace, e.start_time desc, e.run_id desc limit 1;
+    return v_run;
+end
+$$;
+comment on function perdure.latest_run(smallint, text, text) is 'The latest run of a workflow id, open or closed; null when there is none.';
+
 create or replace function perdure.find_run(p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid) returns perdure.executions
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -136,12 +153,12 @@ declare
 begin
     perform perdure.check_shard(p_shard, p_namespace, p_workflow_id);
     if p_run_id is null then
-        select * into v_run from perdure.executions e
-        where e.shard = p_shard and e.namespace = p_namespace and e.workflow_id = p_workflow_id
-        order by e.start_time desc, e.run_id desc limit 1;
+        v_run := perdure.latest_run(p_shard, p_namespace, p_workflow_id);
     else
-        select * into v_run from perdure.executions e
-        where e.shard = p_shard and e.run_id = p_run_id and e.namespace = p_namespace and e.workflow_id = p_workflow_id;
+        select * into v_run from perdure.executions e where e.shard = p_shard and e.run_id = p_run_id;
+        if (v_run.namespace, v_run.workflow_id) is distinct from (p_namespace, p_workflow_id) then
+            v_run := null;
+        end if;
     end if;
     if v_run.run_id is null then
         raise exception 'there is no workflow % in namespace %', quote_literal(left(p_workflow_id, 200)) || coalesce(' with run ' || p_run_id, ''), p_namespace

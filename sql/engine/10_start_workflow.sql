@@ -56,11 +56,7 @@ begin
 
     -- Two tries: a run that another transaction is starting at this moment is seen as such on the second.
     for i in 1 .. 2 loop
-        -- Looked up, then ordered: while the table is small or new, an index that has the order looks as good as the one that has the id.
-        select * into v_latest from (
-            select * from perdure.executions e
-            where e.shard = p_shard and e.namespace = p_namespace and e.workflow_id = p_workflow_id offset 0) e
-        order by e.start_time desc, e.run_id desc limit 1;
+        v_latest := perdure.latest_run(p_shard, p_namespace, p_workflow_id);
 
         if v_latest.run_id is not null and v_latest.request_id = v_request then
             return query select v_latest.run_id, false;
