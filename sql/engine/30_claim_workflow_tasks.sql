@@ -12,32 +12,33 @@ declare
     v_sticky uuid[];
     v_claimed uuid[];
 begin
+    -- By ctid, as its rows are locked here: a plan that was made while the queue was empty may else join by going through all of it.
     with c as materialized (
-        select t.run_id from perdure.workflow_tasks t
+        select t.ctid as row from perdure.workflow_tasks t
         where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
         order by t.priority, t.scheduled_at limit p_limit for update skip locked),
     u as (
         update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
-        from c where t.shard = p_shard and t.run_id = c.run_id returning t.run_id)
+        from c where t.shard = p_shard and t.ctid = c.row returning t.run_id)
     select coalesce(array_agg(u.run_id), '{}') into v_sticky from u;
 
     v_claimed := v_sticky;
     if cardinality(v_claimed) < p_limit then
         with c as materialized (
-            select t.run_id from perdure.workflow_tasks t
+            select t.ctid as row from perdure.workflow_tasks t
             where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue
               and t.state = 'scheduled' and t.sticky_worker is null
             order by t.priority, t.scheduled_at limit p_limit - cardinality(v_sticky) for update skip locked),
         u as (
             update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
-            from c where t.shard = p_shard and t.run_id = c.run_id returning t.run_id)
+            from c where t.shard = p_shard and t.ctid = c.row returning t.run_id)
         select v_claimed || coalesce(array_agg(u.run_id), '{}') into v_claimed from u;
     end if;
     if cardinality(v_claimed) = 0 then
         return;
     end if;
 
-    -- A new statement sees whatever was appended before the rows were ours.
+    -- A new statement sees whatever was appended before the rows were ours. One look-up a run, for the same reason.
     return query
     select r.run_id, r.workflow_id, r.workflow_type, t.attempt,
         ids.scheduled, ids.started, t.started_at, r.last_started_event_id, h.from_event_id,
@@ -47,8 +48,8 @@ begin
                 || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',
                     jsonb_build_object('scheduledEventId', ids.scheduled, 'identity', v_worker.identity, 'requestId', p_worker_id)))
     from unnest(v_claimed) as mine (run_id)
-    join perdure.workflow_tasks t on t.shard = p_shard and t.run_id = mine.run_id
-    join perdure.run_states r on r.shard = p_shard and r.run_id = mine.run_id
+    cross join lateral (select * from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = mine.run_id limit 1) t
+    cross join lateral (select * from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id limit 1) r
     cross join lateral (select case when t.attempt = 1 then t.scheduled_event_id else r.next_event_id end as scheduled,
         case when t.attempt = 1 then r.next_event_id else r.next_event_id + 1 end as started) ids
     cross join lateral (select case when mine.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) h

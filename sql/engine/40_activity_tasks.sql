@@ -25,15 +25,16 @@ declare
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
 begin
     return query
+    -- By ctid, as its rows are locked here: a plan that was made while the queue was empty may else join by going through all of it.
     with c as materialized (
-        select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
+        select t.ctid as row from perdure.activity_tasks t
         where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue and t.state = 'scheduled'
         order by t.priority, t.attempt_scheduled_at limit p_limit for update skip locked)
     update perdure.activity_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, last_worker_identity = v_worker.identity,
         heartbeat_at = null,
         deadline = perdure.activity_deadline(t.schedule_to_close_timeout, null, t.start_to_close_timeout, t.heartbeat_timeout,
             t.scheduled_at, t.attempt_scheduled_at, v_now, null)
-    from c where t.shard = p_shard and t.run_id = c.run_id and t.scheduled_event_id = c.scheduled_event_id
+    from c where t.shard = p_shard and t.ctid = c.row
     returning t.run_id, t.scheduled_event_id, t.workflow_id, t.workflow_type, t.activity_id, t.activity_type, t.input, t.attempt,
         t.scheduled_at, t.attempt_scheduled_at, t.started_at, t.deadline, t.heartbeat_timeout, t.start_to_close_timeout,
         t.schedule_to_close_timeout, t.heartbeat_details, t.run_id || ':' || t.activity_id;
@@ -130,11 +131,10 @@ declare
     v_runs uuid[];
     v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'sticky_timeout');
 begin
-    -- First the locks, in a statement of their own, so that the next one sees what others did before it had them.
-    select array_agg(l.run_id) into v_runs from (
-        select r.run_id from perdure.run_states r
-        where r.shard = p_shard and r.run_id in (select (i.value ->> 'runId')::uuid from jsonb_array_elements(p_results) i)
-        order by r.run_id for update) l;
+    -- First the locks, in a statement of their own, so that the next one sees what others did before it had them. One look-up a run: a join
+    -- could go through all open runs.
+    select array_agg(l.run_id) into v_runs from (select distinct (i.value ->> 'runId')::uuid as run_id from jsonb_array_elements(p_results) i order by 1) mine
+    cross join lateral (select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id for update) l;
     return query
     with item as materialized (
         select i."runId" as run_id, i."scheduledEventId" as scheduled_event_id, i.attempt, i.result,
