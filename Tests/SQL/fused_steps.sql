@@ -118,7 +118,7 @@ select is(t.refusal($$select t.fused('wrong', '[]', '{}', 9)$$), 'PD007', 'an un
 
 -- Bad commands: the activity has ended all the same, and the workflow task that this made fails
 select matches(t.fused('wrong', jsonb_build_array(t.command('Nonsense'))), '^failed', 'a fused step with a command that cannot be fails');
-select is(t.history('wrong', 6), '6 ActivityTaskStarted 7 ActivityTaskCompleted 8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskFailed', 'with the events of the separate calls');
+select is(t.history('wrong', 6), '6 ActivityTaskStarted 7 ActivityTaskCompleted 8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskFailed 11 WorkflowTaskScheduled', 'with the events of the separate calls');
 select is(t.claim(2) || ' ' || t.complete('wrong', jsonb_build_array(t.command('CompleteWorkflowExecution')), 2), 'wrong completed', 'and is tried again');
 
 -- A set of everything

@@ -93,19 +93,53 @@ select is(t.claim(4), 'g', 'a new worker of its queue gets it at once');
 select is(t.complete('g', jsonb_build_array(t.command('CompleteWorkflowExecution')), 4), 'completed', 'and can complete it');
 select is((select workflow_task_failure from perdure.workflows where workflow_id = 'g'), null, 'then nothing is wrong with the run');
 
--- What happens between attempts
+-- What happens between attempts makes the next one a first one, as in Temporal, and that is written
 select t.start('h'), t.claim(), perdure.signal_workflow('h', 's1'), t.fail('h') \g /dev/null
-select is(t.history('h', 3), '3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionSignaled', 'what was buffered when a task failed comes behind the failure');
-select perdure.signal_workflow('h', 's2') \g /dev/null
-select is(t.history('h', 5), '5 WorkflowExecutionSignaled 6 WorkflowExecutionSignaled', 'and what comes later behind that');
-select t.claim(), perdure.signal_workflow('h', 's3') \g /dev/null
-select is((select jsonb_path_query_array(history, '$[*].events[*].eventType') from t.workflow_task where workflow_id = 'h'),
-    '["WorkflowExecutionStarted", "WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskFailed", "WorkflowExecutionSignaled", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]',
-    'the next attempt sees it');
-select is((select started_event_id from t.workflow_task where workflow_id = 'h'), 8::bigint, 'and knows the id of its start');
-select t.complete('h') \g /dev/null
-select is(t.history('h', 7), '7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskCompleted 10 WorkflowExecutionSignaled 11 WorkflowTaskScheduled', 'which it then writes');
+select is(t.history('h', 3), '3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionSignaled 6 WorkflowTaskScheduled',
+    'what was buffered when a task failed comes behind the failure, and is told to the next task');
+select results_eq($$select state, attempt, next_attempt_time from perdure.pending_workflow_tasks where workflow_id = 'h'$$, $$values ('Scheduled', 1, null::timestamptz)$$,
+    'which is a first attempt');
+select is((select workflow_task_failure -> 'failure' ->> 'message' from perdure.workflows where workflow_id = 'h'), 'a bug', 'of a run that is still known to fail');
+select perdure.signal_workflow('h', 's2'), t.claim(), t.fail('h') \g /dev/null
+select is(t.history('h', 7), '7 WorkflowExecutionSignaled 8 WorkflowTaskStarted 9 WorkflowTaskFailed', 'whose failure is written, too');
+select t.claim(), t.fail('h') \g /dev/null
+select results_eq($$select state, attempt, next_attempt_time is not null from perdure.pending_workflow_tasks where workflow_id = 'h'$$, $$values ('Backoff', 3, true)$$,
+    'without news the attempts are transient, and back off');
+select is(t.history('h', 10), null, 'and leave no trace');
+select is(t.claim(), '', 'it waits');
+select perdure.signal_workflow('h', 's3') \g /dev/null
+select is(t.history('h', 10), '10 WorkflowExecutionSignaled 11 WorkflowTaskScheduled', 'a signal while it waits makes it a task like any other');
+select is(t.claim(), 'h', 'to be tried at once');
+select is((select jsonb_path_query_array(jsonb_path_query_array(history, '$[*].events[*].eventType'), '$[last - 3 to last]') from t.workflow_task where workflow_id = 'h'),
+    '["WorkflowTaskFailed", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]', 'by whoever sees all of it');
+select is((select array[attempt, scheduled_event_id, started_event_id] from t.workflow_task where workflow_id = 'h'), array[1, 11, 12]::bigint[], 'and knows the ids');
+select t.fail('h'), t.claim(), perdure.signal_workflow('h', 's4'), t.fail('h') \g /dev/null
+select is(t.history('h', 12), '12 WorkflowTaskStarted 13 WorkflowTaskFailed 14 WorkflowExecutionSignaled 15 WorkflowTaskScheduled',
+    'a transient attempt leaves nothing of itself, but what was buffered meanwhile is told');
+select is(t.claim() || ' ' || t.complete('h'), 'h completed', 'a fixed worker');
+select is(t.history('h', 16), '16 WorkflowTaskStarted 17 WorkflowTaskCompleted', 'goes on from there');
+select is((select workflow_task_attempt from perdure.workflows where workflow_id = 'h'), 0, 'and nothing is wrong with the run');
 select perdure.terminate_workflow('h') \g /dev/null
+
+-- The same for the end of an activity, while the task waits and while an attempt runs
+select t.start('ha'), t.claim(), t.complete('ha', jsonb_build_array(t.activity('a'), t.activity('b'))), t.claim_activities(), perdure.signal_workflow('ha', 's'),
+    t.claim(), t.fail('ha'), t.claim(), t.fail('ha') \g /dev/null
+select is((select state from perdure.pending_workflow_tasks where workflow_id = 'ha'), 'Backoff', 'a task waits');
+select t.finish('ha', 'a') \g /dev/null
+select is(t.history('ha', 11), '11 ActivityTaskStarted 12 ActivityTaskCompleted 13 WorkflowTaskScheduled', 'an activity ends meanwhile');
+select is((t.event('ha', 12) ->> 'startedEventId')::int, 11, 'and names its start');
+select t.claim(), t.fail('ha'), t.claim(), t.finish('ha', 'b'), t.fail('ha') \g /dev/null
+select is(t.history('ha', 14), '14 WorkflowTaskStarted 15 WorkflowTaskFailed 16 ActivityTaskStarted 17 ActivityTaskCompleted 18 WorkflowTaskScheduled', 'another during an attempt');
+select is((t.event('ha', 17) ->> 'startedEventId')::int, 16, 'which names its start');
+select perdure.terminate_workflow('ha') \g /dev/null
+
+-- A task that was kept for the worker with the run in its cache is tried once more before its attempts are transient, as in Temporal
+select t.start('hs'), t.claim(), t.complete('hs', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true), perdure.signal_workflow('hs', 's'), t.claim(), t.fail('hs') \g /dev/null
+select is(t.history('hs', 6), '6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskFailed 10 WorkflowTaskScheduled', 'the cached run fails: the next task is a first one');
+select is(t.claim(2), 'hs', 'for any worker');
+select t.fail('hs', p_worker => 2), t.claim(), t.fail('hs') \g /dev/null
+select is(t.history('hs', 11), '11 WorkflowTaskStarted 12 WorkflowTaskFailed', 'it fails there too, and from then on attempts leave no trace');
+select perdure.terminate_workflow('hs') \g /dev/null
 
 -- Timeouts: the first is written, the next is not, and the loser cannot write
 select t.at(1000), t.start('i'), t.claim(), t.at(1009.999), t.upkeep() \g /dev/null
@@ -217,7 +251,7 @@ select is(t.cause(commands), cause, what) from (values
 -- A run cannot close over what it has not seen
 select t.start('u'), t.claim(), perdure.signal_workflow('u', 'late') \g /dev/null
 select is(t.complete('u', jsonb_build_array(t.command('CompleteWorkflowExecution'))), 'failed something happened to the run while it was closing: it must see that first', 'a run that closes sees its last signal first');
-select is(t.history('u', 3), '3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionSignaled', 'which is recorded');
+select is(t.history('u', 3), '3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionSignaled 6 WorkflowTaskScheduled', 'which is recorded');
 select is(t.event('u', 4) ->> 'cause', 'UnhandledCommand', 'as Temporal does');
 select is(t.claim() || ' ' || t.complete('u', jsonb_build_array(t.command('CompleteWorkflowExecution'))), 'u completed', 'then it closes');
 

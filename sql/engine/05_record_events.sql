@@ -88,9 +88,10 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_task_state text;
+    v_attempt int;
     v_events jsonb[] := p_events;
 begin
-    select t.state into v_task_state from perdure.workflow_tasks t
+    select t.state, t.attempt into v_task_state, v_attempt from perdure.workflow_tasks t
     where t.shard = p_shard and t.run_id = p_run.run_id for update;
     if v_task_state = 'started' then
         update perdure.run_states r set buffered_events = r.buffered_events || p_events
@@ -100,6 +101,13 @@ begin
     if v_task_state is null and not p_run.start_delayed then
         v_events := v_events || perdure.workflow_task_scheduled(p_run, 1);
         perform perdure.schedule_workflow_task(p_shard, p_run, p_now, p_run.next_event_id + cardinality(v_events) - 1);
+    elsif v_attempt > 1 then
+        -- A task that keeps failing may be done now: as in Temporal it is no longer transient, and its attempts count from 1 again.
+        v_events := v_events || perdure.workflow_task_scheduled(p_run, 1);
+        update perdure.workflow_tasks t set state = 'scheduled', deadline = null, attempt = 1, scheduled_at = p_now,
+            scheduled_event_id = p_run.next_event_id + cardinality(v_events) - 1
+        where t.shard = p_shard and t.run_id = p_run.run_id;
+        perform perdure.wake(p_run.namespace, p_run.task_queue, 'workflow');
     end if;
     perform perdure.append_events(p_shard, p_run.run_id, p_now, p_run.next_event_id, perdure.number_events(p_run.next_event_id, v_events));
     update perdure.run_states r set next_event_id = p_run.next_event_id + cardinality(v_events)
@@ -107,7 +115,7 @@ begin
 end
 $$;
 comment on function perdure.record_events(smallint, perdure.run_states, timestamptz, jsonb[]) is
-    'Something happened to a run, whose run_states row the caller has locked: writes the events and sees to a workflow task, or buffers them while one is started.';
+    'Something happened to a run, whose run_states row the caller has locked: writes the events and sees to a workflow task, or buffers them while one is started. A task that waits for another attempt becomes a first one, to be tried at once.';
 
 create or replace function perdure.close_run(p_shard smallint, p_run_id uuid, p_status perdure.execution_status, p_now timestamptz, p_history_length bigint)
 returns void

@@ -1,4 +1,8 @@
 -- A workflow task that fails or times out: the first attempt is written, later ones are transient.
+--
+-- As in Temporal, what comes in between makes the next attempt a first one again, which is written: an event that was buffered (see
+-- record_events for one that comes while the task waits), or that the task was kept for the worker that had the run cached,
+-- since another worker may do it from the whole history.
 
 create or replace function perdure.end_workflow_task(
     p_shard smallint, p_run perdure.run_states, p_task perdure.workflow_tasks, p_identity text, p_now timestamptz,
@@ -9,7 +13,8 @@ as $$
 declare
     v_events jsonb[] := array[]::jsonb[];
     v_backoff interval := interval '0';
-    v_next int := p_task.attempt + 1;
+    v_is_first_again boolean := p_run.buffered_events <> '{}' or p_run.sticky_worker is not null;
+    v_next int := case when v_is_first_again then 1 else p_task.attempt + 1 end;
 begin
     if p_task.attempt = 1 then
         v_events := array[
@@ -18,6 +23,9 @@ begin
                 'scheduledEventId', p_task.scheduled_event_id, 'startedEventId', p_run.next_event_id))];
     end if;
     v_events := v_events || perdure.in_flush_order(p_run.buffered_events);
+    if v_is_first_again then
+        v_events := v_events || perdure.workflow_task_scheduled(p_run, 1);
+    end if;
     if v_next > 2 then
         v_backoff := least(interval '1 s' * power(2, least(v_next - 3, 20)),
             (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'workflow_task_retry_cap'));
@@ -33,13 +41,14 @@ begin
     update perdure.workflow_tasks t set
         state = case when v_backoff > interval '0' then 'backoff' else 'scheduled' end,
         deadline = case when v_backoff > interval '0' then p_now + v_backoff end,
-        attempt = v_next, worker = null, started_at = null, sticky_worker = null, scheduled_at = p_now
+        attempt = v_next, scheduled_event_id = case when v_is_first_again then p_run.next_event_id + cardinality(v_events) - 1 else t.scheduled_event_id end,
+        worker = null, started_at = null, sticky_worker = null, scheduled_at = p_now
     where t.shard = p_shard and t.run_id = p_run.run_id;
     perform perdure.wake(p_run.namespace, p_run.task_queue, 'workflow');
 end
 $$;
 comment on function perdure.end_workflow_task(smallint, perdure.run_states, perdure.workflow_tasks, text, timestamptz, text, jsonb, jsonb) is
-    'Ends an attempt of a workflow task without commands and lets it be tried again: at once, then after 1 s, doubling to the cap in settings.';
+    'Ends an attempt of a workflow task without commands and lets it be tried again: at once, then after 1 s, doubling to the cap in settings. Attempts count from 1 again when something has happened to the run meanwhile.';
 
 create or replace function perdure.fail_workflow_tasks(p_shard smallint, p_worker_id uuid, p_failures jsonb)
 returns table (run_id uuid, outcome text)

@@ -56,7 +56,8 @@ begin
         where q.shard = p_shard and q.namespace = v_worker.namespace and q.task_queue = p_task_queue and q.state = 'pending' and q.deadline > v_now
           -- A run's answer takes in all that has happened to it, so a query waits for a workflow task that is under way; not for one that
           -- keeps failing.
-          and not exists (select from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = q.run_id and t.attempt = 1)
+          and not exists (select from perdure.workflow_tasks t join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
+            where t.shard = p_shard and t.run_id = q.run_id and r.shard = p_shard and r.workflow_task_failed_attempts = 0)
           -- The worker that has the run cached comes first, while it lives.
           and not exists (select from perdure.run_states r join perdure.workers w on w.worker_id = r.sticky_worker
             where r.shard = p_shard and r.run_id = q.run_id and r.sticky_worker <> p_worker_id and w.lease_until > v_now
