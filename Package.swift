@@ -73,6 +73,7 @@ let package = Package(
         ),
 
         // MARK: The pages
+        .target(name: "ConsoleLog", dependencies: [.product(name: "Logging", package: "swift-log")]),
         .target(
             name: "WebCommon",
             dependencies: [
@@ -86,7 +87,7 @@ let package = Package(
         .target(
             name: "HistoryWeb",
             dependencies: [
-                "Postgres", "WebCommon",
+                "ConsoleLog", "Postgres", "WebCommon",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -104,20 +105,31 @@ let package = Package(
         .executableTarget(
             name: "BankWorker",
             dependencies: [
-                "Bank", "Perdure", "Postgres",
+                "Bank", "ConsoleLog", "Perdure", "Postgres",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
-        .target(name: "AccountAPI", dependencies: ["Bank", "Postgres", "WebCommon"]),
+        .target(
+            name: "AccountAPI",
+            dependencies: [
+                "Bank", "ConsoleLog", "Postgres", "WebCommon",
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
         .target(
             name: "TransferWeb",
             dependencies: [
-                "Bank", "Perdure", "Postgres", "WebCommon",
+                "Bank", "ConsoleLog", "Perdure", "Postgres", "WebCommon",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ],
-            resources: [.copy("Templates"), .copy("Public"), .copy("Workshop")]
+            resources: [
+                .copy("Templates"), .copy("Public"), .copy("Workshop"),
+                // The page shows the code of the three modes as it is built: Modes leads to Sources/Bank/Modes.
+                .copy("Modes/PlainTransfer.swift"), .copy("Modes/RetryingTransfer.swift"),
+                .copy("Modes/TransferWorkflow.swift"),
+            ]
         ),
 
         // MARK: Programs. What they run is in libraries, which tests can import.

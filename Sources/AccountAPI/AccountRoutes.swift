@@ -2,6 +2,7 @@ import Bank
 import HTTPTypes
 import Hummingbird
 import Postgres
+import ServiceLifecycle
 import WebCommon
 
 /// The downstream that transfers depend on: three calls over the ledger, which fail the way real ones do when Real
@@ -119,7 +120,8 @@ struct AccountRoutes: Sendable {
             throw WebError(.internalServerError, "Internal server error")
         case .hangs(let duration):
             return try await request.body.consumeWithCancellationOnInboundClose { _ in
-                try await Task.sleep(for: duration)
+                // A server that is told to stop does not wait for those that it lets hang.
+                try? await cancelWhenGracefulShutdown { try await Task.sleep(for: duration) }
                 throw WebError(.gatewayTimeout, "Gateway timeout")
             }
         }

@@ -1,4 +1,5 @@
 import Bank
+import ConsoleLog
 import Logging
 import Postgres
 import WebCommon

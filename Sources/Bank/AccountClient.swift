@@ -34,7 +34,7 @@ public struct AccountClient: Sendable {
             case .unknownAccount(let id): "There is no account \(id)"
             case .closedAccount(let id): "Account \(id) is closed"
             case .insufficientFunds(let account, let balance, let amount):
-                "Insufficient funds: \(account) holds \(balance), and \(amount) was asked for"
+                "Insufficient funds: \(account) holds \(balance.grouped), and \(amount.grouped) was asked for"
             case .refused(let status, let message): "The account API refused the request (\(status)): \(message)"
             case .unavailable(let why): why
             }

@@ -96,6 +96,20 @@ extension Money: CustomStringConvertible {
     }
 }
 
+extension Money {
+    /// For people: `1,000.00`.
+    public var grouped: String {
+        let (whole, rest) = cents.magnitude.quotientAndRemainder(dividingBy: 100)
+        var digits = String(whole)
+        var place = digits.count - 3
+        while place > 0 {
+            digits.insert(",", at: digits.index(digits.startIndex, offsetBy: place))
+            place -= 3
+        }
+        return "\(cents < 0 ? "-" : "")\(digits).\(rest < 10 ? "0" : "")\(rest)"
+    }
+}
+
 /// In JSON an amount is a number, so that people read it in a workflow's history as they wrote it.
 extension Money: Codable {
     public init(from decoder: any Decoder) throws {

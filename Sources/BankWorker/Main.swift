@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Bank
+import ConsoleLog
 import Foundation
 import Logging
 import Perdure

@@ -1,4 +1,5 @@
 import Bank
+import ConsoleLog
 import Foundation
 import Logging
 import Postgres
@@ -126,6 +127,7 @@ actor Supervisor: Service {
 
     private func ended(_ number: Int, bySignal: Bool, status: Int32) {
         let wasReplaced = slots[number].deployment != deployment
+        let identity = slots[number].process.map { "\($0.processIdentifier)@\(Self.host)" }
         slots[number] = Slot()
         write(nil, number)
         guard !isStopping else { return }
@@ -134,7 +136,19 @@ actor Supervisor: Service {
         } else {
             let how = bySignal ? "was killed by signal \(status)" : "ended with code \(status)"
             logger.error("Worker \(number + 1) \(how); another starts in a second")
+            if bySignal, status == SIGKILL, let identity { record(crashOf: identity) }
             restart(number, after: Self.restartDelay)
+        }
+    }
+
+    /// The page shows a `kill -9` from a terminal as it shows its own.
+    private func record(crashOf identity: String) {
+        Task {
+            do {
+                _ = try await pool.query("select bank.record_crash(\(identity))")
+            } catch {
+                logger.warning("The crash of \(identity) cannot be recorded: \(error)")
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+import ConsoleLog
 import Foundation
 import Logging
 import Postgres
@@ -7,19 +8,20 @@ import WebCommon
 public enum HistoryWebProgram {
     public static func run() async {
         await runProgram("history-web") {
-            var logger = Logger(label: "history-web")
-            let environment = ProcessInfo.processInfo.environment
-            logger.logLevel = environment["LOG_LEVEL"].flatMap(Logger.Level.init(rawValue:)) ?? .info
+            ConsoleLog.bootstrap()
+            let logger = Logger(label: "history-web")
             let settings = try WebSettings(portVariable: "HISTORY_WEB_PORT", defaultPort: 8080)
             var configuration = PostgresConfiguration.fromEnvironment()
             configuration.applicationName = "perdure history-web"
             // A visitor does not wait long for a page that cannot come.
             let pool = PostgresPool(configuration, acquireTimeout: .seconds(3), logger: logger)
             let site = try Site(
-                store: HistoryStore(pool), namespace: environment["PERDURE_NAMESPACE"] ?? "default", settings: settings)
+                store: HistoryStore(pool),
+                namespace: ProcessInfo.processInfo.environment["PERDURE_NAMESPACE"] ?? "default",
+                settings: settings)
             let host = settings.host
-            try await serve(site.router(), settings: settings, logger: logger) { [logger] port in
-                logger.info("the history pages are at http://\(host):\(port)")
+            try await serve(site.router(), settings: settings, logger: logger) { port in
+                logger.notice("the history pages are at http://\(host):\(port)")
             }
             await pool.close()
         }

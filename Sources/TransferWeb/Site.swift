@@ -9,16 +9,20 @@ struct Site: Sendable {
     /// Where this page is, for commands that people copy.
     let address: String
     let tour: Tour
+    /// The code of the modes.
+    let code: [TransferMode: CodeListing]
     private let templates: PageTemplates
 
     /// Where the build puts the templates and the public files.
     static var resources: URL { Bundle.module.resourceURL ?? Bundle.module.bundleURL }
 
-    /// - Parameter resources: the folder that holds `Templates` and `Public`.
+    /// - Parameter resources: the folder that holds `Templates`, `Public`, `Workshop` and the code of the modes.
     init(resources: URL, settings: TransferSettings) throws {
         files = try StaticFiles(folder: resources.appendingPathComponent("Public"))
         templates = try PageTemplates(folder: resources.appendingPathComponent("Templates"))
         tour = try Tour(folder: resources.appendingPathComponent("Workshop"))
+        code = try Dictionary(
+            uniqueKeysWithValues: TransferMode.allCases.map { ($0, try CodeListing(of: $0, in: resources)) })
         historyURL = settings.historyURL
         isWorkshop = settings.isWorkshop
         let host = ["0.0.0.0", "::", "*"].contains(settings.web.host) ? "127.0.0.1" : settings.web.host

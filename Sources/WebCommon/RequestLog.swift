@@ -1,11 +1,10 @@
 import Hummingbird
 import Logging
 
-/// One line for each request: method, path without its query, status, time until the answer began.
+/// One line for each request: method, path without its query, status, time until the answer began. Of what is only read, and
+/// could be, the log tells no more than when it is asked for details: a page is a dozen of those.
 public struct RequestLog<Context: RequestContext>: RouterMiddleware {
-    private let level: Logger.Level
-
-    public init(level: Logger.Level = .info) { self.level = level }
+    public init() {}
 
     public func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
@@ -13,7 +12,7 @@ public struct RequestLog<Context: RequestContext>: RouterMiddleware {
         let start = ContinuousClock.now
         let response = try await next(request, context)
         context.logger.log(
-            level: level,
+            level: (request.method == .get || request.method == .head) && response.status.code < 400 ? .debug : .info,
             "\(request.method) \(request.uri.path) \(response.status.code)",
             metadata: ["ms": "\((ContinuousClock.now - start) / .milliseconds(1))"])
         return response

@@ -162,6 +162,17 @@ def test_a_comparison_shows_what_became_of_the_money(open_page, screenshot):
     expect(page.get_by_role("switch", name="Real World Mode")).to_have_attribute("aria-checked", "false")
 
 
+def test_the_code_of_the_modes_is_there_to_read_and_folded_on_a_phone(open_page):
+    page = open_page("/compare")
+    expect(page.locator(".code details[open]")).to_have_count(3)
+    expect(page.get_by_role("group", name="TransferWorkflow.swift")).to_contain_text("@Workflow")
+    phone = open_page("/compare", width=390)
+    expect(phone.locator(".code details")).to_have_count(3)
+    expect(phone.locator(".code details[open]")).to_have_count(0)
+    phone.locator("#code-plain summary").click()
+    expect(phone.get_by_role("group", name="PlainTransfer.swift")).to_be_visible()
+
+
 def test_a_plain_transfer_is_marked_and_judged(open_page):
     page = open_page()
     page.get_by_label("Plain").check()

@@ -13,6 +13,7 @@ struct ComparePage {
         var values: [String: Any] = [
             "mode_enabled": mode.isEnabled, "mode_note": mode.inWords, "has_comparison": comparison != nil,
             "size": Comparisons.usualSize, "usual": Comparisons.usualSize, "amount": Comparisons.usualAmount.grouped,
+            "code": TransferMode.allCases.compactMap { mode in site.code[mode].map { listing(mode, $0) } },
         ]
         if let comparison {
             values["id"] = comparison.id
@@ -48,6 +49,7 @@ struct ComparePage {
         let wrong = Verdict.allCases.filter { $0 != .correct }.reduce(0) { $0 + (result.counts[$1] ?? 0) }
         return [
             "id": result.mode.rawValue, "name": result.mode.name, "about": Self.about(result.mode),
+            "file": CodeListing.file(of: result.mode),
             "marks": marks, "width": across * pitch - 4, "height": max(lines, 1) * pitch - 4,
             "running": result.running, "completed": result.completed, "failed": result.failed,
             "correct": result.counts[.correct] ?? 0, "wrong": wrong, "is_wrong": wrong > 0,
@@ -68,10 +70,24 @@ struct ComparePage {
 
     private static func about(_ mode: TransferMode) -> String {
         switch mode {
-        case .plain: "Four calls, one after the other. PlainTransfer.swift"
-        case .retrying: "Each call up to three times, the wait doubled. RetryingTransfer.swift"
-        case .durable: "A workflow: retried until it works, whoever dies. TransferWorkflow.swift"
+        case .plain: "Four calls, one after the other."
+        case .retrying: "Each call up to three times, the wait doubled."
+        case .durable: "A workflow: retried until it works, whoever dies."
         }
+    }
+
+    private func listing(_ mode: TransferMode, _ code: CodeListing) -> [String: Any] {
+        [
+            "id": mode.rawValue, "name": mode.name, "file": code.file, "count": code.lines.count,
+            "lines": code.lines.enumerated().map { number, pieces in
+                [
+                    "number": number + 1,
+                    "pieces": pieces.map {
+                        ["text": $0.text, "look": $0.look.rawValue, "is_plain": $0.look == .plain] as [String: Any]
+                    },
+                ] as [String: Any]
+            },
+        ]
     }
 
     // MARK: One transfer
@@ -83,8 +99,8 @@ struct ComparePage {
         let label =
             switch verdict {
             case .correct: "completed, and the books are right"
-            case .missing: "money missing: withdrawn, not deposited"
-            case .doubled: "money from nowhere: deposited, not withdrawn"
+            case .missing: "money missing: more withdrawn than deposited"
+            case .doubled: "money from nowhere: more deposited than withdrawn"
             case .repeated: "moved more than once"
             case .unreported: "moved, and reported as failed"
             }
@@ -101,7 +117,9 @@ struct ComparePage {
         row["mode"] = transfer.mode.name
         row["from"] = accountName(transfer.fromAccount)
         row["to"] = accountName(transfer.toAccount)
-        row["status"] = transfer.status.lowercased().replacing("_", with: " ")
+        row["status"] =
+            transfer.status == "LOST"
+            ? "nothing: the process died" : transfer.status.lowercased().replacing("_", with: " ")
         row["withdrawn"] = transfer.withdrawn.grouped
         row["deposited"] = transfer.deposited.grouped
         row["books"] = "/books?transfer=\(transfer.transferID)"

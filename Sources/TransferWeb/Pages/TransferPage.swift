@@ -56,19 +56,5 @@ extension RealWorldMode {
     }
 }
 
-extension Money {
-    /// For people: `1,000.00`.
-    var grouped: String {
-        let (whole, rest) = cents.magnitude.quotientAndRemainder(dividingBy: 100)
-        var digits = String(whole)
-        var place = digits.count - 3
-        while place > 0 {
-            digits.insert(",", at: digits.index(digits.startIndex, offsetBy: place))
-            place -= 3
-        }
-        return "\(cents < 0 ? "-" : "")\(digits).\(rest < 10 ? "0" : "")\(rest)"
-    }
-}
-
 /// How pages name an account: `Account A`.
 func accountName(_ id: String) -> String { id.replacing("account_", with: "Account ") }

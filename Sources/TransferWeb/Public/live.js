@@ -107,4 +107,9 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
+// On a phone the code of the three modes would be most of the page: there it is folded until somebody wants it.
+if (matchMedia("(min-width: 54rem)").matches) {
+  for (const details of document.querySelectorAll("[data-open-when-wide]")) details.open = true;
+}
+
 follow();
