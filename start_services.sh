@@ -41,6 +41,12 @@ pg_port=${PERDURE_PG_PORT:-54329}
 [[ $workers =~ ^[0-9]+$ ]] || die "PERDURE_WORKERS is '$workers': give a number"
 case $build in debug | release) ;; *) die "PERDURE_BUILD is '$build': it is debug or release" ;; esac
 
+check_port() { # setting value
+    [[ $2 =~ ^[1-9][0-9]{0,4}$ && $2 -le 65535 ]] || die "$1 is '$2': give a port from 1 to 65535"
+}
+check_port PERDURE_PG_PORT "$pg_port"
+for setting in ACCOUNT_API_PORT TRANSFER_WEB_PORT HISTORY_WEB_PORT; do check_port "$setting" "${!setting}"; done
+
 # --- one at a time ---------------------------------------------------------------------------------------------------
 mkdir -p "$state"
 if [ -f "$state/pid" ] && kill -0 "$(cat "$state/pid")" 2>/dev/null; then
@@ -50,9 +56,8 @@ fi
 port_is_free() { ! (exec 3<> "/dev/tcp/$reach/$1") 2>/dev/null; }
 for setting in ACCOUNT_API_PORT TRANSFER_WEB_PORT HISTORY_WEB_PORT; do
     port=${!setting}
-    [[ $port =~ ^[0-9]+$ ]] || die "$setting is '$port': give a number"
     port_is_free "$port" || {
-        owner=$( (ss -Hltnp "sport = :$port" 2>/dev/null || true) | sed -n 's/.*users:((\("[^"]*",pid=[0-9]*\).*/ by \1/p' | tr -d '"')
+        owner=$( (ss -Hltnp "sport = :$port" 2>/dev/null || true) | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/ by \1, process \2/p')
         die "port $port is taken$owner: free it, or set $setting"
     }
 done
@@ -75,14 +80,14 @@ command -v curl > /dev/null || missing+=(curl)
 if $own_database && [ -z "$(find_pg_bin)" ]; then missing+=(postgresql); fi
 if [ ${#missing[@]} -gt 0 ]; then
     command -v apt-get > /dev/null || die "please install: ${missing[*]}"
-    say "installing ${missing[*]}"
     as_root=()
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo > /dev/null || die "please install, as root: apt-get install ${missing[*]}"
         as_root=(sudo)
     fi
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" > /dev/null
+    say "installing ${missing[*]}"
+    { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" > /dev/null; } \
+        || die "could not install ${missing[*]}: see above, then apt-get install ${missing[*]} by hand"
 fi
 
 # --- stopping --------------------------------------------------------------------------------------------------------
@@ -168,7 +173,7 @@ for product in perdure account-api transfer-web history-web bank-worker; do
     swift build -c "$build" --product "$product" > "$state/build.log" 2>&1 || { tail -n 40 "$state/build.log" >&2; die "the build of $product failed; all of it is in $shown/build.log"; }
 done
 bin=$(swift build -c "$build" --show-bin-path)
-"$bin/perdure" migrate || die "the database is not as it should be; see the line above"
+"$bin/perdure" migrate || exit 1  # It has said why, and what to do.
 
 # --- run --------------------------------------------------------------------------------------------------------------------
 paint() { # name colour

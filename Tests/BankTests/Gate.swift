@@ -31,6 +31,12 @@ actor Gate {
         held = []
     }
 
+    /// Lets the call go on, and holds the next one of that method and path, even if it comes of the first.
+    func open(andHold method: String, _ path: String, _ side: Side) {
+        open()
+        hold(method, path, side)
+    }
+
     /// Whether this is the call to hold; the next one like it is not.
     fileprivate func take(_ method: String, _ path: String) -> Side? {
         guard let pattern, pattern.method == method, pattern.path == path else { return nil }

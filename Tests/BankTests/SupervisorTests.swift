@@ -86,6 +86,22 @@ extension EndToEnd {
             }
         }
 
+        @Test func aKillFromATerminalShowsOnThePage() async throws {
+            try await withSupervisor { page, pids, setting in
+                let victim = try #require(try pidsIn(pids).first)
+                kill(victim, SIGKILL)
+                try await eventually("the page does not show it") {
+                    try await request("GET", "\(page)/workers").text.contains("kill -9 of \(victim)@")
+                }
+                try await eventually("no worker takes its place") {
+                    let lost = try await setting.count(
+                        "select count(*) from perdure.worker_lives where state = 'Lost'")
+                    let live = try await setting.liveWorkers()
+                    return lost == 1 && live == 2
+                }
+            }
+        }
+
         @Test(arguments: ["workflow", "activity"]) func aBugIsDeployedAndFixed(bug: String) async throws {
             try await withSupervisor { page, _, setting in
                 #expect(try await post("\(page)/workers/deploy", "bug=\(bug)").status == 200)

@@ -159,6 +159,45 @@ extension EndToEnd {
             }
         }
 
+        /// Promise: the same for the step that gives the money back when the deposit can never succeed: it comes back once.
+        @Test(arguments: Gate.Side.allCases)
+        func killingAWorkerGivesTheMoneyBackOnce(side: Gate.Side) async throws {
+            try await TransferSetting.with { setting in
+                _ = try await setting.database.pool.query("select from bank.open_account('account_K')")
+                await setting.gate.hold("POST", "/accounts/account_K/deposit", .before)
+                let first = try WorkerProcess(database: setting.database, accountAPI: setting.accountAPI, timeout: 30)
+                let id = try await setting.start("account_A", "account_K", 100_00)
+                try await setting.gate.arrived()
+                _ = try await setting.database.pool.query("select from bank.close_account('account_K')")
+                await setting.gate.open(andHold: "POST", "/accounts/account_A/deposit", side)
+                try await setting.gate.arrived()
+                let heldBack = try await setting.database.audit().balances["account_A"]
+                #expect(heldBack == (side == .before ? 90_000 : 100_000))
+                await first.kill()
+                try await withWorkers(1, database: setting.database, accountAPI: setting.accountAPI) { _ in
+                    try await setting.waitUntilAllHaveEnded()
+                    await setting.gate.open()
+                    let transfer = try await setting.transfer(id)
+                    #expect(transfer["status"]?.string == "FAILED")
+                    #expect(
+                        transfer["completed_steps"] == ["check_balance_from", "check_balance_to", "withdraw", "refund"])
+                    #expect(
+                        try await setting.count(
+                            "select count(*) from perdure.failed_attempts where workflow_id = \(id) and worker_lost")
+                            == 1,
+                        "the attempt that was killed")
+                    try await eventually("the books do not settle") { try await setting.database.audit().isProven }
+                    #expect(
+                        try await setting.database.audit().balances
+                            == TransferSetting.opening.merging(
+                                ["account_K": 0]) { $1 })
+                    let entries = try await setting.database.pool.query(
+                        "select kind from bank.journal where workflow_id = \(id) order by entry_id")
+                    #expect(try entries.map { try $0.decode(String.self, at: 0) } == ["withdrawal", "deposit"])
+                }
+            }
+        }
+
         /// The page follows what a worker does, step by step.
         @Test func aRunningTransferShowsItsStepAndItsRetries() async throws {
             try await TransferSetting.with { setting in

@@ -67,6 +67,7 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 python3 -m http.server --bind 127.0.0.1 "$port" > /dev/null 2>&1 &
 server=$!
 until (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do kill -0 "$server" || break; done
+check "a port beyond the last is refused" refuses "TRANSFER_WEB_PORT" env TRANSFER_WEB_PORT=99999 "$copy/start_services.sh"
 check "a taken port is named" refuses "port $port is taken" env TRANSFER_WEB_PORT="$port" "$copy/start_services.sh"
 kill "$server"
 mkdir -p "$copy/.perdure"

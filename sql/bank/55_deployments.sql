@@ -54,6 +54,16 @@ $$;
 comment on function bank.crash_worker(text) is
     'Asks for the crash (kill -9) of a worker, by default of the busiest one, and returns which. Raises BK007 when there is none such.';
 
+create or replace function bank.record_crash(worker_identity text) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    insert into bank.crash_requests (worker_identity, requested_at, killed_at)
+    select $1, now.t, now.t from (select clock_timestamp() as t) now
+    where not exists (select from bank.crash_requests r where r.worker_identity = $1 and r.killed_at > now.t - interval '1 minute')
+$$;
+comment on function bank.record_crash(text) is
+    'For the supervisor: one of its workers was killed by somebody else, who did not ask here. What it was asked for is not recorded again.';
+
 create or replace function bank.take_crash_requests(identities text[]) returns setof text
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -162,7 +162,7 @@ struct WorkersPage {
                 log.append(
                     (
                         end,
-                        "\(life.identity) was found to be gone, \(silence) s after its last sign: others take its work",
+                        "\(life.identity) was found to be gone, \(silence)\u{A0}s after its last sign: others take its work",
                         "bad"
                     ))
             case (.stopped, let end?): log.append((end, "\(life.identity) finished and left", "quiet"))
