@@ -138,35 +138,44 @@ let package = Package(
         .executableTarget(name: "history-web", dependencies: ["HistoryWeb"], path: "Sources/Programs/history-web"),
 
         // MARK: Tests
+        .target(
+            name: "TestSupport", dependencies: ["Postgres", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/Support"),
         .testTarget(
-            name: "PostgresTests", dependencies: ["Postgres", .product(name: "Logging", package: "swift-log")]),
+            name: "PostgresTests",
+            dependencies: ["Postgres", "TestSupport", .product(name: "Logging", package: "swift-log")]
+        ),
         .testTarget(
             name: "PerdureCommandTests",
             dependencies: [
-                "Perdure", "PerdureCommand", "PerdureEngine", "Postgres",
+                "Perdure", "PerdureCommand", "PerdureEngine", "Postgres", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .testTarget(
-            name: "PerdureEngineTests", dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres"]),
+            name: "PerdureEngineTests",
+            dependencies: ["Perdure", "PerdureEngine", "PerdureTesting", "Postgres", "TestSupport"]
+        ),
         .testTarget(
             name: "PerdureTests",
             dependencies: [
-                "Perdure", "PerdureTesting", "PerdureMacros",
+                "Perdure", "PerdureTesting", "PerdureMacros", "TestSupport",
                 .product(name: "SwiftSyntaxMacrosTestSupport", package: "swift-syntax"),
             ]
         ),
         .testTarget(
             name: "HistoryWebTests",
             dependencies: [
-                "HistoryWeb", "Postgres", "WebCommon",
+                "HistoryWeb", "Postgres", "TestSupport", "WebCommon",
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]
         ),
         .testTarget(
             name: "BankTests",
             dependencies: [
-                "Bank", "BankWorker", "Perdure", "PerdureEngine", "AccountAPI", "TransferWeb", "Postgres", "WebCommon",
+                "Bank", "BankWorker", "Perdure", "PerdureEngine", "AccountAPI", "TransferWeb", "Postgres",
+                "TestSupport",
+                "WebCommon",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ]

@@ -37,6 +37,9 @@ public final class PostgresPool: Sendable {
         self.logger = logger
     }
 
+    /// How many callers wait for a connection.
+    var waiting: Int { state.withLock { $0.waiters.count } }
+
     /// Lends a connection for the time of `body`.
     public func withConnection<T>(
         isolation: isolated (any Actor)? = #isolation, _ body: (PostgresConnection) async throws -> sending T

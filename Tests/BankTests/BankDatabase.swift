@@ -1,11 +1,11 @@
 import Foundation
-import Logging
 import PerdureEngine
 import Postgres
+import TestSupport
 import Testing
 
-/// A database of one test's own, with everything that `perdure migrate` would apply. The server is the one that `DATABASE_URL`
-/// names.
+/// A database of one test's own, with everything that `perdure migrate` would apply. The server is the one that
+/// `PERDURE_TEST_DATABASE_URL` names.
 struct BankDatabase: Sendable {
     let url: String
     let pool: PostgresPool
@@ -13,12 +13,7 @@ struct BankDatabase: Sendable {
     /// Makes a database, runs the body, drops it.
     static func with<T: Sendable>(_ body: @Sendable (BankDatabase) async throws -> T) async throws -> T {
         let template = try await Template.shared.name()
-        let name = "bank_test_\(UUID().uuidString.lowercased().prefix(13).replacing("-", with: "_"))"
-        try await administer("create database \(name) template \(template)")
-        let result: Result<T, any Error>
-        do { result = .success(try await open(url(of: name), body)) } catch { result = .failure(error) }
-        try await administer("drop database if exists \(name) with (force)")
-        return try result.get()
+        return try await withDatabase("bank_test", "template \(template)") { try await open(databaseURL($0), body) }
     }
 
     /// Runs the body over a database that is there.
@@ -49,35 +44,10 @@ struct BankDatabase: Sendable {
         return (balances, try proof[0].decode(at: 0))
     }
 
-    static let server =
-        ProcessInfo.processInfo.environment["PERDURE_TEST_DATABASE_URL"]
-        ?? "postgresql://postgres@127.0.0.1:55432/postgres"
-
-    static func url(of database: String) -> String {
-        var url = URLComponents(string: server)!
-        url.path = "/\(database)"
-        return url.string!
-    }
-
-    /// The root of the checkout.
-    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
-    /// Runs a command on the server's own database.
-    private static func administer(_ command: String) async throws {
-        let connection = try await PostgresConnection.connect(PostgresConfiguration(server), logger: logger)
-        let result: Result<Void, any Error>
-        do { result = .success(try await connection.simpleQuery(command)) } catch { result = .failure(error) }
-        await connection.close()
-        try result.get()
-    }
-
     /// Applies everything that there is to apply to an empty database.
     static func migrate(_ url: String) async throws {
-        try await Migrator(root: root, configuration: PostgresConfiguration(url), logger: logger).migrate()
+        try await Migrator(root: checkout, configuration: PostgresConfiguration(url), logger: quiet).migrate()
     }
-
-    private static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
 
     /// Migrated once, copied for each test, dropped when the tests end.
     private actor Template {
@@ -95,13 +65,15 @@ struct BankDatabase: Sendable {
             try await administer("drop database if exists \(template)")
             try await administer("create database \(template)")
             atexit {
-                let psql = Process()
-                psql.executableURL = URL(filePath: "/usr/bin/env")
-                psql.arguments = ["psql", "-Xq", "-d", server, "-c", "drop database if exists \(Template.template)"]
-                try? psql.run()
-                psql.waitUntilExit()
+                let isDropped = DispatchSemaphore(value: 0)
+                Task.detached {
+                    try? await administer("drop database if exists \(Template.template)")
+                    isDropped.signal()
+                }
+                // The tests are over: nobody needs this thread.
+                isDropped.wait()
             }
-            try await migrate(url(of: template))
+            try await migrate(databaseURL(template))
             return template
         }
     }

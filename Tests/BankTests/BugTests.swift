@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -9,7 +10,7 @@ extension EndToEnd {
                 try await withWorkers(
                     1, database: setting.database, accountAPI: setting.accountAPI, bug: "workflow", build: "1"
                 ) { workers in
-                    try await eventually("the bug does not stop all transfers") {
+                    try await eventually("the bug stops all transfers") {
                         try await setting.count(
                             """
                             select count(*) from perdure.pending_workflow_tasks
@@ -36,7 +37,7 @@ extension EndToEnd {
                 try await withWorkers(
                     1, database: setting.database, accountAPI: setting.accountAPI, bug: "activity", build: "1"
                 ) { workers in
-                    try await eventually("the bug does not stop all transfers") {
+                    try await eventually("the bug stops all transfers") {
                         try await setting.count(
                             """
                             select count(*) from perdure.pending_activities

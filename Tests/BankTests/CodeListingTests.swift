@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import WebCommon
 
@@ -9,7 +10,7 @@ import WebCommon
     @Test(arguments: TransferMode.allCases) func isWhatThisBuildWasMadeOf(mode: TransferMode) throws {
         let listing = try CodeListing(of: mode, in: Site.resources)
         let source = try String(
-            contentsOf: BankDatabase.root.appending(path: "Sources/Bank/Modes/\(listing.file)"), encoding: .utf8)
+            contentsOf: checkout.appending(path: "Sources/Bank/Modes/\(listing.file)"), encoding: .utf8)
         let shown = listing.lines.map { $0.map(\.text).joined() }.joined(separator: "\n")
         #expect(shown + "\n" == source)
     }

@@ -1,6 +1,7 @@
 import Bank
 import Foundation
 import Postgres
+import TestSupport
 import Testing
 import WebCommon
 
@@ -10,9 +11,9 @@ extension EndToEnd {
     @Suite struct CrashTests {
         /// Promise: an acknowledged start and every completion survive an immediate stop of the database.
         @Test func theDatabaseStopsAtOnceUnderLoad() async throws {
-            try await PrivateCluster.with { cluster in
-                try await BankDatabase.migrate(cluster.url)
-                try await BankDatabase.open(cluster.url) { database in
+            try await PrivateServer.with { server in
+                try await BankDatabase.migrate(server.url)
+                try await BankDatabase.open(server.url) { database in
                     let routes = AccountRoutes(ledger: Ledger(database.pool))
                     try await withServer(routes.router(settings: WebSettings(port: 0))) { url in
                         let setting = TransferSetting(database: database, accountAPI: url, gate: Gate())
@@ -30,8 +31,8 @@ extension EndToEnd {
                                 expected[from, default: 0] -= Int64(number + 1)
                                 expected[to, default: 0] += Int64(number + 1)
                                 if number == 20 || number == 40 {
-                                    try await cluster.crash()
-                                    try await cluster.start()
+                                    try await server.crash()
+                                    try await server.start()
                                 }
                             }
                             try await setting.waitUntilAllHaveEnded(within: .seconds(120))
@@ -57,7 +58,7 @@ extension EndToEnd {
         /// Starts again until the start is acknowledged. The id makes that safe: a start that was made and not acknowledged
         /// is found as already running (PD002).
         private func startSurely(_ start: () async throws -> String) async throws {
-            try await eventually("the database does not come back") {
+            try await eventually("the database comes back") {
                 do {
                     _ = try await start()
                     return true

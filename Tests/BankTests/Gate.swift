@@ -1,4 +1,5 @@
 import Hummingbird
+import TestSupport
 import Testing
 
 /// Holds one call of a server in its middle, so that a test can do something just then.
@@ -19,7 +20,7 @@ actor Gate {
 
     /// Returns once the call is held; fails the test if it does not come.
     func arrived(sourceLocation: SourceLocation = #_sourceLocation) async throws {
-        try await eventually("the call that the gate waits for does not come", sourceLocation: sourceLocation) {
+        try await eventually("the call comes that the gate waits for", sourceLocation: sourceLocation) {
             hasArrived
         }
     }

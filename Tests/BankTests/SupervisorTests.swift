@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import WebCommon
 
@@ -16,7 +17,7 @@ extension EndToEnd {
                 try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
                 defer { try? FileManager.default.removeItem(at: folder) }
                 let supervisor = try RunningProcess(
-                    WorkerProcess.program, ["supervise", "--count", "2", "--pid-files", folder.path],
+                    try builtProgram("bank-worker"), ["supervise", "--count", "2", "--pid-files", folder.path],
                     environment: [
                         "DATABASE_URL": setting.database.url, "ACCOUNT_API_URL": setting.accountAPI,
                         "PERDURE_TASK_QUEUE": "bank", "PERDURE_LEASE_SECONDS": "1",
@@ -27,7 +28,7 @@ extension EndToEnd {
                 do {
                     result = .success(
                         try await withServer(routes.router()) { page in
-                            try await eventually("the workers do not come") {
+                            try await eventually("the workers come") {
                                 try await setting.liveWorkers() == 2
                             }
                             try await body(page, folder, setting)
@@ -65,9 +66,9 @@ extension EndToEnd {
                 let asked = answer.text.firstMatch(of: #/Asked for kill -9 of (\d+)@/#)
                 let victim = try #require(asked.flatMap { Int32($0.1) })
                 #expect(before.contains(victim))
-                try await eventually("the worker is not killed") { kill(victim, 0) != 0 }
+                try await eventually("the worker is killed") { kill(victim, 0) != 0 }
                 await setting.gate.open()
-                try await eventually("no worker takes its place") {
+                try await eventually("another takes its place") {
                     let now = try Set(pidsIn(pids))
                     return now.count == 2 && now != before
                 }
@@ -90,10 +91,10 @@ extension EndToEnd {
             try await withSupervisor { page, pids, setting in
                 let victim = try #require(try pidsIn(pids).first)
                 kill(victim, SIGKILL)
-                try await eventually("the page does not show it") {
+                try await eventually("the page shows it") {
                     try await request("GET", "\(page)/workers").text.contains("kill -9 of \(victim)@")
                 }
-                try await eventually("no worker takes its place") {
+                try await eventually("another takes its place") {
                     let lost = try await setting.count(
                         "select count(*) from perdure.worker_lives where state = 'Lost'")
                     let live = try await setting.liveWorkers()
@@ -109,7 +110,7 @@ extension EndToEnd {
                 for number in 0..<5 {
                     try await setting.start("account_A", "account_F", 1_00, id: "t-\(number)")
                 }
-                try await eventually("the bug stops nothing") {
+                try await eventually("the bug stops all") {
                     let text = try await request("GET", "\(page)/workers").text
                     return try await setting.count(
                         """
@@ -164,7 +165,8 @@ extension EndToEnd {
         @Test(arguments: [["--count"], ["--count", "x"], ["--count", "-1"], ["--workers", "2"]])
         func badArgumentsAreSaid(arguments: [String]) async throws {
             let process = try RunningProcess(
-                WorkerProcess.program, ["supervise"] + arguments, output: FileHandle(forWritingAtPath: "/dev/null"))
+                try builtProgram("bank-worker"), ["supervise"] + arguments,
+                output: FileHandle(forWritingAtPath: "/dev/null"))
             #expect(await process.waitUntilExit() == 1)
         }
 
@@ -185,7 +187,7 @@ extension TransferSetting {
 
     /// Waits until two workers live, all of that build.
     fileprivate func waitForBuild(_ build: String) async throws {
-        try await eventually("build \(build) is not deployed") {
+        try await eventually("build \(build) is deployed") {
             let fresh = try await count(
                 "select count(*) from perdure.live_workers where alive and build_id = \(build)")
             let workers = try await liveWorkers()

@@ -3,7 +3,6 @@ import Foundation
 import Hummingbird
 import Logging
 import NIOCore
-import Synchronization
 import Testing
 import WebCommon
 
@@ -53,28 +52,6 @@ func request(
     let fields = response.headers.reduce(into: [String: String]()) { $0[$1.name.lowercased()] = $1.value }
     return Answer(status: Int(response.status.code), text: text, headers: fields)
 }
-
-/// Waits until the condition holds; fails the test when it does not in time. Once one wait has failed, the others are
-/// short: what stalls one test stalls them all, and its message is the one to read.
-func eventually(
-    within limit: Duration = .seconds(30), _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,
-    isolation: isolated (any Actor)? = #isolation, _ condition: () async throws -> Bool
-) async throws {
-    let limit = aWaitHasFailed.load(ordering: .relaxed) ? min(limit, .seconds(3)) : limit
-    let deadline = ContinuousClock.now + limit
-    repeat {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(20))
-    } while ContinuousClock.now < deadline
-    aWaitHasFailed.store(true, ordering: .relaxed)
-    Issue.record(what, sourceLocation: sourceLocation)
-    throw WaitedInVain()
-}
-
-private let aWaitHasFailed = Atomic(false)
-
-/// The wait's issue is recorded already.
-struct WaitedInVain: Error {}
 
 /// Reads a stream of events until the body has seen enough.
 struct EventReader {

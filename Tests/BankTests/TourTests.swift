@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import TransferWeb
@@ -45,7 +46,7 @@ import Testing
     }
 
     @Test func theWorkshopHasFourModules() throws {
-        let tour = try Tour(folder: BankDatabase.root.appending(path: "docs/workshop"))
+        let tour = try Tour(folder: checkout.appending(path: "docs/workshop"))
         #expect(
             tour.modules.map(\.title) == [
                 "Crash-proof", "Simpler retries", "Failure-proof downstream systems", "Bug-resistant development",

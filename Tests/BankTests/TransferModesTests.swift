@@ -1,6 +1,7 @@
 import Bank
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 import WebCommon
 
@@ -50,7 +51,7 @@ import WebCommon
                 #expect(answer.status == 200)
                 #expect(answer.json["transfer_id"]?.string != nil)
                 var document = JSONValue.null
-                try await eventually("the transfer does not end") {
+                try await eventually("the transfer ends") {
                     let shown = try await routes.transfers.shown(knownClosed: [])
                     guard let entry = shown.first, !entry.isRunning, let text = entry.document else { return false }
                     document = try JSONValue(parsing: text.utf8)
@@ -175,7 +176,7 @@ import WebCommon
                 let started = try await request("POST", "\(url)/api/comparisons", body: #"{"size":4}"#).json
                 #expect(started["comparison_id"] == .number("1"))
                 var document = JSONValue.null
-                try await eventually("the comparison does not end") {
+                try await eventually("the comparison ends") {
                     document = try await request("GET", "\(url)/api/comparisons/1").json
                     guard case .array(let modes) = document["modes"], modes.count == 3 else { return false }
                     return modes[0]["running"] == 0 && modes[1]["running"] == 0

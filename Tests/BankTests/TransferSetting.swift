@@ -1,6 +1,7 @@
 import Bank
 import Foundation
 import Postgres
+import TestSupport
 import Testing
 import WebCommon
 
@@ -62,7 +63,7 @@ struct TransferSetting: Sendable {
     func waitUntilAllHaveEnded(
         within limit: Duration = .seconds(60), sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
-        try await eventually(within: limit, "not all transfers have ended", sourceLocation: sourceLocation) {
+        try await eventually("all transfers end", within: limit, sourceLocation: sourceLocation) {
             try await count("select count(*) from perdure.workflows where status = 'Running'") == 0
         }
     }

@@ -1,6 +1,7 @@
 import Bank
 import Foundation
 import Postgres
+import TestSupport
 import Testing
 import WebCommon
 
@@ -117,11 +118,14 @@ extension EndToEnd {
                         "account_\(letters[number % 10])", "account_\(letters[(number + 5) % 10])", 1_00)
                 }
                 try await withWorkers(2, database: setting.database, accountAPI: setting.accountAPI) { _ in
-                    for _ in 0..<10 {
+                    for number in 0..<10 {
+                        try await eventually("some more transfers end") {
+                            try await setting.count(
+                                "select count(*) from perdure.workflows where status <> 'Running'") >= number * 3
+                        }
                         _ = try await setting.database.pool.query("select from bank.reset_balances()")
                         let totals = try await Ledger(setting.database.pool).totals()
                         #expect(totals.isConserved && totals.expected == Money(cents: 795_000))
-                        try await Task.sleep(for: .milliseconds(50))
                     }
                     try await setting.waitUntilAllHaveEnded()
                 }
@@ -151,7 +155,7 @@ extension EndToEnd {
                     try await setting.waitUntilAllHaveEnded()
                     await setting.gate.open()
                     #expect(try await setting.transfer(id)["status"]?.string == "COMPLETED")
-                    try await eventually("the books do not settle") { try await setting.database.audit().isProven }
+                    try await eventually("the books settle") { try await setting.database.audit().isProven }
                     let audit = try await setting.database.audit()
                     #expect(audit.balances["account_A"] == 90_000 && audit.balances["account_F"] == 100_000)
                     #expect(audit.balances.values.reduce(0, +) == 795_000)
@@ -186,7 +190,7 @@ extension EndToEnd {
                             "select count(*) from perdure.failed_attempts where workflow_id = \(id) and worker_lost")
                             == 1,
                         "the attempt that was killed")
-                    try await eventually("the books do not settle") { try await setting.database.audit().isProven }
+                    try await eventually("the books settle") { try await setting.database.audit().isProven }
                     #expect(
                         try await setting.database.audit().balances
                             == TransferSetting.opening.merging(
@@ -204,7 +208,7 @@ extension EndToEnd {
                 try await setting.realWorld(hang: 0, error: 1, lost: 0)
                 try await withWorkers(1, database: setting.database, accountAPI: setting.accountAPI) { _ in
                     let id = try await setting.start("account_A", "account_F", 100_00)
-                    try await eventually("no retry shows") {
+                    try await eventually("a retry shows") {
                         let transfer = try await setting.transfer(id)
                         guard case .number(let attempt) = transfer["attempt"],
                             let failure = transfer["last_failure"]?.string

@@ -4,6 +4,7 @@ import Hummingbird
 import HummingbirdTesting
 import Logging
 import Postgres
+import TestSupport
 import Testing
 import WebCommon
 
@@ -15,31 +16,25 @@ struct TestSite {
 
     /// A server on a port of its own for the time of `body`.
     static func with(_ body: @Sendable (TestSite, any TestClientProtocol) async throws -> Void) async throws {
-        let name = "history_web_test_\(UUID().uuidString.lowercased().replacing("-", with: ""))"
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
-        let owner = try await PostgresConnection.connect(PostgresConfiguration(server), logger: logger)
-        try await owner.simpleQuery("create database \(name)")
-
-        let result: Result<Void, any Error>
-        do {
-            try await prepare(conninfo(database: name), logger)
-            let pool = PostgresPool(PostgresConfiguration(try conninfo(database: name)), logger: logger)
-            let site = try Site(store: HistoryStore(pool), namespace: "default", settings: WebSettings(port: 0))
-            let application = Application(router: site.router(), logger: logger)
-            try await application.test(.live) { try await body(TestSite(pool: pool), $0) }
+        try await withDatabase("history_web_test") { name in
+            try await prepare(databaseURL(name))
+            let pool = PostgresPool(PostgresConfiguration(databaseURL(name)), logger: quiet)
+            let result: Result<Void, any Error>
+            do {
+                let site = try Site(store: HistoryStore(pool), namespace: "default", settings: WebSettings(port: 0))
+                let application = Application(router: site.router(), logger: quiet)
+                try await application.test(.live) { try await body(TestSite(pool: pool), $0) }
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
             await pool.close()
-            result = .success(())
-        } catch {
-            result = .failure(error)
+            try result.get()
         }
-        try await owner.simpleQuery("drop database \(name) with (force)")
-        await owner.close()
-        try result.get()
     }
 
-    private static func prepare(_ conninfo: String, _ logger: Logger) async throws {
-        let database = try await PostgresConnection.connect(PostgresConfiguration(conninfo), logger: logger)
+    private static func prepare(_ url: String) async throws {
+        let database = try await PostgresConnection.connect(PostgresConfiguration(url), logger: quiet)
         try await database.simpleQuery("set client_min_messages = warning")
         let walk = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "runs.sql")
         for file in try schemaFiles() + [walk] {
@@ -48,20 +43,9 @@ struct TestSite {
         await database.close()
     }
 
-    private static let server =
-        ProcessInfo.processInfo.environment["PERDURE_TEST_DATABASE_URL"]
-        ?? "postgresql://postgres@127.0.0.1:55432/postgres"
-
-    private static func conninfo(database: String) throws -> String {
-        var url = try #require(URLComponents(string: server))
-        url.path = "/\(database)"
-        return try #require(url.string)
-    }
-
     private static func schemaFiles() throws -> [URL] {
-        let root = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL
         return try ["migrations", "sql/engine", "sql/views"].flatMap { folder in
-            let files = root.appending(path: folder)
+            let files = checkout.appending(path: folder)
             // Not the bank's, whose migrations begin at 0010: the pages know of none.
             return try FileManager.default.contentsOfDirectory(atPath: files.path)
                 .filter { $0.hasSuffix(".sql") && (folder != "migrations" || $0.hasPrefix("000")) }.sorted().map {

@@ -1,6 +1,7 @@
 import Foundation
 import PerdureEngine
 import Postgres
+import TestSupport
 import Testing
 
 @Suite struct MigrateTests {
@@ -9,10 +10,11 @@ import Testing
             try await EmptyDatabase.with { second in
                 let applied = try await first.migrator().migrate()
                 #expect(applied.count > 20)
-                let psql = try await run("/usr/bin/psql", ["-X", second.url, "-f", "sql/install.psql"])
+                let psql = try await outcome(of: "/usr/bin/psql", ["-X", second.url, "-f", "sql/install.psql"])
                 #expect(psql.status == 0, "\(psql.errors)")
                 let dumps = try await [first, second].asyncMap { database in
-                    let dump = try await run("/usr/bin/pg_dump", ["--schema-only", "--no-comments", database.url])
+                    let dump = try await outcome(
+                        of: "/usr/bin/pg_dump", ["--schema-only", "--no-comments", database.url])
                     #expect(dump.status == 0, "\(dump.errors)")
                     // A token that is new in each dump.
                     return dump.output.split(separator: "\n").filter { !$0.hasPrefix("\\") }
@@ -30,7 +32,7 @@ import Testing
                 #expect(ledgers[0].count == applied.count)
                 // Each finds nothing left to do after the other.
                 #expect(try await second.migrator().migrate().isEmpty)
-                let again = try await run("/usr/bin/psql", ["-X", first.url, "-f", "sql/install.psql"])
+                let again = try await outcome(of: "/usr/bin/psql", ["-X", first.url, "-f", "sql/install.psql"])
                 #expect(again.status == 0)
                 #expect(again.output.isEmpty, "\(again.output)")
             }
@@ -91,8 +93,8 @@ import Testing
                 #expect(refused.errors.split(separator: "\n").count == 1)
             }
             #expect(try await database.migrator(root: root).status().first?.state == .edited)
-            let psql = try await run(
-                "/bin/sh", ["-c", "cd '\(root.path)' && psql -X '\(database.url)' -f sql/install.psql"])
+            let psql = try await outcome(
+                of: "/bin/sh", ["-c", "cd '\(root.path)' && psql -X '\(database.url)' -f sql/install.psql"])
             #expect(psql.status != 0)
             #expect(psql.errors.contains("migrations/0001_engine.sql was edited"))
         }
@@ -110,7 +112,7 @@ import Testing
             #expect(refused.errors.contains("newer than this code"))
             #expect(refused.errors.contains("9999_future.sql"))
             #expect(refused.errors.split(separator: "\n").count == 1)
-            let psql = try await run("/usr/bin/psql", ["-X", database.url, "-f", "sql/install.psql"])
+            let psql = try await outcome(of: "/usr/bin/psql", ["-X", database.url, "-f", "sql/install.psql"])
             #expect(psql.status != 0)
             #expect(psql.errors.contains("newer than this code"))
         }

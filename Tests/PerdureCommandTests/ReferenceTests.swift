@@ -1,5 +1,6 @@
 import Foundation
 import PerdureEngine
+import TestSupport
 import Testing
 
 @Suite struct ReferenceTests {
@@ -8,7 +9,7 @@ import Testing
         for group in ["perdure_worker", "perdure_reader"] { try? await administer("create role \(group) nologin") }
         try await EmptyDatabase.with { database in
             try await database.migrator().migrate()
-            let written = try await run("/usr/bin/psql", ["-X", database.url, "-f", "docs/reference/sql.psql"])
+            let written = try await outcome(of: "/usr/bin/psql", ["-X", database.url, "-f", "docs/reference/sql.psql"])
             #expect(written.status == 0, "\(written.errors)")
             let kept = try String(contentsOf: checkout.appending(path: "docs/reference/sql.md"), encoding: .utf8)
             /// Headings and signatures; a comment may be put better before the page is written anew.

@@ -2,6 +2,7 @@ import Foundation
 import Perdure
 import PerdureEngine
 import Postgres
+import TestSupport
 import Testing
 
 /// Who may do what, tried with real connections.
@@ -52,7 +53,7 @@ import Testing
     @Test func `a worker runs a workflow from end to end, and touches no table`() async throws {
         try await withRoles { database, worker, _, _ in
             let pool = PostgresPool(
-                PostgresConfiguration(EmptyDatabase.url(database.name, user: worker)), maximumConnections: 2,
+                PostgresConfiguration(databaseURL(database.name, user: worker)), maximumConnections: 2,
                 logger: quiet)
             let engine = Engine(pool: pool)
             let client = PerdureClient(pool: pool)
@@ -87,7 +88,7 @@ import Testing
             await pool.close()
 
             // The command line needs no more rights than a worker.
-            let asWorker = EmptyDatabase(name: database.name, url: EmptyDatabase.url(database.name, user: worker))
+            let asWorker = EmptyDatabase(name: database.name, url: databaseURL(database.name, user: worker))
             #expect(try await perdure(["workflow", "list"], database: asWorker).output.contains("Completed"))
             let doctor = try await perdure(["doctor"], database: asWorker)
             #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")

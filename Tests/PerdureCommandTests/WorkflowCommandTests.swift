@@ -1,6 +1,7 @@
 import Foundation
 import PerdureEngine
 import Postgres
+import TestSupport
 import Testing
 
 /// The commands as operators use them, each a process.
@@ -100,14 +101,14 @@ import Testing
                 )
             }
             for script in scripts.sorted() {
-                let outcome = try await run(
-                    "/usr/bin/psql",
+                let end = try await outcome(
+                    of: "/usr/bin/psql",
                     [
                         "-X", "-v", "ON_ERROR_STOP=1", "-v", "workflow_id=order-7", database.url, "-f",
                         "sql/inspect/\(script)",
                     ])
-                #expect(outcome.status == 0, "\(script): \(outcome.errors)")
-                #expect(outcome.errors.isEmpty, "\(script): \(outcome.errors)")
+                #expect(end.status == 0, "\(script): \(end.errors)")
+                #expect(end.errors.isEmpty, "\(script): \(end.errors)")
                 #expect(try String(contentsOf: folder.appending(path: script), encoding: .utf8).hasPrefix("-- "))
             }
         }

@@ -1,5 +1,6 @@
 import Foundation
 import PerdureEngine
+import TestSupport
 import Testing
 
 @testable import Perdure
@@ -63,7 +64,7 @@ struct FusedStepTests {
             let calls = Box(0)
             code.activity("a") { _ in
                 calls.add(1)
-                while !isReleased.value { try await Task.sleep(for: .milliseconds(2)) }
+                try await eventually("it is released") { isReleased.value }
                 return []
             }
             try await stage.withWorker(code) {
@@ -119,6 +120,7 @@ struct FusedStepTests {
         }
         code.activity("a") { attempt in
             if let number = try? attempt.task.input.first?.decode(Int.self) {
+                // The activity's own work.
                 try await Task.sleep(for: .milliseconds(number))
             }
             return [try Payload(encoding: ["of": attempt.task.activityID])]

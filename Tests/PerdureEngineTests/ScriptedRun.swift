@@ -185,19 +185,6 @@ struct Stage: Sendable {
     }
 }
 
-/// Waits until a condition holds; fails after a minute.
-func eventually(
-    _ what: String, within limit: Duration = .seconds(60), _ condition: () async throws -> Bool
-) async throws {
-    let end = ContinuousClock.now + limit
-    while try await !condition() {
-        guard ContinuousClock.now < end else { throw TimedOut(what: what) }
-        try await Task.sleep(for: .milliseconds(5))
-    }
-}
-
-struct TimedOut: Error { let what: String }
-
 /// A value that a test and what it tests share.
 final class Box<Value: Sendable>: Sendable {
     private let storage: Mutex<Value>

@@ -5,6 +5,7 @@ import PerdureTesting
 import Postgres
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Perdure
@@ -94,7 +95,8 @@ struct WorkerTests {
                 let history = try await handle.fetchHistory()
                 let started = try #require(history.first { $0.eventType == .timerStarted })
                 let fired = try #require(history.first { $0.eventType == .timerFired })
-                #expect(fired.eventTime.duration(since: started.eventTime) < .milliseconds(900))
+                // Much less than that, except on a machine that has more to do than it can.
+                #expect(fired.eventTime.duration(since: started.eventTime) < .seconds(5))
                 await #expect(throws: QueryFailedError.self) { try await handle.query(queryName: "nothing") }
             }
             // Another worker has nothing cached; and it answers for a closed run, too.
@@ -128,6 +130,7 @@ struct WorkerTests {
             code.activity("long") { attempt in
                 while true {
                     attempt.heartbeat([])
+                    // The activity's own work.
                     try await Task.sleep(for: .milliseconds(10))
                 }
             }
@@ -155,6 +158,7 @@ struct WorkerTests {
                 let end = ContinuousClock.now + .seconds(5)
                 while ContinuousClock.now < end {
                     attempt.heartbeat([])
+                    // The activity's own work.
                     try await Task.sleep(for: .milliseconds(50))
                 }
                 return [try Payload(encoding: attempt.task.attempt)]
@@ -303,7 +307,7 @@ struct WorkerTests {
                     }) == 1
                 else { return [try Payload(encoding: "second")] }
                 // Does not stop when it is cancelled, as code that calls out may not.
-                await Task.detached { while isHeld.value { try? await Task.sleep(for: .milliseconds(5)) } }.value
+                try await Task.detached { try await eventually("it is let go") { !isHeld.value } }.value
                 heldCodeEnded.withLock { $0 = true }
                 return [try Payload(encoding: "first")]
             }
@@ -357,10 +361,11 @@ struct WorkerTests {
             code.oneActivity(workflow: "Long", activity: "long")
             let isShuttingDown = Box(false)
             code.activity("short") { _ in
-                while !isShuttingDown.value { try await Task.sleep(for: .milliseconds(5)) }
+                try await eventually("the worker shuts down") { isShuttingDown.value }
                 return []
             }
             code.activity("long") { _ in
+                // The activity's own work: longer than anybody waits.
                 try await Task.sleep(for: .seconds(3600))
                 return []
             }

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Metrics
+import TestSupport
 import Testing
 
 @testable import Perdure

@@ -4,6 +4,7 @@ import PerdureEngine
 import PerdureTesting
 import Postgres
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Perdure
@@ -274,14 +275,5 @@ struct ClientTests {
                 }
             }
         }
-    }
-}
-
-/// Waits until a condition holds; fails after half a minute.
-private func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(30)
-    while try await !condition() {
-        guard ContinuousClock.now < end else { throw Unexpected(what: "not in time: \(what)") }
-        try await Task.sleep(for: .milliseconds(5))
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import PerdureEngine
+import TestSupport
 import Testing
 
 @testable import Perdure
@@ -237,8 +238,7 @@ struct DeterminismTests {
     func lateEscape() async throws {
         let run = try DrivenRun(Escaping.self, input: Escaping.How.lateSleep)
         #expect(try run.task().summaries == ["StartTimer (id 1)"])
-        let end = ContinuousClock.now + .seconds(30)
-        while run.logs.all.isEmpty, ContinuousClock.now < end { try await Task.sleep(for: .milliseconds(1)) }
+        try await eventually("it is logged") { !run.logs.all.isEmpty }
         #expect(run.logs.all == ["error: The workflow's code is not deterministic"])
         run.fire("1")
         #expect(throws: NonDeterminismError.self) { try run.task() }

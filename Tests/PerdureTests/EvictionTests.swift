@@ -1,5 +1,6 @@
 import PerdureEngine
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Perdure
@@ -145,11 +146,7 @@ struct EvictionTests {
             try run.task()
             run.evict()
         }
-        let end = ContinuousClock.now + .seconds(30)
-        while Canary.alive.withLock({ $0 }) != before, ContinuousClock.now < end {
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        #expect(Canary.alive.withLock { $0 } == before)
+        try await eventually("the run is freed") { Canary.alive.withLock { $0 } == before }
     }
 
     @Test("Code that never lets go is parked, and complained about")

@@ -1,14 +1,17 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Postgres
 
 /// Waits until another connection than this one runs a statement with that text.
 func untilActive(
-    _ connection: PostgresConnection, _ text: String, of pool: PostgresPool? = nil, count: Int = 1
+    _ connection: PostgresConnection, _ text: String,
+    on server: PostgresConfiguration = PostgresConfiguration(serverURL),
+    of pool: PostgresPool? = nil, count: Int = 1
 ) async throws {
     // A connection of its own: the one that is given may be busy with the very statement.
-    try await withConnection { watcher in
+    try await withConnection(server) { watcher in
         try await eventually("\(text) runs") {
             try await watcher.value(
                 """
@@ -53,6 +56,7 @@ func untilActive(
         try await withConnection { connection async throws in
             for round in 0..<200 {
                 let task = Task { try await connection.query("select pg_sleep(0.0005)") }
+                // Not a wait: the cancellation is to come at any moment of the statement.
                 if round.isMultiple(of: 2) { try await Task.sleep(for: .microseconds(Int.random(in: 0..<1500))) }
                 task.cancel()
                 _ = await task.result

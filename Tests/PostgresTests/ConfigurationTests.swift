@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Postgres
@@ -97,7 +98,7 @@ import Testing
         var configuration = PostgresConfiguration("postgresql://u@127.0.0.1:\(deaf.port)/d?sslmode=disable")
         configuration.connectTimeout = .seconds(600)
         let task = Task { [configuration] in try await withConnection(configuration) { _ in } }
-        try await Task.sleep(for: .milliseconds(50))
+        try await eventually("it has begun to connect") { deaf.hasCaller }
         task.cancel()
         let error = try await postgresError { try await task.value }
         #expect(error.kind == .cancelled)
@@ -163,6 +164,12 @@ struct DeafServer {
                 continuation.resume()
             }
         }
+    }
+
+    /// Whether anybody waits to be let in.
+    var hasCaller: Bool {
+        var descriptor = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+        return poll(&descriptor, 1, 0) == 1
     }
 
     func close() { Foundation.close(socket) }

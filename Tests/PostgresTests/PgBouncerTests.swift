@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Postgres
@@ -98,8 +99,8 @@ enum PgBouncer {
         pidfile = \(folder.path)/pid
         ignore_startup_parameters = extra_float_digits
         """.write(to: folder.appending(path: "pgbouncer.ini"), atomically: true, encoding: .utf8)
-        try await give(folder)
-        try await serverProgram(try #require(program), ["-q", "-d", folder.path + "/pgbouncer.ini"])
+        try await giveToServer(folder)
+        try await runAsServer(try #require(program), ["-q", "-d", folder.path + "/pgbouncer.ini"])
         func stop() throws {
             let text = try String(contentsOf: folder.appending(path: "pid"), encoding: .utf8)
             kill(try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines))), SIGKILL)

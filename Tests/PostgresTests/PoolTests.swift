@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Postgres
@@ -135,7 +136,7 @@ import Testing
         }
         for await _ in started {}
         let waiter = Task { try await pool.query("select 1") }
-        try await Task.sleep(for: .milliseconds(50))
+        try await eventually("it waits") { pool.waiting == 1 }
         await pool.close()
         #expect(try await postgresError { _ = try await waiter.value }.kind == .closed)
         #expect(try await postgresError { try await pool.query("select 1") }.kind == .closed)

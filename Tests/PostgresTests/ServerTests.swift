@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Postgres
@@ -14,7 +15,7 @@ import Testing
                     for _ in 0..<3 { group.addTask { _ = try await pool.query("select pg_sleep(0.05)") } }
                     try await group.waitForAll()
                 }
-                try await server.stop()
+                try await server.crash()
                 // These wait for the server, and meet it when it is there again.
                 let lost = Tally()
                 try await withThrowingTaskGroup { group in
@@ -31,7 +32,7 @@ import Testing
                             }
                         }
                     }
-                    try await Task.sleep(for: .milliseconds(300))
+                    try await eventually("they wait for it") { pool.waiting >= 7 }
                     try await server.start()
                     try await group.waitForAll()
                 }
@@ -96,8 +97,9 @@ import Testing
                 let results = try await connection.pipeline(
                     (0..<50).map { "select \($0), \(String(repeating: "u", count: 50_000))" })
                 #expect(try results[49].get()[0].decode(Int.self, at: 0) == 49)
-                let task = Task { try await connection.query("select pg_sleep(600)") }
-                try await Task.sleep(for: .milliseconds(200))
+                let marker = "over TLS \(UUID())"
+                let task = Task { try await connection.query("select pg_sleep(600) /* \(unescaped: marker) */") }
+                try await untilActive(connection, marker, on: PostgresConfiguration(server.url))
                 task.cancel()
                 #expect(try await postgresError { _ = try await task.value }.kind == .cancelled)
             }

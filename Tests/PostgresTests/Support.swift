@@ -2,12 +2,8 @@ import Foundation
 import Logging
 import Postgres
 import Synchronization
+import TestSupport
 import Testing
-
-let serverURL =
-    ProcessInfo.processInfo.environment["PERDURE_TEST_DATABASE_URL"]
-    ?? "postgresql://postgres@127.0.0.1:55432/postgres"
-let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 /// A connection for one test, closed afterwards.
 @discardableResult
@@ -42,19 +38,6 @@ func withPool<T>(
         await pool.close()
         throw error
     }
-}
-
-/// Waits until the condition holds; a test that waits in vain fails.
-func eventually(
-    _ what: Comment, within limit: Duration = .seconds(60), sourceLocation: SourceLocation = #_sourceLocation,
-    _ condition: () async throws -> Bool
-) async throws {
-    let end = ContinuousClock.now + limit
-    while ContinuousClock.now < end {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(20))
-    }
-    Issue.record("in vain: \(what)", sourceLocation: sourceLocation)
 }
 
 extension PostgresConnection {
