@@ -2,7 +2,8 @@
 /// `run` share.
 ///
 /// - Parameter name: the workflow type; the struct's name if left out.
-@attached(extension, conformances: WorkflowDefinition, names: named(name), named(signals), named(queries))
+@attached(
+    extension, conformances: WorkflowDefinition, names: named(name), named(signals), named(queries), named(sourceCode))
 @attached(member, names: named(init(input:)))
 @attached(memberAttribute)
 public macro Workflow(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowMacro")
@@ -12,18 +13,22 @@ public macro Workflow(name: String? = nil) = #externalMacro(module: "PerdureMacr
 ///
 /// - Parameters:
 ///   - name: the signal's name; the method's name, capitalised, if left out.
+///   - description: what it does, for people who look at a run; the comment above the method if left out.
 ///   - unfinishedPolicy: whether it is worth a warning that the workflow ends before the handler.
 @attached(peer, names: arbitrary)
 public macro WorkflowSignal(
-    name: String? = nil, unfinishedPolicy: HandlerUnfinishedPolicy = .warnAndAbandon
+    name: String? = nil, description: String? = nil, unfinishedPolicy: HandlerUnfinishedPolicy = .warnAndAbandon
 ) = #externalMacro(module: "PerdureMacros", type: "WorkflowSignalMacro")
 
 /// Makes a method a query handler: `func name(input: Input) throws -> Output`, where the input may be left out. A struct of the
 /// method's name, capitalised, stands for the query.
 ///
-/// - Parameter name: the query's name; the method's name, capitalised, if left out.
+/// - Parameters:
+///   - name: the query's name; the method's name, capitalised, if left out.
+///   - description: what it answers, for people who look at a run; the comment above the method if left out.
 @attached(peer, names: arbitrary)
-public macro WorkflowQuery(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "WorkflowQueryMacro")
+public macro WorkflowQuery(name: String? = nil, description: String? = nil) =
+    #externalMacro(module: "PerdureMacros", type: "WorkflowQueryMacro")
 
 /// Gives a workflow's stored variable its home; `@Workflow` attaches it.
 @attached(accessor, names: named(init), named(get), named(set))

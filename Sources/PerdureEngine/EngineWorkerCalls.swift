@@ -352,9 +352,15 @@ extension Engine {
             """)
     }
 
+    /// - Parameter report: what the worker did since the last one; see `perdure.renew_lease`.
     /// - Throws: ``EngineError/Code/leaseLost`` when it ran out and the worker's tasks were taken back.
-    public func renewLease(workerID: UUID, waiting: Bool) async throws {
-        _ = try await query("select perdure.renew_lease(\(workerID), \(waiting))")
+    public func renewLease(workerID: UUID, waiting: Bool, report: JSON? = nil) async throws {
+        _ = try await query("select perdure.renew_lease(\(workerID), \(waiting), \(report))")
+    }
+
+    /// Keeps the code that a worker runs, for people who look at a run; see `perdure.register_sources`.
+    public func registerSources(workerID: UUID, sources: JSON) async throws {
+        _ = try await query("select perdure.register_sources(\(workerID), \(sources))")
     }
 
     /// Whether producers should notify: the worker is idle and listens.

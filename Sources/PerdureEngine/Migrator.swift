@@ -25,6 +25,14 @@ public struct Migrator: Sendable {
         public let state: State
         public let checksum: String
         public let appliedAt: Date?
+
+        public init(path: String, kind: Kind, state: State, checksum: String, appliedAt: Date?) {
+            self.path = path
+            self.kind = kind
+            self.state = state
+            self.checksum = checksum
+            self.appliedAt = appliedAt
+        }
     }
 
     public let root: URL
@@ -61,6 +69,11 @@ public struct Migrator: Sendable {
     /// Every file of this checkout and of the database, in the order of applying. Changes and locks nothing.
     public func status() async throws -> [File] {
         try await connected { connection in try await plan(connection) }
+    }
+
+    /// The same for who may read no more than the views, as the pages may.
+    public static func status(root: URL, in pool: PostgresPool) async throws -> [File] {
+        try await plan(root, ledger: "perdure.installed_files") { try await pool.query($0) }
     }
 
     /// Applies what is pending or changed.
@@ -168,20 +181,25 @@ public struct Migrator: Sendable {
     }
 
     private func plan(_ connection: PostgresConnection) async throws -> [File] {
+        try await Self.plan(root, ledger: "perdure.applied_files") { try await connection.query($0) }
+    }
+
+    /// - Parameter ledger: the table, or the view, of what was applied.
+    private static func plan(
+        _ root: URL, ledger: String, _ query: (PostgresQuery) async throws -> PostgresRows
+    ) async throws -> [File] {
         var applied: [String: (kind: File.Kind, checksum: String, at: Date)] = [:]
-        let ledger = try await connection.query("select to_regclass('perdure.applied_files') is not null")
-        if try ledger[0].decode(Bool.self, at: 0) {
-            let rows = try await connection.query("select path, kind, checksum, applied_at from perdure.applied_files")
-            for row in rows {
+        if try await query("select to_regclass(\(ledger)) is not null")[0].decode(Bool.self, at: 0) {
+            for row in try await query("select path, kind, checksum, applied_at from \(unescaped: ledger)") {
                 let kind = File.Kind(rawValue: try row.decode(String.self, "kind")) ?? .definition
                 applied[try row.decode("path")] = (kind, try row.decode("checksum"), try row.decode("applied_at"))
             }
         }
-        let paths = try Self.folders.flatMap { folder, kind in
-            try self.paths(in: folder).map { (path: $0, kind: kind) }
+        let paths = try folders.flatMap { folder, kind in
+            try Self.paths(in: folder, of: root).map { (path: $0, kind: kind) }
         }
         let contents = try paths.map { [UInt8](try Data(contentsOf: root.appending(path: $0.path))) }
-        let checksums = try await connection.query(
+        let checksums = try await query(
             """
             select encode(sha256(f.content), 'hex') from unnest(\(contents)) with ordinality f (content, place) \
             order by f.place
@@ -210,7 +228,7 @@ public struct Migrator: Sendable {
         ("migrations", .migration), ("sql/engine", .definition), ("sql/views", .definition), ("sql/bank", .definition),
     ]
 
-    private func paths(in folder: String) throws -> [String] {
+    private static func paths(in folder: String, of root: URL) throws -> [String] {
         let url = root.appending(path: folder)
         guard FileManager.default.fileExists(atPath: url.path) else { return [] }
         return try FileManager.default.contentsOfDirectory(atPath: url.path)

@@ -39,22 +39,32 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
         }
         let isActor = declaration.is(ActorDeclSyntax.self)
         let access = declaration.accessPrefix
+        let source = SourceText(declaration, in: context)
         let activities = declaration.methods(with: "Activity").compactMap { function, attribute -> String? in
             guard let handler = Handler(function, attribute: attribute, macro: "@Activity", in: context) else {
                 return nil
             }
             let effects = isActor && !handler.isAsync ? (handler.isThrowing ? "try await " : "await ") : handler.effects
+            // The container's text stands there once; each activity tells where its own begins.
+            let line = source.flatMap { _ in
+                context.location(of: function, at: .afterLeadingTrivia, filePathMode: .fileID)?.line.trimmedDescription
+            }
+            let code =
+                line.map {
+                    "\(access)static var sourceCode: SourceCode? { Activities.sourceCode.beginning(atLine: \($0)) }\n    "
+                } ?? ""
             return """
                 \(access)struct \(handler.typeName): ActivityDefinition {
                     \(access)static var name: String { \(handler.wireName) }
-                    let container: \(name)
+                    \(code)let container: \(name)
                     \(access)func run(input: \(handler.inputType)) async throws -> \(handler.outputType) {
                         \(effects)container.\(handler.call)
                     }
                 }
                 """
         }
-        return ["\(raw: access)enum Activities { \(raw: activities.joined(separator: "\n")) }"]
+        let text = source.map { "static let sourceCode = \($0.expression)\n" } ?? ""
+        return ["\(raw: access)enum Activities { \(raw: text)\(raw: activities.joined(separator: "\n")) }"]
     }
 }
 

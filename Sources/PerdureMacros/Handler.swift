@@ -17,6 +17,8 @@ struct Handler {
     let isAsync: Bool
     let isThrowing: Bool
     let access: String
+    /// The declaration of what the handler does, from `description:` or the comment above it; empty if there is neither.
+    let description: String
 
     /// - Returns: nil after a diagnostic, if the signature does not fit.
     init?(
@@ -60,7 +62,13 @@ struct Handler {
             (takesContext ? all.first.map { [argument($0, "context")] } ?? [] : [])
             + parameters.map { argument($0, "input") }
         call = "\(method)(\(arguments.joined(separator: ", ")))"
-        access = function.modifiers.contains { ["public", "package", "open"].contains($0.name.text) } ? "public " : ""
+        let access =
+            function.modifiers.contains { ["public", "package", "open"].contains($0.name.text) } ? "public " : ""
+        self.access = access
+        let text =
+            attribute.argument("description").flatMap { $0.is(NilLiteralExprSyntax.self) ? nil : $0.trimmedDescription }
+            ?? function.leadingTrivia.documentation?.swiftLiteral
+        description = text.map { "\(access)static var description: String? { \($0) }\n    " } ?? ""
     }
 
     /// The effects in front of a call.

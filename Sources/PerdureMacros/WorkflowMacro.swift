@@ -14,6 +14,9 @@ struct WorkflowMacro: ExtensionMacro, MemberMacro, MemberAttributeMacro {
         let access = declaration.accessPrefix
         var members: [String] = []
         if let name = node.nameArgument { members.append("\(access)static var name: String { \(name) }") }
+        if let source = SourceText(declaration, in: context) {
+            members.append("\(access)static var sourceCode: SourceCode? { \(source.expression) }")
+        }
         for (attribute, property, kind) in [
             ("WorkflowSignal", "signals", "WorkflowSignalDefinition"),
             ("WorkflowQuery", "queries", "WorkflowQueryDefinition"),
@@ -170,7 +173,7 @@ struct WorkflowSignalMacro: PeerMacro {
                 \(raw: handler.access)typealias Workflow = \(raw: workflow)
                 \(raw: handler.access)static var name: String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
-                \(raw: policy)\(raw: handler.access)func run(
+                \(raw: handler.description)\(raw: policy)\(raw: handler.access)func run(
                     workflow: inout \(raw: workflow), context: WorkflowContext<\(raw: workflow)>, input: \(raw: handler.inputType)
                 ) async throws {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
@@ -208,7 +211,7 @@ struct WorkflowQueryMacro: PeerMacro {
                 \(raw: handler.access)typealias Workflow = \(raw: workflow)
                 \(raw: handler.access)static var name: String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
-                \(raw: handler.access)func run(workflow: \(raw: workflow), input: \(raw: handler.inputType)) throws -> \(raw: handler.outputType) {
+                \(raw: handler.description)\(raw: handler.access)func run(workflow: \(raw: workflow), input: \(raw: handler.inputType)) throws -> \(raw: handler.outputType) {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
                 }
             }

@@ -64,6 +64,7 @@ struct MacroTests {
                 "private var _note: WorkflowVariable<String?> = WorkflowVariable(nil)",
                 "private var _limit: WorkflowVariable<Int>",
                 "nonmutating set { _count.value = newValue }",
+                #"public static var sourceCode: SourceCode? { SourceCode(file: "Test/Test.swift", firstLine: 1, line: 1, text: "@Workflow(name: \"order\")\npublic struct Order {\n    var count = 0\n"#,
                 "let fixed = 1",
                 "static var shared = 2",
                 "var double: Int { count * 2 }",
@@ -98,6 +99,50 @@ struct MacroTests {
             contains: [
                 "struct Price: WorkflowQueryDefinition",
                 "func run(workflow: Order, input: String) throws -> Int { try workflow.price(of: input) }",
+            ])
+    }
+
+    @Test("A handler's description is its argument, or what the comment above it says of it")
+    func descriptions() {
+        expectExpansion(
+            #"""
+            struct Order {
+                /// How much it is,
+                /// in "cents".
+                ///
+                /// Taxes \ included.
+                /// - Parameter item: what is meant
+                @WorkflowQuery func price(of item: String) -> Int { 1 }
+                /** Stops
+                 * at once. */
+                @WorkflowSignal func stop() {}
+                // For us alone.
+                @WorkflowSignal func go() {}
+                /// Not this.
+                @WorkflowQuery(description: "This" + one) func which() -> Int { 1 }
+            }
+            """#,
+            contains: [
+                #"struct Price: WorkflowQueryDefinition { typealias Workflow = Order static var name: String { "Price" } init() {} static var description: String? { "How much it is, in \"cents\".\nTaxes \\ included." }"#,
+                #"static var description: String? { "Stops at once." }"#,
+                #"static var name: String { "Go" } init() {} func run("#,
+                #"static var description: String? { "This" + one }"#,
+            ])
+    }
+
+    @Test("The text of a declaration is kept with the comment that touches it, and with its place")
+    func sourceText() {
+        expectExpansion(
+            "import Perdure\n\n// Of the file.\n\n/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t\"\"\"\n\t\t\u{1}\n\t\t\"\"\"\n    }\n}",
+            contains: [
+                #"SourceCode(file: "Test/Test.swift", firstLine: 5, line: 7, text: "/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t\"\"\"\n\t\t\u{1}\n\t\t\"\"\"\n    }\n}")"#
+            ])
+        expectExpansion(
+            "\n@ActivityContainer struct Mail {\n    /// To one.\n    @Activity func send() {}\n    @Activity func drop() {}\n}",
+            contains: [
+                #"enum Activities { static let sourceCode = SourceCode(file: "Test/Test.swift", firstLine: 2, line: 2, text: "@ActivityContainer struct Mail {\n    /// To one."#,
+                "static var sourceCode: SourceCode? { Activities.sourceCode.beginning(atLine: 4) }",
+                "static var sourceCode: SourceCode? { Activities.sourceCode.beginning(atLine: 5) }",
             ])
     }
 

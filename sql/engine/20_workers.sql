@@ -23,6 +23,8 @@ begin
     values (p_worker_id, p_namespace, coalesce(p_identity, ''), coalesce(p_build_id, ''), p_task_queues, p_lease, v_now + p_lease, v_now,
         coalesce(p_details, '{}'))
     on conflict (worker_id) do update set lease_until = excluded.lease_until, task_queues = excluded.task_queues, lease = excluded.lease;
+    -- What workers that are gone counted.
+    delete from perdure.finished_tasks f where f.started_at < v_now - interval '15 minutes';
     -- A worker that comes may carry the fix that failing workflow tasks wait for.
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s where s.name = 'shard_count' loop
         with c as materialized (
@@ -35,23 +37,39 @@ $$;
 comment on function perdure.register_worker(uuid, text, text, text, text[], interval, jsonb) is
     'Makes a worker known and its lease run; failing workflow tasks of its queues become claimable at once.';
 
-create or replace function perdure.renew_lease(p_worker_id uuid, p_waiting boolean default null) returns timestamptz
+create or replace function perdure.renew_lease(p_worker_id uuid, p_waiting boolean default null, p_report jsonb default null) returns timestamptz
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := perdure.clock();
     v_until timestamptz;
+    v_namespace text;
 begin
-    update perdure.workers w set lease_until = v_now + w.lease, waiting = coalesce(p_waiting, w.waiting)
-    where w.worker_id = p_worker_id returning w.lease_until into v_until;
+    if exists (select from jsonb_array_elements(p_report -> 'finished') r where coalesce(r ->> 'taskQueue', '') = ''
+        or coalesce(r ->> 'kind' not in ('workflow', 'activity'), true) or coalesce((r ->> 'count')::bigint < 0, true)) then
+        raise exception 'a report counts tasks by queue and kind' using errcode = 'PD003',
+            hint = 'For example {"finished": [{"taskQueue": "q", "kind": "activity", "count": 3}]}.';
+    end if;
+    update perdure.workers w set lease_until = v_now + w.lease, waiting = coalesce(p_waiting, w.waiting),
+        slots_in_use = coalesce(p_report -> 'slotsInUse', w.slots_in_use)
+    where w.worker_id = p_worker_id returning w.lease_until, w.namespace into v_until, v_namespace;
     if v_until is null then
         raise exception 'worker % is not registered, or its lease ran out', p_worker_id using errcode = 'PD007',
             hint = 'Register under a new id and drop every cached run.';
     end if;
+    if jsonb_array_length(p_report -> 'finished') > 0 then
+        insert into perdure.finished_tasks as f (worker_id, started_at, namespace, task_queue, kind, finished)
+        select p_worker_id, date_bin('10 s', v_now, timestamptz '2000-01-01 00:00:00Z'), v_namespace, r ->> 'taskQueue', r ->> 'kind', sum((r ->> 'count')::bigint)
+        from jsonb_array_elements(p_report -> 'finished') r
+        group by r ->> 'taskQueue', r ->> 'kind'
+        on conflict (worker_id, started_at, task_queue, kind) do update set finished = f.finished + excluded.finished;
+        delete from perdure.finished_tasks f where f.worker_id = p_worker_id and f.started_at < v_now - interval '10 minutes';
+    end if;
     return v_until;
 end
 $$;
-comment on function perdure.renew_lease(uuid, boolean) is 'Extends a worker''s lease; raises PD007 when it is gone.';
+comment on function perdure.renew_lease(uuid, boolean, jsonb) is
+    'Extends a worker''s lease; raises PD007 when it is gone. The report tells what it did since the last one: {"finished": [{"taskQueue", "kind", "count"}], "slotsInUse": {"workflow", "activity"}}.';
 
 create or replace function perdure.set_waiting(p_worker_id uuid, p_waiting boolean) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp

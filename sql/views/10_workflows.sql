@@ -171,7 +171,7 @@ comment on column perdure.task_queue_backlog.oldest is 'How long the oldest has 
 
 create or replace view perdure.live_workers as
 select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at, w.lease_until, w.lease_until > statement_timestamp() as alive,
-    w.waiting, w.details
+    w.waiting, w.details, w.lease_until - w.lease as last_seen_at, w.slots_in_use
 from perdure.workers w;
 comment on view perdure.live_workers is 'One row is a registered worker and its lease.';
 comment on column perdure.live_workers.worker_id is 'The process.';
@@ -183,4 +183,6 @@ comment on column perdure.live_workers.registered_at is 'When it came.';
 comment on column perdure.live_workers.lease_until is 'When it counts as lost, unless it renews its lease.';
 comment on column perdure.live_workers.alive is 'Whether its lease runs.';
 comment on column perdure.live_workers.waiting is 'Whether it sleeps until a notification.';
-comment on column perdure.live_workers.details is 'What else it tells of itself.';
+comment on column perdure.live_workers.details is 'What else it tells of itself: its types, and how many tasks of each kind it takes at a time.';
+comment on column perdure.live_workers.last_seen_at is 'When it last renewed its lease.';
+comment on column perdure.live_workers.slots_in_use is 'How many tasks of each kind it had then; null if it does not tell.';

@@ -8,12 +8,15 @@ public protocol ActivityDefinition: Sendable {
     associatedtype Output: Sendable
     /// The activity type, which histories show. The type's name by default.
     static var name: String { get }
+    /// The code as it was built, for people who look at a run; nil if it is not to be shown. `@ActivityContainer` knows it.
+    static var sourceCode: SourceCode? { get }
     /// One attempt. ``ActivityExecutionContext/current`` tells which.
     func run(input: Input) async throws -> Output
 }
 
 extension ActivityDefinition {
     public static var name: String { String(describing: self) }
+    public static var sourceCode: SourceCode? { nil }
 }
 
 /// A type whose methods are activities. `@ActivityContainer` makes it so.

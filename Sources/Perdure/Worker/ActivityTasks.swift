@@ -301,6 +301,8 @@ extension WorkerSession {
             {
                 states[ActivityKey(runID: outcome.runID, scheduledEventID: outcome.scheduledEventID)] = outcome.state
             }
+            let finished = FinishedTasks(activity: states.values.count { $0 != .lost })
+            self.finishedTasks.withLock { $0 += finished }
             return ends.map {
                 states[ActivityKey(runID: $0.result.runID, scheduledEventID: $0.result.scheduledEventID)] ?? .lost
             }

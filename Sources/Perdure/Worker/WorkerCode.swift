@@ -59,6 +59,9 @@ struct WorkerCode: Sendable {
     var workflows: [String: @Sendable (LiveRunInfo) throws -> any LiveRun] = [:]
     var activities: [String: @Sendable (ActivityAttempt) async throws -> [Payload]] = [:]
 
+    /// What people read of them: an array for `perdure.register_sources`.
+    var sources: [JSON] = []
+
     var workflowTypes: [String] { workflows.keys.sorted() }
     var activityTypes: [String] { activities.keys.sorted() }
 }

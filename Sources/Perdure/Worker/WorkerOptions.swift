@@ -29,6 +29,8 @@ public struct WorkerOptions: Sendable {
     public var usesNotifications: Bool = true
     /// Workflow code that runs longer than this without waiting fails its task: it blocks a thread.
     public var deadlockTimeout: Duration = .seconds(2)
+    /// Whether the code of the worker's workflows and activities is kept in the database, for people who look at a run.
+    public var registersSourceCode: Bool = true
 
     public init(
         namespace: String = "default", taskQueue: String, identity: String? = nil, buildID: String = ""

@@ -48,6 +48,8 @@ final class WorkerSession: Sendable {
     /// Whether work may wait for a slot.
     let isStarved = Mutex(false)
     let lastActivityEnd = Mutex(ContinuousClock.now)
+    /// Not reported yet.
+    let finishedTasks = Mutex(FinishedTasks())
 
     init(
         engine: Engine, options: WorkerOptions, code: WorkerCode, shards: [Int16], logger: Logger,
@@ -103,7 +105,14 @@ final class WorkerSession: Sendable {
             details: [
                 "workflowTypes": .array(code.workflowTypes.map(JSON.string)),
                 "activityTypes": .array(code.activityTypes.map(JSON.string)),
+                "slots": [
+                    "workflow": .number(options.maxConcurrentWorkflowTasks),
+                    "activity": .number(options.maxConcurrentActivities),
+                ],
             ])
+        if options.registersSourceCode, !code.sources.isEmpty {
+            try await engine.registerSources(workerID: workerID, sources: .array(code.sources))
+        }
         logger.info("The worker has registered", metadata: ["build_id": "\(options.buildID)"])
         await withTaskGroup(of: Void.self) { group in
             for ends in workflowTaskEnds { group.addTask { await ends.run(self.send) } }
@@ -154,8 +163,11 @@ final class WorkerSession: Sendable {
         while !Task.isCancelled, !hasLostLease {
             await renewal.sleep(atMost: wait)
             guard !Task.isCancelled, !hasLostLease else { return }
+            let finished = finishedTasks.withLock { $0 }
             do {
-                try await engine.renewLease(workerID: workerID, waiting: isWaiting.withLock { $0 })
+                try await engine.renewLease(
+                    workerID: workerID, waiting: isWaiting.withLock { $0 }, report: report(finished))
+                finishedTasks.withLock { $0 -= finished }
                 retry.reset()
                 wait = options.lease / 3
             } catch {
@@ -163,6 +175,18 @@ final class WorkerSession: Sendable {
                 wait = retry.nextSpread()
             }
         }
+    }
+
+    /// What people see of the worker, told with its lease.
+    private func report(_ finished: FinishedTasks) -> JSON {
+        let counts = [("workflow", finished.workflow), ("activity", finished.activity)].filter { $0.1 > 0 }
+        return [
+            "finished": .array(
+                counts.map { kind, count in
+                    ["taskQueue": .string(options.taskQueue), "kind": .string(kind), "count": .number(count)]
+                }),
+            "slotsInUse": ["workflow": .number(workflowSlots.inUse), "activity": .number(activitySlots.inUse)],
+        ]
     }
 
     /// Logs an error of the database, and learns from it that the lease was lost.
@@ -178,5 +202,21 @@ final class WorkerSession: Sendable {
         metrics.databaseErrors.increment()
         logger.warning(message, metadata: ["error": "\(error)"])
         return true
+    }
+}
+
+/// How many tasks ended, well or not.
+struct FinishedTasks: Sendable {
+    var workflow = 0
+    var activity = 0
+
+    static func += (total: inout FinishedTasks, more: FinishedTasks) {
+        total.workflow += more.workflow
+        total.activity += more.activity
+    }
+
+    static func -= (total: inout FinishedTasks, less: FinishedTasks) {
+        total.workflow -= less.workflow
+        total.activity -= less.activity
     }
 }

@@ -516,6 +516,13 @@ extension WorkerSession {
                     outcomes[outcome.runID] = outcome
                 }
             }
+            var finished = FinishedTasks()
+            for end in ends {
+                guard let state = outcomes[end.runID]?.state, state == .completed || state == .failed else { continue }
+                finished.workflow += 1
+                if case .completed(_, let completion) = end, completion.fused != nil { finished.activity += 1 }
+            }
+            self.finishedTasks.withLock { $0 += finished }
             return ends.map {
                 outcomes[$0.runID] ?? WorkflowTaskOutcome(runID: $0.runID, state: .lost)
             }

@@ -28,48 +28,59 @@ extension WorkflowContext {
     ///   ``CanceledError`` when that task had been canceled before.
     @discardableResult
     public func executeActivity<Activity: ActivityDefinition>(
-        _ activityType: Activity.Type = Activity.self, options: ActivityOptions, input: Activity.Input
+        _ activityType: Activity.Type = Activity.self, options: ActivityOptions, input: Activity.Input,
+        file: String = #fileID, line: Int = #line
     ) async throws -> Activity.Output {
         let result = try await core.executeActivity(
-            type: Activity.name, options: options, input: PayloadConversion.encode(input))
+            type: Activity.name, options: options, input: PayloadConversion.encode(input),
+            at: CallSite(file: file, line: line))
         return try PayloadConversion.decode(from: result)
     }
 
     /// Runs an activity without input.
     @discardableResult
     public func executeActivity<Activity: ActivityDefinition>(
-        _ activityType: Activity.Type = Activity.self, options: ActivityOptions
+        _ activityType: Activity.Type = Activity.self, options: ActivityOptions, file: String = #fileID,
+        line: Int = #line
     ) async throws -> Activity.Output where Activity.Input == Void {
-        try await executeActivity(activityType, options: options, input: ())
+        try await executeActivity(activityType, options: options, input: (), file: file, line: line)
     }
 
     /// Runs an activity by the name of its type, which may be another program's.
     public func executeActivity<Output: Sendable>(
         name: String, options: ActivityOptions, input: some Encodable & Sendable,
-        outputType: Output.Type = Output.self
+        outputType: Output.Type = Output.self, file: String = #fileID, line: Int = #line
     ) async throws -> Output {
         let result = try await core.executeActivity(
-            type: name, options: options, input: PayloadConversion.encode(input))
+            type: name, options: options, input: PayloadConversion.encode(input), at: CallSite(file: file, line: line))
         return try PayloadConversion.decode(from: result)
     }
 
     /// Runs an activity without input by the name of its type.
     public func executeActivity<Output: Sendable>(
-        name: String, options: ActivityOptions, outputType: Output.Type = Output.self
+        name: String, options: ActivityOptions, outputType: Output.Type = Output.self, file: String = #fileID,
+        line: Int = #line
     ) async throws -> Output {
-        try PayloadConversion.decode(from: await core.executeActivity(type: name, options: options, input: []))
+        try PayloadConversion.decode(
+            from: await core.executeActivity(
+                type: name, options: options, input: [], at: CallSite(file: file, line: line)))
     }
 
     /// Runs an activity without output by the name of its type.
     public func executeActivity(
-        name: String, options: ActivityOptions, input: some Encodable & Sendable
+        name: String, options: ActivityOptions, input: some Encodable & Sendable, file: String = #fileID,
+        line: Int = #line
     ) async throws {
-        _ = try await core.executeActivity(type: name, options: options, input: PayloadConversion.encode(input))
+        _ = try await core.executeActivity(
+            type: name, options: options, input: PayloadConversion.encode(input), at: CallSite(file: file, line: line))
     }
 
     /// Runs an activity without input and output by the name of its type.
-    public func executeActivity(name: String, options: ActivityOptions) async throws {
-        _ = try await core.executeActivity(type: name, options: options, input: [])
+    public func executeActivity(
+        name: String, options: ActivityOptions, file: String = #fileID, line: Int = #line
+    ) async throws {
+        _ = try await core.executeActivity(
+            type: name, options: options, input: [], at: CallSite(file: file, line: line))
     }
 }
 
@@ -81,47 +92,55 @@ extension WorkflowContext {
     /// Waits, for a second or a year; a worker holds nothing meanwhile but a cached run. Nothing to wait for returns at once.
     ///
     /// - Throws: ``CanceledError``.
-    public func sleep(for duration: Duration) async throws { try await core.sleep(for: duration) }
+    public func sleep(for duration: Duration, file: String = #fileID, line: Int = #line) async throws {
+        try await core.sleep(for: duration, at: CallSite(file: file, line: line))
+    }
 
     /// Waits until the workflow's state, which handlers change, fulfils a condition. When several wait for the same, they go
     /// on one at a time, and each only while its own condition still holds: so a condition can guard a section of code.
     ///
     /// - Parameter condition: asked whenever something has happened; it must change nothing.
     /// - Throws: ``CanceledError``.
-    public func condition(_ condition: (Workflow) -> Bool) async throws {
-        _ = try await wait(timeout: nil) { condition(workflow) }
+    public func condition(
+        _ condition: (Workflow) -> Bool, file: String = #fileID, line: Int = #line
+    ) async throws {
+        _ = try await wait(timeout: nil, at: CallSite(file: file, line: line)) { condition(workflow) }
     }
 
     /// Waits until something outside of the workflow's state holds, such as ``allHandlersFinished``.
     ///
     /// - Throws: ``CanceledError``.
-    public func condition(_ condition: () -> Bool) async throws { _ = try await wait(timeout: nil, condition) }
+    public func condition(_ condition: () -> Bool, file: String = #fileID, line: Int = #line) async throws {
+        _ = try await wait(timeout: nil, at: CallSite(file: file, line: line), condition)
+    }
 
     /// Waits for a condition, but no longer than `timeout`.
     ///
     /// - Returns: whether it came true in time.
     /// - Throws: ``CanceledError``.
-    public func condition(timeout: Duration, _ condition: (Workflow) -> Bool) async throws -> Bool {
-        try await wait(timeout: timeout) { condition(workflow) }
+    public func condition(
+        timeout: Duration, _ condition: (Workflow) -> Bool, file: String = #fileID, line: Int = #line
+    ) async throws -> Bool {
+        try await wait(timeout: timeout, at: CallSite(file: file, line: line)) { condition(workflow) }
     }
 
-    private func wait(timeout: Duration?, _ condition: () -> Bool) async throws -> Bool {
+    private func wait(timeout: Duration?, at site: CallSite, _ condition: () -> Bool) async throws -> Bool {
         try await withoutActuallyEscaping(condition) { condition in
-            try await core.condition(timeout: timeout, condition)
+            try await core.condition(timeout: timeout, at: site, condition)
         }
     }
 
     /// Runs `body` and cancels it once `duration` is over. What it then returns or throws is the result: most code throws
     /// ``CanceledError``.
     public func timeout<Return: Sendable>(
-        for duration: Duration, body: () async throws -> Return
+        for duration: Duration, file: String = #fileID, line: Int = #line, body: () async throws -> Return
     ) async throws -> Return {
         try await withoutActuallyEscaping(body) { body in
             // It runs on the run's executor, one job at a time, and ends before this returns.
             nonisolated(unsafe) let body = body
             return try await withThrowingTaskGroup(of: Return?.self) { group in
                 group.addTask {
-                    try? await core.sleep(for: duration)
+                    try? await core.sleep(for: duration, at: CallSite(file: file, line: line))
                     return nil
                 }
                 group.addTask { try await body() }

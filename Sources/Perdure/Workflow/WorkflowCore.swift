@@ -40,6 +40,9 @@ final class WorkflowCore: @unchecked Sendable {
     private var firedTimers: Set<Int> = []
     private var conditions: [PendingCondition] = []
     private var patches: [String: Bool] = [:]
+    /// What code waits for, for people who ask; in the order in which it began to. Decides nothing.
+    private var waits: [Int: Wait] = [:]
+    private var lastWait = 0
     /// How to cancel the run's tasks: the code itself, its handlers, its shields.
     private var cancellations: [Int: () -> Void] = [:]
     private var main: Int?
@@ -62,6 +65,11 @@ final class WorkflowCore: @unchecked Sendable {
         /// It ended before this task, as history says, but its waiter does not know yet.
         var hasEnded = false
         var continuation: UnsafeContinuation<[Payload], any Error>?
+    }
+
+    private struct Wait {
+        let site: CallSite
+        let what: String
     }
 
     private struct PendingCondition {
@@ -140,7 +148,9 @@ final class WorkflowCore: @unchecked Sendable {
         throw Evicted()
     }
 
-    func executeActivity(type: String, options: ActivityOptions, input: [Payload]) async throws -> [Payload] {
+    func executeActivity(
+        type: String, options: ActivityOptions, input: [Payload], at site: CallSite
+    ) async throws -> [Payload] {
         try await requireLive()
         if Task.isCancelled { throw CanceledError() }
         let number = next(.activity)
@@ -162,6 +172,8 @@ final class WorkflowCore: @unchecked Sendable {
                     ])),
                 makes: .activity(number)))
         activities[number] = PendingActivity(id: id, type: type, cancellation: options.cancellationType)
+        let wait = beginWait("activity \(type), id \(id)", at: site)
+        defer { waits[wait] = nil }
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { activities[number]?.continuation = $0 }
         } onCancel: {
@@ -211,11 +223,13 @@ final class WorkflowCore: @unchecked Sendable {
         return true
     }
 
-    func sleep(for duration: Duration) async throws {
+    func sleep(for duration: Duration, at site: CallSite) async throws {
         try await requireLive()
         if Task.isCancelled { throw CanceledError() }
         guard duration > .zero else { return }
         let number = startTimer(duration)
+        let wait = beginWait("a timer of \(duration.wire)", at: site)
+        defer { waits[wait] = nil }
         try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Void, any Error>) in
                 timers[number] = { continuation.resume(with: $0) }
@@ -250,13 +264,17 @@ final class WorkflowCore: @unchecked Sendable {
 
     /// - Parameter predicate: kept no longer than until this returns.
     /// - Returns: whether the predicate came true in time.
-    func condition(timeout: Duration?, _ predicate: @escaping () -> Bool) async throws -> Bool {
+    func condition(
+        timeout: Duration?, at site: CallSite, _ predicate: @escaping () -> Bool
+    ) async throws -> Bool {
         try await requireLive()
         if predicate() { return true }
         if Task.isCancelled { throw CanceledError() }
         if let timeout, timeout <= .zero { return false }
         let id = next(.condition)
         let timer = timeout.map { startTimer($0) }
+        let wait = beginWait("a condition" + (timeout.map { ", at most \($0.wire)" } ?? ""), at: site)
+        defer { waits[wait] = nil }
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Bool, any Error>) in
                 conditions.append(
@@ -416,6 +434,20 @@ final class WorkflowCore: @unchecked Sendable {
 
     /// The commands of the last task that history does not hold yet.
     var commands: [Command] { unmatched.map(\.command) }
+
+    private func beginWait(_ what: String, at site: CallSite) -> Int {
+        lastWait += 1
+        waits[lastWait] = Wait(site: site, what: what)
+        return lastWait
+    }
+
+    /// Where the code waits, a line for each wait, the oldest first.
+    var stackTrace: String {
+        if outcome != nil { return "The workflow's code has ended." }
+        if waits.isEmpty { return "The workflow's code waits for nothing that its context offers." }
+        return waits.sorted { $0.key < $1.key }.map { "\($0.value.site): waits for \($0.value.what)" }
+            .joined(separator: "\n")
+    }
 
     /// Whether the code has begun, has not ended, and waits for nothing that the run could still learn of.
     var waitsForNothing: Bool {
@@ -578,4 +610,12 @@ extension [String: JSON] {
 
 extension Logger {
     static let silent = Logger(label: "perdure.silent", factory: { _ in SwiftLogNoOpLogHandler() })
+}
+
+/// A line of workflow code.
+struct CallSite: Sendable, CustomStringConvertible {
+    /// As `#fileID` has it.
+    let file: String
+    let line: Int
+    var description: String { "\(file):\(line)" }
 }

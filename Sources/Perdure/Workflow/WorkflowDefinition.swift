@@ -10,6 +10,8 @@ public protocol WorkflowDefinition: Sendable {
     static var name: String { get }
     static var signals: [any WorkflowSignalDefinition<Self>] { get }
     static var queries: [any WorkflowQueryDefinition<Self>] { get }
+    /// The code as it was built, for people who look at a run; nil if it is not to be shown. `@Workflow` knows it.
+    static var sourceCode: SourceCode? { get }
 
     /// Made once a run, before its first line of code.
     init(input: Input)
@@ -27,6 +29,7 @@ extension WorkflowDefinition {
     public static var name: String { String(describing: self) }
     public static var signals: [any WorkflowSignalDefinition<Self>] { [] }
     public static var queries: [any WorkflowQueryDefinition<Self>] { [] }
+    public static var sourceCode: SourceCode? { nil }
 }
 
 /// A signal that a workflow handles. `@WorkflowSignal` makes one of a method.
@@ -34,6 +37,8 @@ public protocol WorkflowSignalDefinition<Workflow>: Sendable {
     associatedtype Workflow: WorkflowDefinition
     associatedtype Input: Sendable
     static var name: String { get }
+    /// What it does, for people who look at a run.
+    static var description: String? { get }
     static var unfinishedPolicy: HandlerUnfinishedPolicy { get }
     init()
     /// The handler. It runs beside the workflow's code, and may wait as that does.
@@ -43,6 +48,7 @@ public protocol WorkflowSignalDefinition<Workflow>: Sendable {
 }
 
 extension WorkflowSignalDefinition {
+    public static var description: String? { nil }
     public static var unfinishedPolicy: HandlerUnfinishedPolicy { .warnAndAbandon }
 }
 
@@ -60,7 +66,13 @@ public protocol WorkflowQueryDefinition<Workflow>: Sendable {
     associatedtype Input: Sendable
     associatedtype Output: Sendable
     static var name: String { get }
+    /// What it answers, for people who look at a run.
+    static var description: String? { get }
     init()
     /// Answers from the workflow's state, which it must not change.
     func run(workflow: Workflow, input: Input) throws -> Output
+}
+
+extension WorkflowQueryDefinition {
+    public static var description: String? { nil }
 }

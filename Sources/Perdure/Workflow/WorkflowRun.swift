@@ -145,6 +145,11 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
         guard let instance else {
             throw ApplicationError(message: "the run has not begun", type: "QueryRejected")
         }
+        switch name {
+        case BuiltInQuery.metadata: return [try Payload(encoding: metadata)]
+        case BuiltInQuery.stackTrace: return [try Payload(encoding: core.stackTrace)]
+        default: break
+        }
         guard let query = queries[name] else {
             let known = queries.keys.sorted().joined(separator: ", ")
             throw ApplicationError(
@@ -164,9 +169,47 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
         return try open(query)
     }
 
+    /// `temporal.api.sdk.v1.WorkflowMetadata`: what the run can be sent and asked.
+    private var metadata: JSON {
+        func list(_ handlers: [(name: String, description: String?)]) -> JSON {
+            .array(
+                handlers.sorted { $0.name < $1.name }
+                    .map { ["name": .string($0.name), "description": .string($0.description ?? "")] })
+        }
+        return [
+            "definition": [
+                "type": .string(Workflow.name),
+                "queryDefinitions": list(queries.map { ($0, $1.description) } + BuiltInQuery.all),
+                "signalDefinitions": list(signals.map { ($0, $1.description) }),
+                "updateDefinitions": [],
+            ],
+            "currentDetails": "",
+        ]
+    }
+
     func evict() {
         core.evict()
         instance = nil
+    }
+}
+
+/// The queries that every workflow answers, with Temporal's names.
+enum BuiltInQuery {
+    static let metadata = "__temporal_workflow_metadata"
+    static let stackTrace = "__stack_trace"
+    static let all: [(name: String, description: String?)] = [
+        (metadata, "What the workflow can be sent and asked, with descriptions."),
+        (stackTrace, "What the workflow's code waits for, and at which lines."),
+    ]
+}
+
+extension SourceCode {
+    /// As `perdure.register_sources` takes it.
+    fileprivate func json(kind: String, type: String) -> JSON {
+        [
+            "kind": .string(kind), "type": .string(type), "file": .string(file), "firstLine": .number(firstLine),
+            "line": .number(line), "text": .string(text),
+        ]
     }
 }
 
@@ -179,7 +222,12 @@ extension WorkerCode {
                 { WorkflowRun<Workflow>($0) }
             }
             self.workflows[workflow.name] = make(workflow)
+            if let code = workflow.sourceCode { sources.append(code.json(kind: "workflow", type: workflow.name)) }
         }
-        for activity in activities { self.activities[Swift.type(of: activity).name] = activity.operation() }
+        for activity in activities {
+            let type = Swift.type(of: activity)
+            self.activities[type.name] = activity.operation()
+            if let code = type.sourceCode { sources.append(code.json(kind: "activity", type: type.name)) }
+        }
     }
 }
