@@ -87,7 +87,7 @@ let package = Package(
         .target(
             name: "HistoryWeb",
             dependencies: [
-                "ConsoleLog", "Postgres", "WebCommon",
+                "ConsoleLog", "PerdureEngine", "Postgres", "WebCommon",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
             ],

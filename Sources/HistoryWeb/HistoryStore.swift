@@ -258,6 +258,68 @@ struct HistoryStore: Sendable {
         return try await documents(query).compactMap(FailedAttempt.init)
     }
 
+    /// The code that the run used: its workflow's first, then its activities', each in the builds that ran it, the latest first.
+    func code(of run: Run) async throws -> [RunCode] {
+        var query = PostgresQuery("")
+        let conditions = Self.conditions(on: run, in: &query)
+        let namespace = "$\(query.bind(run.namespace))"
+        let type = "$\(query.bind(run.type))"
+        query.sql = """
+            with events as materialized (
+                select event_id, event_type, event_time, attributes ->> 'identity' as identity,
+                    (attributes ->> 'scheduledEventId')::bigint as scheduled, attributes #>> '{activityType,name}' as activity
+                from perdure.history_events where \(conditions)
+                    and event_type in ('WorkflowTaskStarted', 'ActivityTaskScheduled', 'ActivityTaskStarted')),
+            activities as (select event_id, activity from events where event_type = 'ActivityTaskScheduled'),
+            used (kind, type, worker, at) as (
+                select 'workflow', \(type), identity, event_time from events where event_type = 'WorkflowTaskStarted'
+                union all
+                select 'activity', a.activity, e.identity, e.event_time from events e join activities a on a.event_id = e.scheduled
+                    where e.event_type = 'ActivityTaskStarted'
+                union all
+                select 'activity', a.activity, f.worker_identity, f.started_time from activities a join (
+                    select scheduled_event_id, worker_identity, started_time from perdure.failed_attempts where \(conditions)) f
+                    on f.scheduled_event_id = a.event_id
+                union all
+                select 'activity', activity_type, worker_identity, last_started_time from perdure.pending_activities
+                    where \(conditions) and last_started_time is not null
+                union all
+                select 'workflow', workflow_type, worker_identity, started_time from perdure.pending_workflow_tasks
+                    where \(conditions) and started_time is not null),
+            -- What has not been run yet, too.
+            types (kind, type) as (
+                select kind, type from used union select 'activity', activity from activities union select 'workflow', \(type)),
+            built as (
+                select t.kind, t.type, l.build_id, max(u.at) as last, array_agg(distinct u.worker) filter (where u.worker <> '') as workers
+                from types t
+                left join (select kind, type, worker, max(at) as at from used group by kind, type, worker) u on u.kind = t.kind and u.type = t.type
+                left join lateral (
+                    select w.build_id from perdure.worker_lives w
+                    where w.namespace = \(namespace) and w.identity = u.worker and w.registered_at <= u.at
+                    order by w.registered_at desc limit 1) l on true
+                group by t.kind, t.type, l.build_id)
+            select jsonb_build_object('kind', b.kind, 'type', b.type, 'build', b.build_id, 'last', b.last, 'workers', coalesce(to_jsonb(b.workers), '[]'),
+                'source', (
+                    select jsonb_build_object('content_hash', s.content_hash, 'file', s.file, 'first_line', s.first_line, 'line', s.line, 'build_id', s.build_id)
+                    from perdure.source_code s
+                    where s.namespace = \(namespace) and s.kind = b.kind and s.type_name = b.type and (b.build_id is null or s.build_id = b.build_id)
+                    -- One build may have had several texts: the one whose worker came last before it was used.
+                    order by case when b.last is null or s.last_registered_at <= b.last then s.last_registered_at
+                        when s.first_registered_at <= b.last then s.first_registered_at end desc nulls last limit 1))
+            from built b order by b.kind desc, b.type, b.last desc nulls last
+            """
+        return try await documents(query).compactMap(RunCode.init)
+    }
+
+    /// A text of code; nil if it is gone, or if there is no hash.
+    func sourceText(_ hash: String?) async throws -> String? {
+        guard let hash else { return nil }
+        return try await documents(
+            "select to_jsonb(content) from perdure.source_code where content_hash = \(hash) limit 1"
+        )
+        .first?.string
+    }
+
     /// How a closed run ended: its result, or a failure, also for ends that are no event with a failure.
     func end(of run: Run) async throws -> (result: [Payload]?, failure: Failure?) {
         let rows = try await documents(
@@ -320,9 +382,31 @@ struct HistoryStore: Sendable {
     func backlog(_ namespace: String) async throws -> [JSONValue] {
         try await documents(
             """
-            select to_jsonb(q) || jsonb_build_object('oldest', date_trunc('second', q.oldest)::text)
+            select to_jsonb(q) || jsonb_build_object('oldest_seconds', extract(epoch from q.oldest))
             from perdure.task_queue_backlog q where namespace = \(namespace) order by task_queue, kind limit 500
             """)
+    }
+
+    /// How many tasks of each queue and kind ended in each ten seconds of the last minutes, oldest first. The last ten seconds
+    /// are not over.
+    func throughput(_ namespace: String) async throws -> [JSONValue] {
+        try await documents(
+            """
+            with frame as (select date_bin('10 s', statement_timestamp(), timestamptz '2000-01-01 00:00:00Z') as now),
+            queues as (select distinct task_queue, kind from perdure.task_queue_throughput where namespace = \(namespace))
+            select jsonb_build_object('task_queue', q.task_queue, 'kind', q.kind,
+                'buckets', jsonb_agg(coalesce(t.finished, 0) order by at))
+            from queues q cross join frame
+            cross join lateral generate_series(frame.now - interval '5 minutes', frame.now, interval '10 s') at
+            left join perdure.task_queue_throughput t on t.namespace = \(namespace) and t.task_queue = q.task_queue
+                and t.kind = q.kind and t.started_at = at
+            group by q.task_queue, q.kind order by q.task_queue, q.kind
+            """)
+    }
+
+    /// The files of SQL that are applied: path, kind, checksum and time of each.
+    func installedFiles() async throws -> [JSONValue] {
+        try await documents("select to_jsonb(f) from perdure.installed_files f order by f.path")
     }
 
     /// How the database does: sizes and dead rows from its statistics, which cost the same whatever is in the tables.

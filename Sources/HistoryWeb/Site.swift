@@ -24,7 +24,7 @@ struct Site: Sendable {
 
     private static let pages: [any Page] = [
         WorkflowsPage(), StartPage(), BatchPage(), RunPage(), StepPage(), TimelineData(), HistoryDownload(),
-        RunActionPage(), QueryPage(),
+        RunActionPage(), QueryPage(), SourcePage(),
         QueuesPage(), WorkersPage(), HealthPage(), ComparePage(), FilePage(),
     ]
 
@@ -78,7 +78,8 @@ struct Site: Sendable {
         values["style"] = files.address(of: "perdure.css", below: "/public")
         values["script"] = files.address(of: "main.js", below: "/public")
         // What the script imports, so that a browser asks for all of it at once.
-        values["modules"] = ["clocks", "live", "timeline", "steps", "words", "list", "completion", "file"].map {
+        values["modules"] = ["bodies", "clocks", "live", "timeline", "steps", "words", "list", "completion", "file"].map
+        {
             "/public/\($0).js"
         }
         if values["preload"] == nil { values["preload"] = false }

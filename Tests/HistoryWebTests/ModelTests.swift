@@ -99,14 +99,14 @@ private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: S
 
 @Suite struct TemporalHistoryTests {
     @Test func writesWhatTemporalReads() throws {
-        let started = TemporalHistory.json(
-            try event(
-                1, 0, "WorkflowExecutionStarted",
-                """
-                {"workflowType": {"name": "T"}, "taskQueue": {"name": "q", "kind": "Normal"},
-                 "input": [{"encoding": "json/plain", "data": {"a": 1.50}}, {"encoding": "binary/null"}],
-                 "memo": {"m": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"k": "v"}, "attempt": 1}
-                """))
+        let started = try event(
+            1, 0, "WorkflowExecutionStarted",
+            """
+            {"workflowType": {"name": "T"}, "taskQueue": {"name": "q", "kind": "Normal"},
+             "input": [{"encoding": "json/plain", "data": {"a": 1.50}}, {"encoding": "binary/null"}],
+             "memo": {"m": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"k": "v"}, "attempt": 1}
+            """
+        ).temporalJSON
         #expect(started.text("eventId") == "1")
         #expect(started.text("eventType") == "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED")
         let attributes = try #require(started["workflowExecutionStartedEventAttributes"])
@@ -121,19 +121,57 @@ private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: S
     }
 
     @Test func writesIdsAsStringsAndFailuresWithTheirCauses() throws {
-        let failed = TemporalHistory.json(
-            try event(
-                7, 0, "ActivityTaskFailed",
-                """
-                {"scheduledEventId": 5, "startedEventId": 6, "retryState": "MaximumAttemptsReached", "failure": {"message": "m",
-                 "cause": {"message": "c", "timeoutFailureInfo": {"timeoutType": "StartToClose",
-                 "lastHeartbeatDetails": [{"encoding": "json/plain", "data": 1}]}}}}
-                """))
+        let failed = try event(
+            7, 0, "ActivityTaskFailed",
+            """
+            {"scheduledEventId": 5, "startedEventId": 6, "retryState": "MaximumAttemptsReached", "failure": {"message": "m",
+             "cause": {"message": "c", "timeoutFailureInfo": {"timeoutType": "StartToClose",
+             "lastHeartbeatDetails": [{"encoding": "json/plain", "data": 1}]}}}}
+            """
+        ).temporalJSON
         let attributes = try #require(failed["activityTaskFailedEventAttributes"])
         #expect(attributes["scheduledEventId"] == "5")
         #expect(attributes.text("retryState") == "RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED")
         let info = attributes["failure"]?["cause"]?["timeoutFailureInfo"]
         #expect(info?.text("timeoutType") == "TIMEOUT_TYPE_START_TO_CLOSE")
         #expect(info?["lastHeartbeatDetails"]?["payloads"]?.elements.count == 1)
+    }
+}
+
+@Suite struct CodeTests {
+    @Test func colours() {
+        func looks(_ text: String) -> [String] {
+            SwiftText(text).lines.map { line in line.map { "\($0.look.rawValue):\($0.text)" }.joined(separator: "|") }
+        }
+        #expect(looks("let a = 1.5 // one") == ["keyword:let|plain: a = |number:1.5|plain: |comment:// one"])
+        #expect(looks("@Workflow struct A") == ["attribute:@Workflow|plain: |keyword:struct|plain: A"])
+        #expect(looks("a /* b /* c */\nd */ e") == ["plain:a |comment:/* b /* c */", "comment:d */|plain: e"])
+        #expect(
+            looks(##"f("a\"b") + #"x"y"#) "##) == [##"plain:f(|string:"a\"b"|plain:) + |string:#"x"y"#|plain:) "##])
+        #expect(
+            looks("\"\"\"\na \"b\"\n\"\"\" + c") == ["string:\"\"\"", "string:a \"b\"", "string:\"\"\"|plain: + c"])
+        // What is broken is shown as it stands.
+        #expect(looks("\"open\nlet") == ["string:\"open", "keyword:let"])
+        #expect(looks("/* open\r\n# @") == ["comment:/* open", "comment:# @"])
+        #expect(looks("") == [""])
+    }
+
+    @Test func findsTheLinesThatAFailureNames() throws {
+        let failure = Failure(
+            try json(
+                """
+                {"message": "outer at Shop/Order.swift:9", "stackTrace": "run() at /build/Shop/Order.swift:12\\nOther.swift:3",
+                 "cause": {"message": "inner", "stackTrace": "Order.swift:40\\nBank/Order.swift:41\\nxOrder.swift:42"}}
+                """))
+        #expect(failure.lines(in: "Shop/Order.swift").map(\.line) == [40, 12, 9])
+        #expect(
+            failure.lines(in: "Shop/Order.swift").map(\.message) == [
+                "inner", "outer at Shop/Order.swift:9", "outer at Shop/Order.swift:9",
+            ])
+        #expect(failure.lines(in: "Shop/Nothing.swift").isEmpty)
+        #expect(
+            CodePlace.all(in: "a.swift:1, b.swift:x, c.swift:99999999999 and D.swift:2:17") == [
+                CodePlace(file: "a.swift", line: 1), CodePlace(file: "D.swift", line: 2),
+            ])
     }
 }

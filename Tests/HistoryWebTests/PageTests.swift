@@ -249,6 +249,7 @@ import WebCommon
                 ))
             for address in [
                 path, "/namespaces/default/workflows", "\(path)/queries", "\(path)/actions/signal", "\(path)/events/1",
+                "\(path)/source",
                 "\(path)?view=raw",
             ] {
                 let response = try await client.get(address)
@@ -321,34 +322,114 @@ import WebCommon
         }
     }
 
-    @Test func asksARunAndSaysWhenItIsRefused() async throws {
+    @Test func asksARunAndShowsWhatItCanBeAsked() async throws {
         try await TestSite.with { site, client in
             let path = try await client.run("transfer-done")
             #expect(try await client.post("\(path)/queries", "").status == .badRequest)
-            async let asked = client.post("\(path)/queries", "type=get_state")
-            let worker = try await site.pool.query("select worker_id::text from perdure.live_workers")[0].decode(
-                String.self, at: 0)
-            var answered = 0
-            while answered == 0 {
-                answered = try await site.pool.query(
-                    """
-                    select (select count(*) from perdure.answer_queries(0::smallint, \(worker)::text::uuid, jsonb_build_array(
-                        jsonb_build_object('queryId', q.query_id, 'result', '[{"encoding": "json/plain", "data": "half <done>"}]'::jsonb))))
-                    from perdure.claim_queries(0::smallint, \(worker)::text::uuid, 'bank', 1) q
-                    """
-                ).count
+            let worker = try await site.pool.query(
+                "select worker_id::text from perdure.live_workers where identity = '4711@worker-1'")[0].decode(
+                    String.self, at: 0)
+            // Answers as a worker of Perdure would.
+            let answering = Task {
+                while !Task.isCancelled {
+                    try await site.pool.query(
+                        """
+                        select (select count(*) from perdure.answer_queries(0::smallint, \(worker)::text::uuid, jsonb_build_array(
+                            jsonb_build_object('queryId', q.query_id, 'result', jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data',
+                                case q.query_type when '__stack_trace' then '"Bank/TransferWorkflow.swift:16: waits for activity withdraw, id 2"'
+                                when '__temporal_workflow_metadata' then '{"definition": {"type": "Transfer", "queryDefinitions": [
+                                    {"name": "get_state", "description": "Where it <stands>."}, {"name": "__stack_trace"}],
+                                    "signalDefinitions": [{"name": "approve", "description": ""}]}}'
+                                else '"half <done>"' end::jsonb))))))
+                        from perdure.claim_queries(0::smallint, \(worker)::text::uuid, 'bank', 10) q
+                        """)
+                    try await Task.sleep(for: .milliseconds(20))
+                }
             }
-            let page = try await asked.text
+            let page = try await client.post("\(path)/queries", "type=get_state").text
             #expect(page.contains("half &lt;done&gt;"))
+            #expect(page.contains("Where it &lt;stands&gt;.") && page.contains("<b>approve</b>"))
+            #expect(!page.contains("<b>__stack_trace</b>"))
+            #expect(
+                page.contains("source?kind=workflow&amp;type=Transfer#L16")
+                    && page.contains("waits for activity withdraw"))
+            let before = try await client.get("\(path)/queries").text
+            #expect(before.contains("get_state") && before.contains("value=\"get_state\""))
+            answering.cancel()
+            _ = await answering.result
+
+            // Nobody polls the queue.
+            try await site.pool.query("select perdure.stop_worker(\(worker)::text::uuid)")
+            let alone = try await client.get("\(path)/queries").text
+            #expect(alone.contains("nobody can answer"))
+            #expect(try await client.get("\(path)/actions/signal?name=a%22b").text.contains("value=\"a&quot;b\""))
         }
     }
 
     @Test func tellsOfQueuesAndWorkers() async throws {
         try await TestSite.with { _, client in
             let queues = try await client.get("/namespaces/default/queues").text
-            #expect(queues.contains(">bank</th>") && queues.contains("Activity tasks"))
+            #expect(queues.contains("<h2>bank</h2>") && queues.contains("Activity tasks"))
+            #expect(queues.contains("<td class=\"right\">2 of 64</td>") && queues.contains("37 of 100"))
+            // Eight tens of seconds, and some of them are within the last minute.
+            #expect(queues.matches(of: #/<rect x="\d+" y="\d+" width="5"/#).count == 16)
+            #expect(queues.contains("at most 18 a second"))
             let workers = try await client.get("/namespaces/default/workers").text
             #expect(workers.contains("4711@worker-1") && workers.contains("build-7f3a"))
+        }
+    }
+
+    @Test func showsTheCodeThatFailedInTheBuildThatRanIt() async throws {
+        try await TestSite.with { site, client in
+            let path = try await client.run("transfer-crashed")
+            let step = try await client.get("\(path)/events/11?part=1").text
+            #expect(step.contains("href=\"\(path)/source?event=11&amp;attempt=2#failed-line\""))
+            let first = try await client.get("\(path)/source?event=11&attempt=1").text
+            #expect(first.contains("movement.amount &gt; <span class=\"number\">0.01</span>"))
+            #expect(first.contains("on 4712@worker-2") && first.contains("The failure names no line"))
+            let second = try await client.get("\(path)/source?event=11&attempt=2").text
+            #expect(second.contains("<span class=\"number\">0.05</span> <span class=\"comment\">/* fixed */"))
+            #expect(
+                second.contains("<li id=\"L41\" class=\"hit\">") && second.contains("HTTP 500 from the account API"))
+            #expect(second.matches(of: #/class="hit"/#).count == 1)
+            let other = try await client.get("\(path)/source?kind=activity&type=withdraw&build=build-7f3a").text
+            #expect(other.contains("0.01</span>") && !other.contains("class=\"hit\""))
+
+            let done = try await client.get(try await client.run("transfer-done") + "/source").text
+            #expect(done.contains("lines 10 to 23") && done.contains("4711@worker-1"))
+            let stuck = try await client.run(Self.hostile)
+            let banner = try await client.get(stuck).text
+            #expect(banner.contains("/source?failure=task#failed-line"))
+            let bug = try await client.get("\(stuck)/source?failure=task").text
+            #expect(bug.contains("<li id=\"L42\" class=\"hit\">") && bug.contains("Index out of range"))
+            #expect(bug.contains("Audit&quot;&lt;i&gt;") && !bug.contains("<i>"))
+            let failed = try await client.get("\(stuck)/events/4?part=event").text
+            #expect(failed.contains("WorkflowTaskFailed") && failed.contains("source?event=4#failed-line"))
+            #expect(failed.contains("Index out of range") && !failed.contains("<html"))
+            // Nobody has run it: the newest code there is.
+            let waits = try await client.get(try await client.run("waits-for-a-worker") + "/source").text
+            #expect(waits.contains("No worker has run it yet"))
+
+            #expect(try await client.get("\(path)/source?event=99").status == .notFound)
+            #expect(try await client.get("\(path)/source?event=11&attempt=7").status == .notFound)
+            #expect(try await client.get("\(path)/source?event=x").status == .notFound)
+        }
+    }
+
+    @Test func tellsWhichMigrationsAreAppliedPendingAndChanged() async throws {
+        try await TestSite.with { site, client in
+            let nothing = try await client.get("/namespaces/default/health").text
+            #expect(nothing.contains("nothing is known of them"))
+            try await site.pool.query(
+                """
+                insert into perdure.applied_files (path, kind, checksum, duration_ms) values
+                    ('migrations/0001_engine.sql', 'migration', '0bad', 1), ('migrations/0099_<later>.sql', 'migration', '0f0f', 1)
+                """)
+            let health = try await client.get("/namespaces/default/health").text
+            #expect(health.contains("0 applied") && health.contains("1 edited") && health.contains("1 of other code"))
+            #expect(health.contains("<th scope=\"row\">migrations/0001_engine.sql</th>"))
+            #expect(
+                health.contains("Edited after it was applied") && health.contains("migrations/0099_&lt;later&gt;.sql"))
         }
     }
 

@@ -14,6 +14,43 @@ declare
         "stackTrace": "AccountClient.withdraw(_:) at AccountClient.swift:88\nTransferActivities.withdraw(input:) at TransferActivities.swift:41",
         "applicationFailureInfo": {"type": "DownstreamError"},
         "cause": {"message": "connection reset by peer", "applicationFailureInfo": {"type": "IOError"}}}$json$;
+    v_workflow_code text := $swift$/// Moves money, "exactly once" & no <b>less</b>.
+@Workflow(name: "Transfer")
+public struct TransferWorkflow {
+    private var state = TransferState()
+
+    public func run(context: WorkflowContext<Self>, input transfer: Transfer) async throws -> TransferResult {
+        let balance = try await context.executeActivity(
+            Activities.CheckBalance.self, options: .standard, input: transfer.fromAccount)
+        guard balance >= transfer.amount else { throw InsufficientFunds(balance: balance) }
+        /* Two steps,
+           /* in this order */ each with its own retries. */
+        return try await move(transfer, context)
+    }
+}$swift$;
+    v_activities_code text := $swift$/// The steps of a transfer, which the account API does.
+@ActivityContainer
+public struct TransferActivities {
+    private let accounts: AccountClient
+    private let pattern = #"</script>"# + """
+        several "lines" of \(text)
+        """
+
+    /// What the account holds.
+    @Activity(name: "check_balance_from")
+    public func checkBalance(account: String) async throws -> Money {
+        try await accounts.balance(of: account)
+    }
+
+    /// Takes money out of an account, and returns what is left.
+    @Activity(name: "withdraw")
+    public func withdraw(_ movement: Movement) async throws -> Money {
+        guard movement.amount > 0.01 else { throw ApplicationError(message: "nothing to move") }
+        let reference = try reference()
+        // The key is the same on every attempt, so the money moves once.
+        return try await accounts.withdraw(movement.amount, from: movement.account, for: reference)
+    }
+}$swift$;
     v_input jsonb := $json$[{"encoding": "json/plain", "data": {"from_account": "account_A", "to_account": "account_F", "amount": 100.00,
         "note": {"text": "Rent <b>März</b> \"quoted\" & more", "tags": ["daily", "batch"]}}}]$json$;
 begin
@@ -21,7 +58,13 @@ begin
     perform perdure.add_search_attribute(name => 'to_account', type => 'Keyword');
     v_clock := clock_timestamp() - interval '90 s';
     perform set_config('perdure.now', v_clock::text, true);
-    perform perdure.register_worker(v_worker, 'default', '4711@worker-1', 'build-7f3a', array['bank'], interval '1 hour', '{}');
+    perform perdure.register_worker(v_worker, 'default', '4711@worker-1', 'build-7f3a', array['bank'], interval '1 hour',
+        '{"workflowTypes": ["Transfer", "Audit\"<i>"], "slots": {"workflow": 64, "activity": 100}}');
+    perform perdure.register_sources(v_worker, jsonb_build_array(
+        jsonb_build_object('kind', 'workflow', 'type', 'Transfer', 'file', 'Bank/TransferWorkflow.swift', 'firstLine', 10, 'line', 11, 'text', v_workflow_code),
+        jsonb_build_object('kind', 'workflow', 'type', 'Audit"<i>', 'file', 'Bank/Transfer.swift', 'firstLine', 36, 'line', 37, 'text', replace(v_workflow_code, 'Transfer', 'Audit')),
+        jsonb_build_object('kind', 'activity', 'type', 'check_balance_from', 'file', 'Bank/TransferActivities.swift', 'firstLine', 21, 'line', 30, 'text', v_activities_code),
+        jsonb_build_object('kind', 'activity', 'type', 'withdraw', 'file', 'Bank/TransferActivities.swift', 'firstLine', 21, 'line', 36, 'text', v_activities_code)));
 
     -- What is done, in order: (workflow, seconds after the first step, what, with what).
     for v_step in
@@ -71,7 +114,7 @@ begin
                 "startToCloseTimeout": "30s"}}]'),
             ('transfer-crashed', 21.05, 'renew', null),
             ('transfer-crashed', 21.10, 'claim activity', null),
-            ('transfer-crashed', 25.50, 'register', '{"identity": "4713@worker-2", "lease": "1 hour"}'),
+            ('transfer-crashed', 25.50, 'register', '{"identity": "4713@worker-2", "lease": "1 hour", "build": "build-8c01"}'),
             ('transfer-crashed', 25.50, 'upkeep', null),
             ('transfer-crashed', 26.60, 'claim activity', null),
             ('transfer-crashed', 27.40, 'failed', v_downstream),
@@ -116,8 +159,11 @@ begin
             when 'register' then
                 v_worker := gen_random_uuid();
                 v_queue := 'night';
-                perform perdure.register_worker(v_worker, 'default', v_step.argument::jsonb ->> 'identity', 'build-7f3a', array[v_queue],
-                    (v_step.argument::jsonb ->> 'lease')::interval, '{}');
+                perform perdure.register_worker(v_worker, 'default', v_step.argument::jsonb ->> 'identity',
+                    coalesce(v_step.argument::jsonb ->> 'build', 'build-7f3a'), array[v_queue], (v_step.argument::jsonb ->> 'lease')::interval, '{}');
+                perform perdure.register_sources(v_worker, jsonb_build_array(jsonb_build_object('kind', 'activity', 'type', 'withdraw',
+                    'file', 'Bank/TransferActivities.swift', 'firstLine', 21, 'line', 36,
+                    'text', case when v_step.argument::jsonb ? 'build' then replace(v_activities_code, '0.01', '0.05 /* fixed */') else v_activities_code end)));
             when 'renew' then
                 perform perdure.renew_lease(v_worker);
             when 'start' then
@@ -150,6 +196,13 @@ begin
                     'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'outcome', v_step.what,
                     case v_step.what when 'failed' then 'failure' else 'result' end, v_step.argument::jsonb)));
         end case;
+    end loop;
+    -- What the day's worker reports with its lease.
+    for v_step in select n from generate_series(1, 8) n loop
+        perform set_config('perdure.now', (v_clock + (v_step.n * 10 + 5) * interval '1 s')::text, true);
+        perform perdure.renew_lease(v_day_worker, false, jsonb_build_object('slotsInUse', '{"workflow": 2, "activity": 37}'::jsonb, 'finished', jsonb_build_array(
+            jsonb_build_object('taskQueue', 'bank', 'kind', 'workflow', 'count', 100 + v_step.n % 3 * 40),
+            jsonb_build_object('taskQueue', 'bank', 'kind', 'activity', 'count', 60 + v_step.n % 4 * 90))));
     end loop;
     perform set_config('perdure.now', '', true);
 end

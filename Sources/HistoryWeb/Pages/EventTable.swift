@@ -82,11 +82,14 @@ struct EventTable {
         case .grouped:
             let steps = Dictionary(uniqueKeysWithValues: Step.steps(of: events, pending: pending).map { ($0.id, $0) })
             values["steps"] = found.groups.compactMap { group in
-                group.first.flatMap { steps[$0] }.map { StepView.values($0, run: run) }
+                group.first.flatMap { steps[$0] }.map { StepView.values($0, run: run, isRow: true) }
             }
-        case .all: values["events"] = found.groups.compactMap { whole[$0[0]] }.map { StepView.event($0, run: run) }
+        case .all:
+            values["events"] = found.groups.compactMap { whole[$0[0]] }.map {
+                StepView.event($0, run: run, isRow: true)
+            }
         case .raw:
-            values["json"] = found.groups.compactMap { whole[$0[0]] }.map { TemporalHistory.json($0).indented }
+            values["json"] = try found.groups.compactMap { whole[$0[0]] }.map { try $0.temporalJSON.indented }
                 .joined(separator: ",\n")
         }
         values.merge(paging(found.page, of: found.count, view == .grouped ? "steps" : "events")) { $1 }

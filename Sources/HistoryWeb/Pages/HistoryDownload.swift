@@ -17,7 +17,7 @@ struct HistoryDownload: Page {
                         var events = first
                         var text = "{\"events\":["
                         while !events.isEmpty {
-                            text += events.map { TemporalHistory.json($0).text }.joined(separator: ",\n")
+                            text += try events.map { try $0.temporalJSON.text }.joined(separator: ",\n")
                             let last = events[events.count - 1].id
                             events =
                                 events.count < Self.batch

@@ -43,7 +43,7 @@ struct RunActionPage: Page {
             [
                 .get: { request, context in
                     let (run, action) = try await (site.run(context), Self.action(context))
-                    return Self.form(action, run, site)
+                    return Self.form(action, run, site, name: try request.queryFields()["name"])
                 },
                 .post: { request, context in
                     let (run, action) = try await (site.run(context), Self.action(context))
@@ -76,13 +76,13 @@ struct RunActionPage: Page {
         return action
     }
 
-    private static func form(_ action: Action, _ run: Run, _ site: Site) -> Response {
+    private static func form(_ action: Action, _ run: Run, _ site: Site, name: String?) -> Response {
         var values = RunPage.header(run, current: "")
         values["action"] =
             [
                 "name": action.rawValue, "label": action.label, "consequence": action.consequence,
                 "isSignal": action == .signal, "isTerminate": action == .terminate,
-                "href": "\(run.path)/actions/\(action.rawValue)", "isClosed": run.close != nil,
+                "signal": name ?? "", "href": "\(run.path)/actions/\(action.rawValue)", "isClosed": run.close != nil,
             ] as [String: Any]
         return site.page(
             "action", title: "\(action.label) · \(run.workflowID)", namespace: run.namespace, section: .workflows,

@@ -38,6 +38,7 @@ struct RunPage: Page {
         values["hasEnded"] = run.close != nil
         values["hasNoResult"] = end.failure == nil && (end.result ?? []).isEmpty
         values["taskFailure"] = run.close == nil ? View.failure(run.workflowTaskFailure, isUnfolded: true) : false
+        values["taskSource"] = "\(run.path)/source?failure=task#failed-line"
         values["isNonDeterministic"] = run.workflowTaskCause == "NonDeterministicError"
         values["isOneAttempt"] = run.workflowTaskAttempt == 1
         values["taskCause"] = run.workflowTaskCause ?? false as Any
@@ -59,7 +60,10 @@ struct RunPage: Page {
 
     /// What stands above every page about a run.
     static func header(_ run: Run, current: String) -> [String: Any] {
-        let tabs = [("history", "History", run.path), ("queries", "Queries", "\(run.path)/queries")]
+        let tabs = [
+            ("history", "History", run.path), ("queries", "Queries", "\(run.path)/queries"),
+            ("source", "Source", "\(run.path)/source"),
+        ]
         return [
             "run": [
                 "path": run.path, "workflowID": run.workflowID, "runID": run.runID, "type": run.type,
@@ -88,7 +92,7 @@ struct RunPage: Page {
             "maximum": activity.maximumAttempts > 0 ? "of \(activity.maximumAttempts)" : "of unlimited",
             "next": View.time(next), "nextIn": next.map { ($0 - now).readable } ?? false as Any,
             "lastStarted": View.time(activity.lastStarted), "worker": activity.worker ?? false as Any,
-            "failure": View.failure(activity.lastFailure),
+            "failure": View.failure(activity.lastFailure), "source": "\(run.path)/source?event=\(event)#failed-line",
             "failureMessage": activity.lastFailure?.root.message ?? false as Any,
             "heartbeat": View.payloads(activity.heartbeat), "hasHeartbeat": !activity.heartbeat.isEmpty,
             "lastHeartbeat": View.time(activity.lastHeartbeat), "cancelRequested": activity.cancelRequested,

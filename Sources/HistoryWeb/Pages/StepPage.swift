@@ -24,13 +24,18 @@ struct StepPage: Page {
                         ? try await site.store.failedAttempts(of: run, scheduledEvent: step.id) : []
                     var values = RunPage.header(run, current: "history")
                     var shown = StepView.values(step, run: run)
-                    shown["attempts"] = attempts.map { StepView.attempt($0, run: run) }
+                    shown["attempts"] = attempts.map { StepView.attempt($0, of: step, run: run) }
                     shown["hasAttempts"] = !attempts.isEmpty
                     shown["forgotten"] =
                         step.failedAttempts > attempts.count ? step.failedAttempts - attempts.count : false as Any
                     values["step"] = shown
+                    let part = try request.queryFields()["part"]
+                    if part == "event", let event = events.first(where: { $0.id == id }) {
+                        values.merge(StepView.event(event, run: run)) { $1 }
+                    }
+                    let template = ["events": "step_events", "event": "event"][part ?? ""]
                     return site.page(
-                        try request.queryFields()["part"] == nil ? "step" : "step_part",
+                        template ?? (part == nil ? "step" : "step_part"),
                         title: "\(step.name) · \(run.workflowID)", namespace: run.namespace, section: .workflows, values
                     )
                 }
@@ -40,7 +45,8 @@ struct StepPage: Page {
 
 /// What templates show of steps and events.
 enum StepView {
-    static func values(_ step: Step, run: Run) -> [String: Any] {
+    /// - Parameter isRow: whether it is one of many, whose events are shown when they are asked for.
+    static func values(_ step: Step, run: Run, isRow: Bool = false) -> [String: Any] {
         let events = step.events
         let input = events.lazy.compactMap { $0.attributes.member("input") }.first.map { Payload.list($0) } ?? []
         let result = events.lazy.compactMap { $0.attributes.member("result") }.first.map { Payload.list($0) } ?? []
@@ -53,19 +59,25 @@ enum StepView {
             "inputLine": line(input), "resultLine": line(result),
             "failureLine": step.failure?.root.message ?? false as Any, "showsKind": step.name != step.kind.label,
             "isLate": step.outcome == .completed && step.failedAttempts > 0,
-            "failure": View.failure(step.failure),
-            "input": View.payloads(input), "hasInput": !input.isEmpty,
-            "result": View.payloads(result), "hasResult": !result.isEmpty,
+            "failure": isRow ? false : View.failure(step.failure),
+            "source": "\(run.path)/source?event=\(step.id)#failed-line",
+            "hasSource": [.activity, .workflowTask, .workflow].contains(step.kind),
+            "input": isRow ? [] : View.payloads(input), "hasInput": !input.isEmpty,
+            "result": isRow ? [] : View.payloads(result), "hasResult": !result.isEmpty,
             "worker": step.started?.attributes.text("identity") ?? step.pending?.worker ?? false as Any,
-            "events": events.map { event($0, run: run) },
-            "ids": step.events.map { ["id": $0.id] }, "path": "\(run.path)/events/\(step.id)",
+            "events": isRow ? [] : events.map { event($0, run: run) },
+            "ids": step.events.map { ["id": $0.id] },
+            "version": step.events.map { "\($0.id)" }.joined(separator: " ") + " \(step.attempts)",
+            "path": "\(run.path)/events/\(step.id)",
         ]
     }
 
-    static func attempt(_ attempt: FailedAttempt, run: Run) -> [String: Any] {
+    static func attempt(_ attempt: FailedAttempt, of step: Step, run: Run) -> [String: Any] {
         let outcome = attempt.isWorkerLost ? ("lost", "Worker lost") : ("failed", "Failed")
         return [
-            "number": attempt.number, "offset": offset(attempt.started, run), "start": View.time(attempt.started),
+            "number": attempt.number,
+            "source": "\(run.path)/source?event=\(step.id)&attempt=\(attempt.number)#failed-line",
+            "offset": offset(attempt.started, run), "start": View.time(attempt.started),
             "waited": (attempt.started - attempt.scheduled).readable,
             "took": (attempt.ended - attempt.started).readable,
             "outcome": ["look": outcome.0, "label": outcome.1] as [String: Any],
@@ -73,15 +85,18 @@ enum StepView {
         ]
     }
 
-    static func event(_ event: HistoryEvent, run: Run) -> [String: Any] {
+    static func event(_ event: HistoryEvent, run: Run, isRow: Bool = false) -> [String: Any] {
         // The failure is shown as such, with its causes.
         let attributes = event.attributes.members.filter { $0.name != "failure" }
-        let payload = Payload(["encoding": "json/plain", "data": .object(attributes)])
+        let payload = isRow ? nil : Payload(["encoding": "json/plain", "data": .object(attributes)])
         return [
             "id": event.id, "type": event.type, "time": View.time(event.time), "offset": offset(event.time, run),
             "kind": event.kind.rawValue, "kindLabel": event.kind.label,
             "subject": event.subject ?? false as Any, "attributes": payload.map(View.payload) ?? false as Any,
-            "failure": View.failure(event.failure), "failureLine": event.failure?.root.message ?? false as Any,
+            "failure": View.failure(event.failure),
+            "source": event.failure != nil && [.activity, .workflowTask, .workflow].contains(event.kind)
+                ? "\(run.path)/source?event=\(event.id)#failed-line" : false as Any,
+            "failureLine": event.failure?.root.message ?? false as Any,
             "path": "\(run.path)/events/\(event.id)",
         ]
     }

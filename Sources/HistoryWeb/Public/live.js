@@ -63,6 +63,11 @@ function apply(next) {
 
 // Makes `old` equal to `next` by changing as little as it can. Children with an id are known by it.
 function morph(old, next) {
+  // What was fetched for it stays; it is fetched again if it is of another version.
+  if (old.dataset?.filled && next.dataset.body) {
+    old.dataset.version = next.dataset.version
+    return
+  }
   for (const { name } of [...old.attributes]) {
     if (!next.hasAttribute(name) && !(old.tagName === 'DETAILS' && name === 'open') && name !== 'class') old.removeAttribute(name)
   }

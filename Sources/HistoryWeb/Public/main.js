@@ -1,3 +1,4 @@
+import { fillBodies } from './bodies.js'
 import { startClocks } from './clocks.js'
 import { completeFilter } from './completion.js'
 import { equipFile } from './file.js'
@@ -8,6 +9,7 @@ import { showTimeline } from './timeline.js'
 // Every page works without scripts; this adds what moves.
 startClocks()
 showTimeline()
+fillBodies()
 equipList()
 equipFile()
 completeFilter()

@@ -72,8 +72,14 @@ export class Timeline {
     view.replaceChildren(this.axis, this.svg)
     view.after(this.tip)
 
-    view.addEventListener('scroll', () => { this.hideTip(); this.draw() }, { passive: true })
-    new ResizeObserver(() => this.draw()).observe(view)
+    view.addEventListener('scroll', () => { this.hideTip(); this.scroll() }, { passive: true })
+    // Sizes are told, not asked for: to ask in the middle of a frame would lay the page out there and then.
+    this.size = { width: view.clientWidth, height: view.clientHeight }
+    this.top = view.scrollTop
+    new ResizeObserver(() => {
+      this.size = { width: view.clientWidth, height: view.clientHeight }
+      this.draw()
+    }).observe(view)
     this.svg.addEventListener('keydown', (key) => this.press(key))
     this.svg.addEventListener('click', (click) => this.click(click))
     this.svg.addEventListener('dblclick', (click) => this.zoomTo(click))
@@ -127,7 +133,7 @@ export class Timeline {
   // What lies far ahead must not squeeze what has happened.
   get all() { return [0, Math.max(Math.min(this.last, this.now * 1.6), this.now * 1.02, 1)] }
 
-  get gutter() { return this.view.clientWidth < 560 ? 128 : 240 }
+  get gutter() { return this.size.width < 560 ? 128 : 240 }
 
   x(ms) {
     const [from, to] = this.frame
@@ -147,8 +153,14 @@ export class Timeline {
     })
   }
 
+  // A scroll event comes once a frame, before it is drawn, when the page is laid out: what it reads costs nothing.
+  scroll() {
+    this.top = this.view.scrollTop
+    if (this.rows && !this.requested) this.drawRows()
+  }
+
   drawNow() {
-    const width = this.view.clientWidth
+    const { width } = this.size
     const [from, to] = this.bounds
     const key = `${width} ${from} ${to} ${this.close === null ? this.now : ''}`
     if (key !== this.key) {
@@ -162,9 +174,15 @@ export class Timeline {
       this.drawGround()
       this.drawAxis()
     }
+    this.drawRows()
+    this.mark()
+    if (performance.getEntriesByName('timeline').length === 0) performance.mark('timeline')
+  }
+
+  drawRows() {
     // Two rows more than can be seen at either end, so that a scroll finds something there already.
-    const first = Math.max(0, Math.floor((this.view.scrollTop - axisHeight) / rowHeight) - 2)
-    const last = Math.min(this.rows.length, first + Math.ceil(this.view.clientHeight / rowHeight) + 5)
+    const first = Math.max(0, Math.floor((this.top - axisHeight) / rowHeight) - 2)
+    const last = Math.min(this.rows.length, first + Math.ceil(this.size.height / rowHeight) + 5)
     for (const [index, element] of this.drawn) {
       if (index >= first && index < last) continue
       element.remove()
@@ -176,21 +194,29 @@ export class Timeline {
       this.drawn.set(index, element)
       // In the order of the rows, for who reads them one by one.
       this.list.insertBefore(element, this.drawn.get(index + 1) ?? null)
+      this.markRow(index, element)
     }
-    this.mark()
-    if (performance.getEntriesByName('timeline').length === 0) performance.mark('timeline')
+    this.markActive()
   }
 
   // Which row has the focus, and which is selected.
   mark() {
-    const isFocused = this.svg.matches(':focus-visible')
-    for (const [index, element] of this.drawn) {
-      const isSelected = this.selected?.row === this.rows[index].id
-      element.setAttribute('aria-selected', String(isSelected))
-      element.classList.toggle('selected', isSelected)
-      element.classList.toggle('focused', isFocused && index === this.focused)
-    }
+    this.isFocused = this.svg.matches(':focus-visible')
+    for (const [index, element] of this.drawn) this.markRow(index, element)
+    this.markActive()
+  }
+
+  markRow(index, element) {
+    const isSelected = this.selected?.row === this.rows[index].id
+    element.setAttribute('aria-selected', String(isSelected))
+    element.classList.toggle('selected', isSelected)
+    element.classList.toggle('focused', this.isFocused === true && index === this.focused)
+  }
+
+  markActive() {
     const element = this.drawn.get(this.focused)
+    if (element?.id === this.active) return
+    this.active = element?.id
     if (element) this.svg.setAttribute('aria-activedescendant', element.id)
     else this.svg.removeAttribute('aria-activedescendant')
   }
@@ -376,6 +402,7 @@ export class Timeline {
       if (top + rowHeight + axisHeight > this.view.scrollTop + this.view.clientHeight) {
         this.view.scrollTop = top + rowHeight + axisHeight - this.view.clientHeight
       }
+      this.top = this.view.scrollTop
       this.draw()
       this.mark()
     } else if (key.key === 'Enter' || key.key === ' ') {
@@ -454,5 +481,5 @@ export class Timeline {
     this.tip.style.top = `${move.clientY + 18 + box.height > innerHeight ? move.clientY - box.height - 10 : move.clientY + 18}px`
   }
 
-  hideTip() { this.tip.hidden = true }
+  hideTip() { if (!this.tip.hidden) this.tip.hidden = true }
 }
