@@ -1,7 +1,5 @@
 import ArgumentParser
 import Foundation
-import Perdure
-import PerdureEngine
 import Postgres
 
 struct BenchCommand: AsyncParsableCommand {
@@ -10,19 +8,17 @@ struct BenchCommand: AsyncParsableCommand {
         abstract: "Measure what this machine and this database do.",
         discussion: """
             Every figure is of real workflows with their full histories, which are checked afterwards: a run that is \
-            missing, or an event too many, fails the command. It leaves its closed runs in the database, so give it one \
-            of its own.
+            missing, or an event too many, fails the command. Each measurement has a namespace of its own and says what \
+            it leaves there, so give it a database of its own, and drop that. Ctrl-C stops it and its workers.
             """,
         subcommands: [
-            BenchBacklog.self, BenchSteady.self, BenchLatency.self, BenchSignal.self, BenchTimers.self,
-            BenchWorker.self,
+            BenchBacklog.self, BenchSteady.self, BenchLatency.self, BenchSignal.self, BenchTimers.self, BenchScale.self,
+            BenchSleeping.self, BenchFinished.self, BenchWorker.self,
         ]
     )
 }
 
 struct BenchOptions: ParsableArguments {
-    enum Output: String, ExpressibleByArgument, CaseIterable { case text, json }
-
     @OptionGroup var database: DatabaseOptions
     @Option(help: "How many workflows.")
     var workflows = 1000
@@ -34,7 +30,8 @@ struct BenchOptions: ParsableArguments {
     var slots = 1000
     @Flag(help: "Run workflows and activities in different processes, so that no step can be fused.")
     var slowPath = false
-    @Option var output = Output.text
+    @Option(name: [.customShort("o"), .long], help: "text or json.")
+    var output = OutputFormat.text
 
     func validate() throws {
         guard workflows > 0, activities >= 0, workers > 0, slots > 0 else {
@@ -45,21 +42,8 @@ struct BenchOptions: ParsableArguments {
     /// The events of one finished workflow: its start and end, three of each workflow task and each activity.
     var eventsPerWorkflow: Int { 2 + 3 * (activities + 1) + 3 * activities }
 
-    func pool(_ connections: Int = 4) -> PostgresPool {
-        PostgresPool(database.configuration, maximumConnections: connections, logger: database.logger)
-    }
-
-    func print(_ figures: KeyValuePairs<String, Double>) {
-        switch output {
-        case .json:
-            let members = figures.map { "\"\($0.key)\": \(Double(Int($0.value * 1000)) / 1000)" }
-            Swift.print("{\(members.joined(separator: ", "))}")
-        case .text:
-            for (name, value) in figures {
-                let label = name.replacing("_", with: " ").padding(toLength: 32, withPad: " ", startingAt: 0)
-                Swift.print(label, String(format: value < 100 ? "%.2f" : "%.0f", value))
-            }
-        }
+    func connect() async throws -> PostgresConnection {
+        try await PostgresConnection.connect(database.configuration, logger: database.logger)
     }
 }
 

@@ -7,57 +7,81 @@ import Postgres
 struct BenchLatency: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "latency",
-        abstract: "Start one workflow at a time on an idle system and wait for its result.")
+        abstract: "Start one workflow at a time on an idle system and wait for its result.",
+        discussion: "The client is this process; workers are others.")
 
     @OptionGroup var options: BenchOptions
 
     func run() async throws {
-        let client = PerdureClient(pool: options.pool())
-        let workers = try BenchWorkers(options)
+        try await Bench.run(options) { bench in
+            try await bench.withWorkers { workers in
+                try await bench.waitUntilReady(workers)
+                let times = try await bench.withClient { client in try await measure(bench, client, workers) }
+                try await BenchRuns(bench: bench, prefix: "l", count: options.workflows + Self.warmUp).check()
+                return BenchReport([
+                    "workflows": Double(times.count), "p50_ms": times.percentile(0.5), "p90_ms": times.percentile(0.9),
+                    "p99_ms": times.percentile(0.99), "most_ms": times.max() ?? 0,
+                ])
+            }
+        }
+    }
+
+    /// The first ones prepare statements and fill caches.
+    private static let warmUp = 20
+
+    private func measure(_ bench: Bench, _ client: PerdureClient, _ workers: BenchWorkers) async throws -> [Double] {
         var times: [Double] = []
-        let prefix = "bench-\(UUID().uuidString.prefix(8))-"
-        for number in -10..<options.workflows {
+        for number in 0..<(options.workflows + Self.warmUp) {
             let begin = ContinuousClock.now
             let handle = try await client.startWorkflow(
-                name: "BenchSteps",
-                options: WorkflowOptions(id: prefix + "\(number)", taskQueue: BenchWorker.taskQueue),
+                name: "BenchSteps", options: WorkflowOptions(id: "l\(number)", taskQueue: Bench.taskQueue),
                 input: options.activities)
             let sum = try await handle.result(as: Int.self)
             guard sum == (0..<options.activities).reduce(0, +) else {
                 throw BenchError(description: "a workflow's result is \(sum)")
             }
-            // The first ones prepare statements and fill caches.
-            if number >= 0 { times.append(begin.duration(to: .now) / .milliseconds(1)) }
+            if number >= Self.warmUp { times.append(begin.duration(to: .now) / .milliseconds(1)) }
             try workers.check()
         }
-        options.print([
-            "workflows": Double(options.workflows), "p50_ms": times.percentile(0.5), "p90_ms": times.percentile(0.9),
-            "p99_ms": times.percentile(0.99),
-        ])
-        withExtendedLifetime(workers) {}
+        return times
     }
 }
 
 struct BenchSignal: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "signal",
-        abstract: "Signal a waiting run on an idle system; the time is that from the call to the start of its activity."
-    )
+        abstract: "Signal a waiting run on an idle system.",
+        discussion: """
+            The time is that from before the call, by this machine's clock, to the start of the activity that the signal \
+            leads to, by the server's: they should be one machine.
+            """)
 
     @OptionGroup var options: BenchOptions
 
     func run() async throws {
-        let client = PerdureClient(pool: options.pool())
-        let workers = try BenchWorkers(options)
+        try await Bench.run(options) { bench in
+            try await bench.withWorkers { workers in
+                try await bench.waitUntilReady(workers)
+                let times = try await bench.withClient { client in try await measure(client, workers) }
+                return BenchReport([
+                    "signals": Double(times.count), "p50_ms": times.percentile(0.5), "p90_ms": times.percentile(0.9),
+                    "p99_ms": times.percentile(0.99), "most_ms": times.max() ?? 0,
+                ])
+            }
+        }
+    }
+
+    private static let warmUp = 10
+
+    private func measure(_ client: PerdureClient, _ workers: BenchWorkers) async throws -> [Double] {
+        let count = options.workflows + Self.warmUp
         let handle = try await client.startWorkflow(
-            name: "BenchSignals",
-            options: WorkflowOptions(
-                id: "bench-\(UUID().uuidString.prefix(8))-signals", taskQueue: BenchWorker.taskQueue),
-            input: options.workflows)
+            name: "BenchSignals", options: WorkflowOptions(id: "signals", taskQueue: Bench.taskQueue), input: count)
         var sent: [Timestamp] = []
-        for number in 0..<options.workflows {
+        for number in 0..<count {
             sent.append(Timestamp(Date()))
             try await handle.signal(signalName: "Go", input: number)
+            // Until it is idle again.
             try await Task.sleep(for: .milliseconds(25))
             try workers.check()
         }
@@ -66,11 +90,14 @@ struct BenchSignal: AsyncParsableCommand {
         guard started.count == sent.count else {
             throw BenchError(description: "\(sent.count) signals started \(started.count) activities")
         }
-        let times = zip(sent, started).dropFirst(10).map { $1.eventTime.duration(since: $0) / .milliseconds(1) }
-        options.print([
-            "signals": Double(times.count), "p50_ms": times.percentile(0.5), "p90_ms": times.percentile(0.9),
-            "p99_ms": times.percentile(0.99),
-        ])
-        withExtendedLifetime(workers) {}
+        return zip(sent, started).dropFirst(Self.warmUp).map { $1.eventTime.duration(since: $0) / .milliseconds(1) }
+    }
+}
+
+extension Bench {
+    func withClient<Value: Sendable>(_ body: (PerdureClient) async throws -> Value) async throws -> Value {
+        try await options.database.withPool { pool in
+            try await body(PerdureClient(pool: pool, namespace: namespace))
+        }
     }
 }
