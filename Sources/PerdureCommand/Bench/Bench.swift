@@ -14,7 +14,9 @@ struct Bench: Sendable {
     let connection: PostgresConnection
 
     /// Runs a measurement to its end, or until a signal, and prints what it found.
-    static func run(_ options: BenchOptions, _ body: @escaping @Sendable (Bench) async throws -> BenchReport) async throws {
+    static func run(_ options: BenchOptions, _ body: @escaping @Sendable (Bench) async throws -> BenchReport)
+        async throws
+    {
         let connection = try await options.connect()
         let server = try await BenchServer(connection)
         if !server.isDurable { note("Warning: \(server.summary)") }
@@ -31,7 +33,9 @@ struct Bench: Sendable {
     /// Progress and remarks go to standard error; standard output is for the result.
     static func note(_ text: String) { FileHandle.standardError.write(Data("\(text)\n".utf8)) }
 
-    private static func interruptible(_ body: @escaping @Sendable () async throws -> BenchReport) async throws -> BenchReport {
+    private static func interruptible(_ body: @escaping @Sendable () async throws -> BenchReport) async throws
+        -> BenchReport
+    {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         return try await withThrowingTaskGroup(of: BenchReport?.self) { group in
             group.addTask { try await body() }
@@ -104,15 +108,20 @@ struct BenchServer: Sendable {
                 'wal_compression', 'shared_buffers', 'max_wal_size', 'autovacuum')
             """)
         settings = try Dictionary(
-            uniqueKeysWithValues: rows.map { (try $0.decode(String.self, "name"), try $0.decode(String.self, "setting")) })
+            uniqueKeysWithValues: rows.map {
+                (try $0.decode(String.self, "name"), try $0.decode(String.self, "setting"))
+            })
     }
 
     /// Whether what has been committed survives a crash of the machine.
     var isDurable: Bool { settings["fsync"] == "on" && settings["synchronous_commit"] != "off" }
 
     var summary: String {
-        let shown = ["fsync", "synchronous_commit", "full_page_writes", "wal_compression"].map { "\($0) \(settings[$0] ?? "?")" }
-        return "PostgreSQL \(settings["server_version"] ?? "?"), commits are \(isDurable ? "durable" : "NOT durable: a crash loses them") (\(shown.joined(separator: ", ")))"
+        let shown = ["fsync", "synchronous_commit", "full_page_writes", "wal_compression"].map {
+            "\($0) \(settings[$0] ?? "?")"
+        }
+        return
+            "PostgreSQL \(settings["server_version"] ?? "?"), commits are \(isDurable ? "durable" : "NOT durable: a crash loses them") (\(shown.joined(separator: ", ")))"
     }
 }
 

@@ -26,6 +26,8 @@ struct BenchThroughput: Sendable {
     let seconds: Double
     let used: ServerUsage
     let workerProcessorTime: Double
+    /// The share of this machine's processors that was busy, with whatever.
+    let machineBusy: Double
 
     var perSecond: Double { count / seconds }
 
@@ -49,14 +51,17 @@ extension Bench {
         try await connection.simpleQuery("checkpoint")
         let before = try await ServerUsage.settled(connection)
         let begin = try await now()
-        let (used, processorTime) = try await withWorkers(workers) { workers in
+        let machineBefore = Processor.machine
+        let (used, machine, processorTime) = try await withWorkers(workers) { workers in
             try await runs.waitForAll(workers)
+            let machine = Processor.machine
             let processorTime = workers.processorTime
-            return (try await ServerUsage.settled(connection) - before, processorTime)
+            return (try await ServerUsage.settled(connection) - before, machine, processorTime)
         }
         let end = try await runs.check()
         return BenchThroughput(
             count: Double(options.workflows), activities: Double(options.activities),
-            seconds: end.timeIntervalSince(begin), used: used, workerProcessorTime: processorTime)
+            seconds: end.timeIntervalSince(begin), used: used, workerProcessorTime: processorTime,
+            machineBusy: (machine.busy - machineBefore.busy) / Swift.max(machine.total - machineBefore.total, 0.001))
     }
 }

@@ -71,7 +71,8 @@ extension Bench {
 
     /// - Parameter queue: one with at least a hundred tasks; they are handed back.
     func claimCost(of queue: String) async throws -> ClaimCost {
-        let shard: Int16 = try await connection.query("select min(shard) from perdure.workflow_tasks")[0]
+        let shard: Int16 =
+            try await connection.query("select min(shard) from perdure.workflow_tasks")[0]
             .decode(Int16?.self, at: 0) ?? 0
         let worker = UUID()
         try await connection.query(
@@ -96,7 +97,9 @@ extension Bench {
             ).map { try $0.decode(String.self, at: 0) }
             pages.append(lines.first { $0.contains("Buffers:") }.map(Self.pages) ?? 0)
             times.append(
-                lines.first { $0.hasPrefix("Execution Time:") }.flatMap { $0.split(separator: " ").compactMap { Double($0) }.first }
+                lines.first { $0.hasPrefix("Execution Time:") }.flatMap {
+                    $0.split(separator: " ").compactMap { Double($0) }.first
+                }
                     ?? 0)
         }
         try await connection.query("select perdure.stop_worker(\(worker))")
@@ -109,7 +112,8 @@ extension Bench {
             """
         ).map { try $0.decode(String.self, at: 0) }.joined(separator: "\n")
         return ClaimCost(
-            pages: pages.percentile(0.5), milliseconds: times.percentile(0.5), idlePoll: idle.percentile(0.5), plan: plan)
+            pages: pages.percentile(0.5), milliseconds: times.percentile(0.5), idlePoll: idle.percentile(0.5),
+            plan: plan)
     }
 
     /// Of "Buffers: shared hit=3 read=4 dirtied=1" the pages that were looked at.

@@ -22,7 +22,8 @@ struct BenchFinished: AsyncParsableCommand {
 
     func validate() throws {
         guard few >= 100, finished > few, pending >= options.workflows + few else {
-            throw ValidationError("--few takes at least 100, --finished more than --few, --pending more than --workflows and --few")
+            throw ValidationError(
+                "--few takes at least 100, --finished more than --few, --pending more than --workflows and --few")
         }
     }
 
@@ -44,14 +45,17 @@ struct BenchFinished: AsyncParsableCommand {
             let large = try await measure(bench, pending: pending, finished: finished)
 
             var report = BenchReport([
-                "throughput_ratio": large.perSecond / small.perSecond, "claim_pages_ratio": large.cost.pages / max(small.cost.pages, 1),
+                "throughput_ratio": large.perSecond / small.perSecond,
+                "claim_pages_ratio": large.cost.pages / max(small.cost.pages, 1),
                 "claim_time_ratio": large.cost.milliseconds / max(small.cost.milliseconds, 0.001),
                 "idle_poll_ms": large.cost.idlePoll,
             ])
             report.add(
                 BenchReport.Table(
                     name: "databases",
-                    headings: ["finished", "pending", "workflows_per_second", "claim_pages", "claim_ms", "idle_poll_ms"],
+                    headings: [
+                        "finished", "pending", "workflows_per_second", "claim_pages", "claim_ms", "idle_poll_ms",
+                    ],
                     rows: [small, large].map { state in
                         [
                             Double(state.finished), Double(state.pending), state.perSecond, state.cost.pages,
@@ -97,10 +101,12 @@ struct BenchFinished: AsyncParsableCommand {
                 and (status <> 'Completed' or history_length <> \(Int64(options.eventsPerWorkflow)))
             """)[0].decode(Int.self, at: 0)
         guard wrong == 0 else {
-            throw BenchError(description: "\(wrong) of the workflows that were worked off have not the history they must have")
+            throw BenchError(
+                description: "\(wrong) of the workflows that were worked off have not the history they must have")
         }
         return State(
-            finished: finished, pending: pending, perSecond: Double(options.workflows) / last.timeIntervalSince(begin), cost: cost)
+            finished: finished, pending: pending, perSecond: Double(options.workflows) / last.timeIntervalSince(begin),
+            cost: cost)
     }
 }
 

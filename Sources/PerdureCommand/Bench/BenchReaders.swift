@@ -25,11 +25,15 @@ final class BenchReaders: Sendable {
 
     var figures: KeyValuePairs<String, Double> {
         let times = times.withLock { $0 }
-        return ["reads": Double(times.count), "read_p50_ms": times.percentile(0.5), "read_p99_ms": times.percentile(0.99)]
+        return [
+            "reads": Double(times.count), "read_p50_ms": times.percentile(0.5), "read_p99_ms": times.percentile(0.99),
+        ]
     }
 
     private func read(_ number: Int) async throws {
-        let filters = ["", "ExecutionStatus = \"Running\"", "WorkflowType = \"BenchSteps\" AND ExecutionStatus = \"Completed\""]
+        let filters = [
+            "", "ExecutionStatus = \"Running\"", "WorkflowType = \"BenchSteps\" AND ExecutionStatus = \"Completed\"",
+        ]
         let connection = try await bench.options.connect()
         var round = number
         while true {

@@ -6,7 +6,8 @@ import Postgres
 struct BenchScale: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "scale",
-        abstract: "Work off one backlog after the other with more and more worker processes, and name what limits them.")
+        abstract: "Work off one backlog after the other with more and more worker processes, and name what limits them."
+    )
 
     @OptionGroup var options: BenchOptions
     @Option(name: .customLong("processes"), help: "The numbers of worker processes, separated by commas.")
@@ -15,7 +16,8 @@ struct BenchScale: AsyncParsableCommand {
     private var counts: [Int] { processes.split(separator: ",").compactMap { Int($0) } }
 
     func validate() throws {
-        guard !counts.isEmpty, counts.allSatisfy({ $0 > 0 }), counts.count == processes.split(separator: ",").count else {
+        guard !counts.isEmpty, counts.allSatisfy({ $0 > 0 }), counts.count == processes.split(separator: ",").count
+        else {
             throw ValidationError("--processes takes numbers above zero, as in 1,2,4,8")
         }
     }
@@ -25,22 +27,24 @@ struct BenchScale: AsyncParsableCommand {
             var table = BenchReport.Table(
                 name: "scale",
                 headings: [
-                    "processes", "workflows_per_second", "server_cores", "worker_cores", "machine_busy", "wal_mb_per_second",
+                    "processes", "workflows_per_second", "server_cores", "worker_cores", "machine_busy",
+                    "wal_mb_per_second",
                     "server_cpu_us_per_workflow", "waits", "limit",
                 ])
             var rates: [Double] = []
             for count in counts {
-                let (measured, waits) = try await BenchWaits.sampled(options) { try await bench.measureBacklog(workers: count) }
-                // The usage is of the work and of what came before it ended and after it began to settle.
+                let (measured, waits) = try await BenchWaits.sampled(options) {
+                    try await bench.measureBacklog(workers: count)
+                }
                 let server = (measured.used.processorTime ?? 0) / measured.seconds
                 let workers = measured.workerProcessorTime / measured.seconds
-                let busy = min(1, measured.used.machineBusy / max(measured.used.machineTotal, 0.001))
                 rates.append(measured.perSecond)
                 table.rows.append([
-                    .rounded(Double(count)), .rounded(measured.perSecond), .rounded(server), .rounded(workers), .rounded(busy),
+                    .rounded(Double(count)), .rounded(measured.perSecond), .rounded(server), .rounded(workers),
+                    .rounded(measured.machineBusy),
                     .rounded(measured.used.walBytes / 1e6 / measured.seconds),
                     .rounded((measured.used.processorTime ?? .nan) * 1e6 / measured.count), .string(waits.shown),
-                    .string(limit(server: server, workers: workers, waits)),
+                    .string(limit(server, workers, measured.machineBusy, waits)),
                 ])
                 Bench.note("\(count) processes: \(Int(measured.perSecond)) workflows/s")
             }
@@ -52,13 +56,13 @@ struct BenchScale: AsyncParsableCommand {
         }
     }
 
-    private func limit(server: Double, workers: Double, _ waits: BenchWaits) -> String {
+    private func limit(_ server: Double, _ workers: Double, _ busy: Double, _ waits: BenchWaits) -> String {
         let cores = Double(ProcessInfo.processInfo.activeProcessorCount)
-        if server + workers > 0.85 * cores {
-            return String(format: "processors (server %.1f, workers %.1f of %.0f)", server, workers, cores)
+        if busy > 0.85 {
+            let others = busy * cores - server - workers > 0.3 * cores ? ", the rest others" : ""
+            return String(format: "processors (server %.1f and workers %.1f of %.0f\(others))", server, workers, cores)
         }
         if let most = waits.most, most.share > 0.3, most.event != "running" { return most.event }
-        if workers / Double(max(counts.max() ?? 1, 1)) > 0.85 { return "the worker processes' own time" }
         return "none of these alone"
     }
 }

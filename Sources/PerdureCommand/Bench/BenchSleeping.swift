@@ -6,7 +6,8 @@ import Postgres
 struct BenchSleeping: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sleeping",
-        abstract: "Compare a few open runs that sleep with very many: claims, a worker's memory, and new workflows beside them.",
+        abstract:
+            "Compare a few open runs that sleep with very many: claims, a worker's memory, and new workflows beside them.",
         discussion: """
             The runs are copies of one that a worker has put to sleep, row by row; some of them wake up in the end, and must \
             finish as that would. They sleep on for thirty days.
@@ -24,7 +25,8 @@ struct BenchSleeping: AsyncParsableCommand {
 
     func validate() throws {
         guard few >= 100, many > few, rate > 0, seconds > 0 else {
-            throw ValidationError("--few takes at least 100, --many more than --few, --rate and --seconds numbers above zero")
+            throw ValidationError(
+                "--few takes at least 100, --many more than --few, --rate and --seconds numbers above zero")
         }
     }
 
@@ -40,7 +42,9 @@ struct BenchSleeping: AsyncParsableCommand {
                     try await Task.sleep(for: .milliseconds(50))
                 }
             }
-            guard try await template.open(upTo: 2) == 1 else { throw BenchError(description: "the template is not open") }
+            guard try await template.open(upTo: 2) == 1 else {
+                throw BenchError(description: "the template is not open")
+            }
             // Work that nobody does, to be claimed by SQL.
             try await bench.startUnclaimed(200)
             try await bench.clone("template0", "c-", 0..<few, wakeSoon: Self.wakeSoon)
@@ -121,7 +125,8 @@ struct BenchSleeping: AsyncParsableCommand {
         let good = try row.decode(Int.self, "good")
         guard closed == Self.wakeSoon, good == closed else {
             throw BenchError(
-                description: "of \(Self.wakeSoon) copies that should wake up, \(closed) closed, and \(good) as a real run does")
+                description:
+                    "of \(Self.wakeSoon) copies that should wake up, \(closed) closed, and \(good) as a real run does")
         }
     }
 }

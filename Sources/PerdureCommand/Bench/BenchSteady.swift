@@ -22,7 +22,7 @@ struct BenchSteady: AsyncParsableCommand {
     @Option(help: "How many seconds.")
     var seconds = 600
     @Option(help: "How many seconds the peak is measured, before and after.")
-    var peakSeconds = 15
+    var peakSeconds = 20
     @Flag(help: "Leave a transaction with a snapshot open for the whole run, so that vacuum can clean nothing up.")
     var heldXmin = false
     @Option(help: "How many people look at the history pages all the time: lists, counts and single runs.")
@@ -84,7 +84,8 @@ struct BenchSteady: AsyncParsableCommand {
             "first_per_second": first.perSecond, "last_per_second": last.perSecond,
             "last_of_first": last.perSecond / max(first.perSecond, 0.001), "first_p50_ms": first.p50,
             "last_p50_ms": last.p50, "first_p99_ms": first.p99, "last_p99_ms": last.p99,
-            "seconds_behind_at_the_end": drained, "peak_after_per_second": peakAfter, "peak_after_of_before": peakAfter / peak,
+            "seconds_behind_at_the_end": drained, "peak_after_per_second": peakAfter,
+            "peak_after_of_before": peakAfter / peak,
             "wal_bytes_per_workflow": used.walBytes / count, "transactions_per_workflow": used.transactions / count,
             "server_cpu_us_per_workflow": (used.processorTime ?? .nan) * 1e6 / count,
             "worker_cpu_us_per_workflow": processorTime * 1e6 / count,
@@ -95,7 +96,10 @@ struct BenchSteady: AsyncParsableCommand {
             BenchReport.Table(
                 name: length == 60 ? "minutes" : "parts", headings: ["part", "per_second", "p50_ms", "p99_ms"],
                 rows: intervals.enumerated().map { number, interval in
-                    [.rounded(Double(number + 1)), .rounded(interval.perSecond), .rounded(interval.p50), .rounded(interval.p99)]
+                    [
+                        .rounded(Double(number + 1)), .rounded(interval.perSecond), .rounded(interval.p50),
+                        .rounded(interval.p99),
+                    ]
                 }))
         report.add(
             BenchReport.Table(
@@ -106,8 +110,10 @@ struct BenchSteady: AsyncParsableCommand {
                 ],
                 rows: zip(relationsBefore, relationsAfter).map { before, after in
                     [
-                        .string(before.name), .rounded(before.dead), .rounded(after.dead), .rounded(before.tableBytes / 1e6),
-                        .rounded(after.tableBytes / 1e6), .rounded(before.indexBytes / 1e6), .rounded(after.indexBytes / 1e6),
+                        .string(before.name), .rounded(before.dead), .rounded(after.dead),
+                        .rounded(before.tableBytes / 1e6),
+                        .rounded(after.tableBytes / 1e6), .rounded(before.indexBytes / 1e6),
+                        .rounded(after.indexBytes / 1e6),
                     ]
                 }))
         return report
@@ -137,19 +143,23 @@ extension Bench {
     }
 
     /// How many workflows a second are started and worked off when there is always enough to do.
-    func peak(_ prefix: String, _ seconds: Int, _ workers: BenchWorkers, _ starter: PostgresConnection) async throws -> Double {
+    func peak(_ prefix: String, _ seconds: Int, _ workers: BenchWorkers, _ starter: PostgresConnection) async throws
+        -> Double
+    {
         let runs = BenchRuns(bench: self, prefix: prefix, count: 0)
-        let most = 1000 * workers.processes.count
-        let warmUp = 3
+        // Enough for full batches, and few at a time, so that the runs are at different places and do not end all at once.
+        let most = 500 * workers.processes.count
+        let warmUp = 5
         let begin = ContinuousClock.now
         var started = 0
         while begin.duration(to: .now) < .seconds(warmUp + seconds) {
-            let wanted = min(most - (try await runs.open(upTo: most)), 500)
+            let wanted = min(most - (try await runs.open(upTo: most)), 100)
             if wanted > 0 {
-                try await start("BenchSteps", prefix, started..<(started + wanted), input: options.activities, on: starter)
+                try await start(
+                    "BenchSteps", prefix, started..<(started + wanted), input: options.activities, on: starter)
                 started += wanted
             } else {
-                try await Task.sleep(for: .milliseconds(20))
+                try await Task.sleep(for: .milliseconds(10))
             }
             try workers.check()
         }

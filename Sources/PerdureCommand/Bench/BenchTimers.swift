@@ -16,7 +16,9 @@ struct BenchTimers: AsyncParsableCommand {
     var rate = 200
     @Option(help: "Over how many seconds the timers are due.")
     var seconds = 60
-    @Option(help: "How many seconds there are to start them all before the first is due. By default enough for 500 a second.")
+    @Option(
+        help:
+            "How many seconds there are to start them all before the first is due. By default enough for 500 a second.")
     var lead: Int?
 
     func run() async throws {
@@ -48,10 +50,11 @@ struct BenchTimers: AsyncParsableCommand {
         while try await asleep(bench) < options.workflows {
             guard try await bench.now() < first else {
                 throw BenchError(
-                    description: "the first timers were due before all workflows slept: give them more than --lead \(lead)")
+                    description:
+                        "the first timers were due before all workflows slept: give them more than --lead \(lead)")
             }
             try workers.check()
-            try await Task.sleep(for: .milliseconds(200))
+            try await Task.sleep(for: .milliseconds(500))
         }
         let wait = first.timeIntervalSince(try await bench.now()) - 2
         if wait > 0 { try await Task.sleep(for: .seconds(wait)) }
@@ -64,7 +67,9 @@ struct BenchTimers: AsyncParsableCommand {
             try await load.check()
             let begin = first.addingTimeInterval(-2)
             let interval = try await load.intervals(of: Double(seconds + 2), since: begin, 1)[0]
-            report.add(["load_per_second": interval.perSecond, "load_p50_ms": interval.p50, "load_p99_ms": interval.p99])
+            report.add([
+                "load_per_second": interval.perSecond, "load_p50_ms": interval.p50, "load_p99_ms": interval.p99,
+            ])
         }
         try await sleepers.waitForAll(workers)
         let used = try await ServerUsage.now(bench.connection) - before

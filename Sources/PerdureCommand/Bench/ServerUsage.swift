@@ -56,7 +56,9 @@ enum Processor {
 
     /// Of the postmaster and all its children, of which one is given and left out.
     static func serverTime(without backend: Int32) -> Double? {
-        guard let one = Stat(backend), one.name.hasPrefix("postgres"), let postmaster = Stat(one.parent) else { return nil }
+        guard let one = Stat(backend), one.name.hasPrefix("postgres"), let postmaster = Stat(one.parent) else {
+            return nil
+        }
         let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
         let children = processes.compactMap { Int32($0) }.compactMap { Stat($0) }.filter {
             $0.parent == one.parent && $0.pid != backend
