@@ -5,14 +5,19 @@ language sql volatile
 return coalesce(nullif(pg_catalog.current_setting('perdure.now', true), '')::timestamptz, pg_catalog.clock_timestamp());
 comment on function perdure.clock() is 'The time of a transition: the clock, or what the session sets as perdure.now (tests do).';
 
+create or replace function perdure.shard_among(p_count bigint, p_namespace text, p_workflow_id text) returns smallint
+language sql immutable parallel safe
+return case when p_count = 1 then 0::smallint
+    else mod(mod(hashtextextended(p_namespace || chr(31) || p_workflow_id, 0), p_count) + p_count, p_count)::smallint end;
+comment on function perdure.shard_among(bigint, text, text) is 'The shard of a workflow id among so many: a hash, modulo their count.';
+
 create or replace function perdure.shard_for(p_namespace text, p_workflow_id text) returns smallint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_count bigint := (select (s.value #>> '{}')::bigint from perdure.settings s where s.name = 'shard_count');
 begin
-    return (
-        select case when n.count = 1 then 0::smallint
-        else mod(mod(hashtextextended(p_namespace || chr(31) || p_workflow_id, 0), n.count) + n.count, n.count)::smallint end
-    from (select (value #>> '{}')::bigint as count from perdure.settings where name = 'shard_count') n);
+    return perdure.shard_among(v_count, p_namespace, p_workflow_id);
 end
 $$;
 comment on function perdure.shard_for(text, text) is 'The shard of a workflow id: a hash modulo the shard count fixed at install.';
@@ -49,9 +54,8 @@ create or replace function perdure.new_run_id(p_now timestamptz) returns uuid
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (
-        select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
-        placing substring(int8send((extract(epoch from p_now) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid);
+    return encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from p_now) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid;
 end
 $$;
 comment on function perdure.new_run_id(timestamptz) is 'A UUID version 7 (RFC 9562): its order is that of the time, which keeps the indexes'' new rows together.';

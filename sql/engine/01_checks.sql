@@ -114,13 +114,18 @@ comment on function perdure.check_search_attributes(text, jsonb) is 'Raises PD00
 create or replace function perdure.check_shard(p_shard smallint, p_namespace text, p_workflow_id text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_count bigint;
+    v_namespace text;
 begin
-    if not exists (select from perdure.namespaces n where n.namespace = p_namespace) then
+    select (s.value #>> '{}')::bigint, (select n.namespace from perdure.namespaces n where n.namespace = p_namespace) into v_count, v_namespace
+    from perdure.settings s where s.name = 'shard_count';
+    if v_namespace is null then
         raise exception 'there is no namespace %', coalesce(quote_ident(left(p_namespace, 100)), 'null') using errcode = 'PD005',
             hint = format('Create it: select perdure.create_namespace(%L);', left(p_namespace, 100));
     end if;
     perform perdure.check_name(p_workflow_id, 'workflow id');
-    if p_shard is distinct from perdure.shard_for(p_namespace, p_workflow_id) then
+    if p_shard is distinct from perdure.shard_among(v_count, p_namespace, p_workflow_id) then
         raise exception 'shard % is not that of workflow %', p_shard, left(p_workflow_id, 100) using errcode = 'PD003',
             hint = 'Pass perdure.shard_for(namespace, workflow_id).';
     end if;

@@ -138,7 +138,7 @@ comment on function perdure.remove_worker(uuid, timestamptz, boolean) is
     'A worker has left, or was lost and last seen at its last renewal: remembers it among the past ones, and forgets those that are too old.';
 
 create or replace function perdure.stop_worker(p_worker_id uuid) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
 as $$
 declare
     v_shard smallint;
@@ -148,10 +148,10 @@ begin
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s where s.name = 'shard_count' loop
         select coalesce(jsonb_agg(held.task), '[]') into v_held from (
             select jsonb_build_object('kind', 'workflow', 'runId', t.run_id) as task
-            from perdure.workflow_tasks t where t.shard = v_shard and t.worker = p_worker_id
+            from perdure.workflow_tasks t where t.shard = v_shard and t.deadline is not null and t.worker = p_worker_id
             union all
             select jsonb_build_object('kind', 'activity', 'runId', a.run_id, 'scheduledEventId', a.scheduled_event_id)
-            from perdure.activity_tasks a where a.shard = v_shard and a.worker = p_worker_id) held;
+            from perdure.activity_tasks a where a.shard = v_shard and a.deadline is not null and a.worker = p_worker_id) held;
         perform perdure.release_tasks(v_shard, p_worker_id, v_held);
         update perdure.workflow_tasks t set sticky_worker = null, deadline = null
         where t.shard = v_shard and t.sticky_worker = p_worker_id and t.state = 'scheduled';

@@ -3,62 +3,64 @@
 create or replace function perdure.claim_workflow_tasks(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
 returns table (run_id uuid, workflow_id text, workflow_type text, attempt int, scheduled_event_id bigint, started_event_id bigint,
     started_at timestamptz, previous_started_event_id bigint, history_from bigint, history jsonb)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
+    v_rows tid[];
     v_sticky uuid[];
     v_claimed uuid[];
 begin
-    -- By ctid, as its rows are locked here: a plan that was made while the queue was empty may else join by going through all of it.
-    with c as materialized (
-        select t.ctid as row from perdure.workflow_tasks t
+    -- Found and locked by an index, changed in their places, then read by key: no plan that a quiet minute made can go through the queue
+    -- (docs/decisions/0004-plans-without-statistics.md).
+    select coalesce(array_agg(c.ctid), '{}'), coalesce(array_agg(c.run_id), '{}') into v_rows, v_sticky from (
+        select t.ctid, t.run_id from perdure.workflow_tasks t
         where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
-        order by t.priority, t.scheduled_at limit p_limit for update skip locked),
-    u as (
-        update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
-        from c where t.shard = p_shard and t.ctid = c.row returning t.run_id)
-    select coalesce(array_agg(u.run_id), '{}') into v_sticky from u;
-
-    v_claimed := v_sticky;
-    if cardinality(v_claimed) < p_limit then
-        with c as materialized (
-            select t.ctid as row from perdure.workflow_tasks t
+        order by t.priority, t.scheduled_at limit p_limit for update skip locked) c;
+    if cardinality(v_rows) < p_limit then
+        select v_rows || coalesce(array_agg(c.ctid), '{}') into v_rows from (
+            select t.ctid from perdure.workflow_tasks t
             where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue
               and t.state = 'scheduled' and t.sticky_worker is null
-            order by t.priority, t.scheduled_at limit p_limit - cardinality(v_sticky) for update skip locked),
-        u as (
-            update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
-            from c where t.shard = p_shard and t.ctid = c.row returning t.run_id)
-        select v_claimed || coalesce(array_agg(u.run_id), '{}') into v_claimed from u;
+            order by t.priority, t.scheduled_at limit p_limit - cardinality(v_rows) for update skip locked) c;
     end if;
-    if cardinality(v_claimed) = 0 then
+    if cardinality(v_rows) = 0 then
         return;
     end if;
+    set local enable_indexscan = off;
+    with u as (
+        update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
+        where t.shard = p_shard and t.ctid = any (v_rows) returning t.run_id)
+    select array_agg(u.run_id) into v_claimed from u;
+    set local enable_indexscan = on;
 
-    -- A new statement sees whatever was appended before the rows were ours. One look-up a run, for the same reason.
+    -- A new statement sees whatever was appended before the rows were ours.
     return query
     select r.run_id, r.workflow_id, r.workflow_type, t.attempt,
-        ids.scheduled, ids.started, t.started_at, r.last_started_event_id, h.from_event_id,
+        ids.scheduled, ids.started, t.started_at, r.last_started_event_id, seen.from_event_id,
         coalesce(b.batches, '[]') || jsonb_build_object(
-            'firstEventId', case when t.attempt = 1 then ids.started else ids.scheduled end, 'eventTime', perdure.plain_rfc3339(t.started_at),
+            'firstEventId', case when t.attempt = 1 then ids.started else ids.scheduled end, 'eventTime', perdure.rfc3339(t.started_at),
             'events', case when t.attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(r, t.attempt)) else '[]' end
                 || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',
                     jsonb_build_object('scheduledEventId', ids.scheduled, 'identity', v_worker.identity, 'requestId', p_worker_id)))
     from unnest(v_claimed) as mine (run_id)
     cross join lateral (select * from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = mine.run_id limit 1) t
     cross join lateral (select * from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id limit 1) r
+    cross join lateral (select e as run from perdure.executions e where e.shard = p_shard and e.run_id = mine.run_id limit 1) e
     cross join lateral (select case when t.attempt = 1 then t.scheduled_event_id else r.next_event_id end as scheduled,
         case when t.attempt = 1 then r.next_event_id else r.next_event_id + 1 end as started) ids
-    cross join lateral (select case when mine.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) h
+    cross join lateral (select case when t.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) seen
     left join lateral (
-        select jsonb_agg(jsonb_build_object('firstEventId', page.first_event_id, 'eventTime', perdure.plain_rfc3339(page.event_time), 'events', to_jsonb(page.events))
-            order by page.first_event_id) as batches
-        from (select e.first_event_id, e.event_time, e.events from perdure.history e
-            where e.shard = p_shard and e.run_id = mine.run_id and e.first_event_id >= h.from_event_id
-            order by e.first_event_id limit 500) page) b on true;
+        select jsonb_agg(jsonb_build_object('firstEventId', (page.batch).first_event_id, 'eventTime', perdure.rfc3339((page.batch).event_time),
+            'events', (
+                select jsonb_agg(perdure.whole_event(stored.event, (page.batch).first_event_id + stored.ordinality - 1, page.batch, e.run) order by stored.ordinality)
+                from unnest((page.batch).events) with ordinality as stored (event, ordinality))) order by (page.batch).first_event_id) as batches
+        from (select h as batch from perdure.history h
+            where h.shard = p_shard and h.run_id = t.run_id and h.first_event_id >= seen.from_event_id
+            order by h.first_event_id limit 500) page) b on true;
 end
 $$;
 comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int) is

@@ -18,23 +18,29 @@ returns table (run_id uuid, scheduled_event_id bigint, workflow_id text, workflo
     deadline timestamptz, heartbeat_timeout interval, start_to_close_timeout interval, schedule_to_close_timeout interval,
     heartbeat_details jsonb, idempotency_key text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
+    v_rows tid[];
 begin
-    return query
-    -- By ctid, as its rows are locked here: a plan that was made while the queue was empty may else join by going through all of it.
-    with c as materialized (
-        select t.ctid as row from perdure.activity_tasks t
+    -- Found and locked by an index, then changed in their places, as in claim_workflow_tasks.
+    select array_agg(c.ctid) into v_rows from (
+        select t.ctid from perdure.activity_tasks t
         where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue and t.state = 'scheduled'
-        order by t.priority, t.attempt_scheduled_at limit p_limit for update skip locked)
+        order by t.priority, t.attempt_scheduled_at limit p_limit for update skip locked) c;
+    if v_rows is null then
+        return;
+    end if;
+    set local enable_indexscan = off;
+    return query
     update perdure.activity_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, last_worker_identity = v_worker.identity,
         heartbeat_at = null,
         deadline = perdure.activity_deadline(t.schedule_to_close_timeout, null, t.start_to_close_timeout, t.heartbeat_timeout,
             t.scheduled_at, t.attempt_scheduled_at, v_now, null)
-    from c where t.shard = p_shard and t.ctid = c.row
+    where t.shard = p_shard and t.ctid = any (v_rows)
     returning t.run_id, t.scheduled_event_id, t.workflow_id, t.workflow_type, t.activity_id, t.activity_type, t.input, t.attempt,
         t.scheduled_at, t.attempt_scheduled_at, t.started_at, t.deadline, t.heartbeat_timeout, t.start_to_close_timeout,
         t.schedule_to_close_timeout, t.heartbeat_details, t.run_id || ':' || t.activity_id;
@@ -57,7 +63,8 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_state text := 'InProgress';
-    v_coefficient double precision := (p_task.retry_policy ->> 'backoffCoefficient')::double precision;
+    v_policy jsonb := coalesce(p_task.retry_policy, perdure.retry_policy(null));
+    v_coefficient double precision := (v_policy ->> 'backoffCoefficient')::double precision;
     v_wait interval;
     v_type text := p_failure #>> '{applicationFailureInfo,type}';
     v_events jsonb[] := array[]::jsonb[];
@@ -65,9 +72,9 @@ begin
     -- Semantics of the retry policy: temporal.api.common.v1.RetryPolicy, and the server's activity retry.
     -- The power is held below e to the 40th, which is longer than any maximum and still a number that can be multiplied.
     v_wait := interval '1 s' * least(
-        extract(epoch from perdure.duration(p_task.retry_policy -> 'initialInterval', 'initialInterval'))::double precision
+        extract(epoch from perdure.duration(v_policy -> 'initialInterval', 'initialInterval'))::double precision
             * power(v_coefficient, least(p_task.attempt - 1, floor(40 / nullif(ln(v_coefficient), 0)))),
-        extract(epoch from perdure.duration(p_task.retry_policy -> 'maximumInterval', 'maximumInterval'))::double precision);
+        extract(epoch from perdure.duration(v_policy -> 'maximumInterval', 'maximumInterval'))::double precision);
     if p_timeout_type in ('ScheduleToStart', 'ScheduleToClose') then
         v_state := 'Timeout';
     elsif p_task.cancel_requested then
@@ -75,9 +82,9 @@ begin
     elsif coalesce((p_failure #>> '{applicationFailureInfo,nonRetryable}')::boolean, false)
         or coalesce((p_failure #>> '{serverFailureInfo,nonRetryable}')::boolean, false)
         or p_failure ? 'canceledFailureInfo' or p_failure ? 'terminatedFailureInfo'
-        or coalesce(p_task.retry_policy -> 'nonRetryableErrorTypes' ? v_type, false) then
+        or coalesce(v_policy -> 'nonRetryableErrorTypes' ? v_type, false) then
         v_state := 'NonRetryableFailure';
-    elsif p_task.attempt >= coalesce((p_task.retry_policy ->> 'maximumAttempts')::int, 2147483647) then
+    elsif p_task.attempt >= coalesce((v_policy ->> 'maximumAttempts')::int, 2147483647) then
         v_state := 'MaximumAttemptsReached';
     elsif p_now + v_wait > p_task.scheduled_at + p_task.schedule_to_close_timeout then
         v_state := 'Timeout';
@@ -124,55 +131,61 @@ comment on function perdure.fail_activity(smallint, perdure.run_states, perdure.
 create or replace function perdure.complete_activities_plainly(p_shard smallint, p_worker perdure.workers, p_now timestamptz, p_results jsonb)
 returns table (run_id uuid, scheduled_event_id bigint)
 language plpgsql volatile set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-    v_runs uuid[];
+    v_runs tid[];
+    v_activities tid[];
+    v_has_task boolean[];
     v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'sticky_timeout');
 begin
-    -- First the locks, in a statement of their own, so that the next one sees what others did before it had them. One look-up a run: a join
-    -- could go through all open runs.
-    select array_agg(l.run_id) into v_runs from (select distinct (i.value ->> 'runId')::uuid as run_id from jsonb_array_elements(p_results) i order by 1) mine
-    cross join lateral (select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id for update) l;
+    -- As in complete_plainly: all rows are found by their keys and the runs are locked, and then they are changed in their places.
+    perform from (select distinct i."runId" as run_id from jsonb_to_recordset(p_results) as i ("runId" uuid) order by 1) mine
+    cross join lateral (select from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id for update) l;
+    select array_agg(f.run_row), array_agg(f.activity_row), array_agg(f.has_task) into v_runs, v_activities, v_has_task
+    from (
+        select r.ctid as run_row, a.ctid as activity_row,
+            exists (select from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = i.run_id) as has_task
+        from rows from (jsonb_to_recordset(p_results) as ("runId" uuid, "scheduledEventId" bigint)) with ordinality
+            as i (run_id, scheduled_event_id, ordinality)
+        left join lateral (select r.ctid from perdure.run_states r where r.shard = p_shard and r.run_id = i.run_id limit 1) r on true
+        left join lateral (select a.ctid from perdure.activity_tasks a
+            where a.shard = p_shard and a.run_id = i.run_id and a.scheduled_event_id = i.scheduled_event_id limit 1) a on true
+        order by i.ordinality) f;
+    set local enable_indexscan = off;
     return query
     with item as materialized (
-        select i."runId" as run_id, i."scheduledEventId" as scheduled_event_id, i.attempt, i.result,
-            count(*) over (partition by i."runId") as of_run
-        from jsonb_to_recordset(p_results) as i ("runId" uuid, "scheduledEventId" bigint, attempt int, outcome text, result jsonb)
-        where i.outcome = 'completed' and perdure.is_plain_payloads(i.result)),
-    -- Runs that wait for nothing but this: with a workflow task under way what happens is buffered, or joins what is queued.
+        select i.run_id, i.scheduled_event_id, i.attempt, i.result, i.run_row, i.activity_row, count(*) over (partition by i.run_id) as of_run
+        from rows from (
+            jsonb_to_recordset(p_results) as ("runId" uuid, "scheduledEventId" bigint, attempt int, outcome text, result jsonb),
+            unnest(v_runs), unnest(v_activities), unnest(v_has_task))
+            as i (run_id, scheduled_event_id, attempt, outcome, result, run_row, activity_row, has_task)
+        -- With a workflow task under way what happens is buffered, or joins what is queued.
+        where i.outcome = 'completed' and perdure.is_plain_payloads(i.result) and not i.has_task),
+    -- Runs that wait for nothing but this.
     quiet as materialized (
         select item.*, r.next_event_id as first_event_id, r.namespace, r.task_queue, r.priority, r.workflow_task_timeout, w.worker_id as sticky_worker
-        from item join perdure.run_states r on r.shard = p_shard and r.run_id = item.run_id
+        from item
+        cross join lateral (select * from perdure.run_states r where r.shard = p_shard and r.ctid = item.run_row limit 1) r
         left join perdure.workers w on w.worker_id = r.sticky_worker and w.lease_until > p_now
-        where item.of_run = 1 and not r.start_delayed and r.run_id = any (v_runs)
-          and not exists (select from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = item.run_id)),
+        where item.of_run = 1 and r.run_id = item.run_id and not r.start_delayed),
     ended as (
         delete from perdure.activity_tasks t using quiet q
-        where t.shard = p_shard and t.run_id = q.run_id and t.scheduled_event_id = q.scheduled_event_id
-          and t.state = 'started' and t.worker is not distinct from p_worker.worker_id and t.attempt = q.attempt
-        returning q.*, t.started_at, t.last_failure, t.last_worker_identity),
+        where t.shard = p_shard and t.ctid = q.activity_row and t.run_id = q.run_id and t.scheduled_event_id = q.scheduled_event_id
+          and t.state = 'started' and t.worker = p_worker.worker_id and t.attempt = q.attempt
+        returning q.*, t.started_at, t.last_failure),
     batch as materialized (
-        select e.run_id, e.scheduled_event_id, e.first_event_id, e.namespace, e.task_queue, e.priority, e.workflow_task_timeout, e.sticky_worker,
-            array[
-                jsonb_build_object('eventType', 'ActivityTaskStarted',
-                    'eventTime', perdure.plain_rfc3339(e.started_at),
-                    'attributes', jsonb_build_object('scheduledEventId', e.scheduled_event_id, 'identity', e.last_worker_identity, 'requestId', p_worker.worker_id,
-                        'attempt', e.attempt)
-                        || case when e.attempt > 1 and e.last_failure is not null then jsonb_build_object('lastFailure', e.last_failure) else '{}' end),
-                jsonb_build_object('eventType', 'ActivityTaskCompleted', 'attributes', jsonb_build_object('result', e.result,
-                    'scheduledEventId', e.scheduled_event_id, 'startedEventId', e.first_event_id, 'identity', e.last_worker_identity)),
-                jsonb_build_object('eventType', 'WorkflowTaskScheduled', 'attributes', jsonb_build_object(
-                    'taskQueue', jsonb_build_object('name', e.task_queue, 'kind', 'Normal'),
-                    'startToCloseTimeout', perdure.plain_seconds(e.workflow_task_timeout), 'attempt', 1))] as events
+        select e.run_id, e.run_row, e.scheduled_event_id, e.first_event_id, e.namespace, e.task_queue, e.priority, e.workflow_task_timeout, e.sticky_worker,
+            perdure.stored_activity_end(e.first_event_id, e.scheduled_event_id, e.attempt, e.started_at, e.last_failure, e.result)
+                || perdure.stored_workflow_task_scheduled(e.workflow_task_timeout) as events
         from ended e),
     written as (
-        insert into perdure.history (shard, run_id, first_event_id, event_time, events)
-        select p_shard, b.run_id, b.first_event_id, p_now, b.events from batch b),
+        insert into perdure.history (shard, run_id, first_event_id, event_time, worker_id, worker_identity, worker_build_id, events)
+        select p_shard, b.run_id, b.first_event_id, p_now, p_worker.worker_id, p_worker.identity, nullif(p_worker.build_id, ''), b.events from batch b),
     kept as (
         update perdure.run_states r set next_event_id = b.first_event_id + 3
-        from batch b where r.shard = p_shard and r.run_id = b.run_id),
+        from batch b where r.shard = p_shard and r.ctid = b.run_row),
     queued as (
         insert into perdure.workflow_tasks (shard, run_id, namespace, task_queue, priority, scheduled_at, scheduled_event_id, sticky_worker, deadline,
             start_to_close_timeout)

@@ -4,15 +4,18 @@ create or replace function perdure.get_history(p_shard smallint, p_run_id uuid, 
 returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(jsonb_agg(jsonb_build_object('firstEventId', b.first_event_id, 'eventTime', perdure.rfc3339(b.event_time),
-        'events', to_jsonb(b.events)) order by b.first_event_id), '[]')
+    select coalesce(jsonb_agg(jsonb_build_object('firstEventId', (b.batch).first_event_id, 'eventTime', perdure.rfc3339((b.batch).event_time),
+        'events', (
+            select jsonb_agg(perdure.whole_event(stored.event, (b.batch).first_event_id + stored.ordinality - 1, b.batch, e) order by stored.ordinality)
+            from unnest((b.batch).events) with ordinality as stored (event, ordinality))) order by (b.batch).first_event_id), '[]')
     from (
-        select h.first_event_id, h.event_time, h.events from perdure.history h
+        select h as batch from perdure.history h
         where h.shard = p_shard and h.run_id = p_run_id
           and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
             where f.shard = p_shard and f.run_id = p_run_id and f.first_event_id <= p_from_event_id)
           and h.first_event_id + cardinality(h.events) > p_from_event_id
         order by h.first_event_id limit least(greatest(p_limit, 1), 10000)) b
+    join perdure.executions e on e.shard = p_shard and e.run_id = p_run_id
 $$;
 comment on function perdure.get_history(smallint, uuid, bigint, int) is
     'A run''s history as batches, from the batch that holds p_from_event_id, at most p_limit batches; empty when there is no more.';
@@ -26,7 +29,7 @@ declare
     v_run perdure.executions := perdure.find_run(p_shard, p_namespace, p_workflow_id, p_run_id);
 begin
     return query
-    select v_run.run_id, v_run.status::text, last.event #> '{attributes,result}',
+    select v_run.run_id, v_run.status::text, perdure.stored_attribute(last.event, 'result'),
         case v_run.status
             when 'Failed' then last.event #> '{attributes,failure}'
             when 'Canceled' then jsonb_build_object('message', 'the workflow was canceled', 'source', 'Perdure',

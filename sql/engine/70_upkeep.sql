@@ -25,45 +25,50 @@ comment on function perdure.fire_timer(smallint, perdure.run_states, perdure.tim
 
 create or replace function perdure.fire_timers_plainly(p_shard smallint, p_now timestamptz, p_limit int) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-    v_runs uuid[];
+    v_due uuid[];
+    v_runs tid[];
+    v_timers tid[];
     v_fired int;
     v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'sticky_timeout');
 begin
-    -- First the locks, in a statement of their own, so that the next one sees what others did before it had them.
-    select array_agg(l.run_id) into v_runs from (
-        select r.run_id from perdure.run_states r
-        where r.shard = p_shard and r.run_id in (
-            select t.run_id from perdure.timers t where t.shard = p_shard and t.fire_at <= p_now and t.kind = 'timer' order by t.fire_at limit p_limit)
-        order by r.run_id for update skip locked) l;
-    if v_runs is null then
+    -- As in complete_plainly: all rows are found by their keys and the runs are locked, and then they are changed in their places.
+    select array_agg(due.run_id) into v_due from (
+        select t.run_id from perdure.timers t where t.shard = p_shard and t.fire_at <= p_now and t.kind = 'timer' order by t.fire_at limit p_limit) due;
+    if v_due is null then
         return 0;
     end if;
+    select array_agg(l.run_id) into v_due from (select distinct d.run_id from unnest(v_due) d (run_id) order by 1) mine
+    cross join lateral (
+        select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id for update skip locked) l;
+    -- Of each run that waits for nothing else, the timer that was due first.
+    select array_agg(r.ctid), array_agg(t.ctid) into v_runs, v_timers
+    from unnest(v_due) as mine (run_id)
+    cross join lateral (select r.ctid from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id and not r.start_delayed limit 1) r
+    cross join lateral (select t.ctid from perdure.timers t
+        where t.shard = p_shard and t.run_id = mine.run_id and t.kind = 'timer' and t.fire_at <= p_now order by t.fire_at, t.started_event_id limit 1) t
+    where not exists (select from perdure.workflow_tasks k where k.shard = p_shard and k.run_id = mine.run_id);
+    set local enable_indexscan = off;
     with quiet as materialized (
-        select distinct on (t.run_id) t.run_id, t.started_event_id, t.timer_id, r.next_event_id as first_event_id, r.namespace, r.task_queue, r.priority,
-            r.workflow_task_timeout, w.worker_id as sticky_worker
-        from unnest(v_runs) as mine (run_id)
-        join perdure.run_states r on r.shard = p_shard and r.run_id = mine.run_id
-        join perdure.timers t on t.shard = p_shard and t.run_id = mine.run_id and t.kind = 'timer' and t.fire_at <= p_now
-        left join perdure.workers w on w.worker_id = r.sticky_worker and w.lease_until > p_now
-        where not r.start_delayed and not exists (select from perdure.workflow_tasks k where k.shard = p_shard and k.run_id = mine.run_id)
-        order by t.run_id, t.fire_at, t.started_event_id),
+        select r.run_id, q.run_row, q.timer_row, r.next_event_id as first_event_id, r.namespace, r.task_queue, r.priority, r.workflow_task_timeout,
+            w.worker_id as sticky_worker
+        from unnest(v_runs, v_timers) as q (run_row, timer_row)
+        cross join lateral (select * from perdure.run_states r where r.shard = p_shard and r.ctid = q.run_row limit 1) r
+        left join perdure.workers w on w.worker_id = r.sticky_worker and w.lease_until > p_now),
     fired as (
         delete from perdure.timers t using quiet q
-        where t.shard = p_shard and t.run_id = q.run_id and t.kind = 'timer' and t.started_event_id = q.started_event_id
-        returning q.*),
+        where t.shard = p_shard and t.ctid = q.timer_row and t.run_id = q.run_id
+        returning q.*, t.timer_id, t.started_event_id),
     written as (
         insert into perdure.history (shard, run_id, first_event_id, event_time, events)
         select p_shard, f.run_id, f.first_event_id, p_now, array[
             jsonb_build_object('eventType', 'TimerFired', 'attributes', jsonb_build_object('timerId', f.timer_id, 'startedEventId', f.started_event_id)),
-            jsonb_build_object('eventType', 'WorkflowTaskScheduled', 'attributes', jsonb_build_object(
-                'taskQueue', jsonb_build_object('name', f.task_queue, 'kind', 'Normal'),
-                'startToCloseTimeout', perdure.plain_seconds(f.workflow_task_timeout), 'attempt', 1))]
+            perdure.stored_workflow_task_scheduled(f.workflow_task_timeout)]
         from fired f),
     kept as (
-        update perdure.run_states r set next_event_id = f.first_event_id + 2 from fired f where r.shard = p_shard and r.run_id = f.run_id),
+        update perdure.run_states r set next_event_id = f.first_event_id + 2 from fired f where r.shard = p_shard and r.ctid = f.run_row),
     queued as (
         insert into perdure.workflow_tasks (shard, run_id, namespace, task_queue, priority, scheduled_at, scheduled_event_id, sticky_worker, deadline,
             start_to_close_timeout)
@@ -240,7 +245,7 @@ comment on function perdure.upkeep(smallint, int) is
     'Does what is due, at most p_limit of each kind, and tells when the next thing is; call it again at once if that has passed.';
 
 create or replace function perdure.take_back(p_shard smallint, p_worker_id uuid, p_now timestamptz) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
 as $$
 declare
     v_held record;
@@ -249,8 +254,9 @@ declare
     v_activity perdure.activity_tasks;
 begin
     for v_held in
-        select t.run_id from perdure.workflow_tasks t where t.shard = p_shard and t.worker = p_worker_id
-        union select a.run_id from perdure.activity_tasks a where a.shard = p_shard and a.worker = p_worker_id
+        -- Whatever is started has a deadline, by whose index it is found.
+        select t.run_id from perdure.workflow_tasks t where t.shard = p_shard and t.deadline is not null and t.worker = p_worker_id
+        union select a.run_id from perdure.activity_tasks a where a.shard = p_shard and a.deadline is not null and a.worker = p_worker_id
         union select t.run_id from perdure.workflow_tasks t where t.shard = p_shard and t.sticky_worker = p_worker_id and t.state = 'scheduled'
         order by run_id loop
         select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_held.run_id for update;

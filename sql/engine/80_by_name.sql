@@ -2,7 +2,7 @@
 -- collation; below, as in the tables, ids are compared by bytes.
 
 create or replace function perdure.payloads(p_value jsonb) returns jsonb
-language sql immutable parallel safe
+language sql stable parallel safe
 return case when p_value is null then '[]'::jsonb else jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data', p_value)) end;
 comment on function perdure.payloads(jsonb) is 'Plain JSON as the one argument that an SDK would send.';
 

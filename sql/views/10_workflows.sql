@@ -5,8 +5,8 @@ select e.namespace, e.workflow_id, e.run_id, e.workflow_type, e.status::text as 
     e.start_time, e.close_time, coalesce(e.close_time, statement_timestamp()) - e.start_time as duration,
     coalesce(e.history_length, r.next_event_id - 1) as history_length,
     e.search_attributes, e.memo,
-    first_event.event #> '{attributes,input}' as input,
-    last_event.event #> '{attributes,result}' as result,
+    perdure.stored_attribute(first_event.event, 'input') as input,
+    perdure.stored_attribute(last_event.event, 'result') as result,
     last_event.event #> '{attributes,failure}' as failure,
     r.workflow_task_failed_attempts as workflow_task_attempt,
     r.workflow_task_failure,
@@ -47,17 +47,18 @@ select e.namespace, e.workflow_id, e.run_id,
     coalesce((stored.event ->> 'eventTime')::timestamptz, h.event_time) as event_time,
     stored.event ->> 'eventType' as event_type,
     concat_ws(' ',
-        stored.event #>> '{attributes,activityType,name}', stored.event #>> '{attributes,signalName}', stored.event #>> '{attributes,timerId}',
-        stored.event #>> '{attributes,markerName}', stored.event #>> '{attributes,cause}', stored.event #>> '{attributes,timeoutType}',
-        '#' || (stored.event #>> '{attributes,scheduledEventId}')) as summary,
-    perdure.plain(stored.event #> '{attributes,input}') as input,
-    perdure.plain(stored.event #> '{attributes,result}') as result,
-    coalesce(stored.event #>> '{attributes,failure,cause,message}', stored.event #>> '{attributes,failure,message}') as failure,
-    stored.event -> 'attributes' as attributes,
+        whole.event #>> '{attributes,activityType,name}', whole.event #>> '{attributes,signalName}', whole.event #>> '{attributes,timerId}',
+        whole.event #>> '{attributes,markerName}', whole.event #>> '{attributes,cause}', whole.event #>> '{attributes,timeoutType}',
+        '#' || (whole.event #>> '{attributes,scheduledEventId}')) as summary,
+    perdure.plain(whole.event #> '{attributes,input}') as input,
+    perdure.plain(whole.event #> '{attributes,result}') as result,
+    coalesce(whole.event #>> '{attributes,failure,cause,message}', whole.event #>> '{attributes,failure,message}') as failure,
+    whole.event -> 'attributes' as attributes,
     e.shard
 from perdure.executions e
 join perdure.history h on h.shard = e.shard and h.run_id = e.run_id
 cross join lateral unnest(h.events) with ordinality as stored (event, ordinality)
+cross join lateral (select perdure.whole_event(stored.event, h.first_event_id + stored.ordinality - 1, h, e) as event offset 0) whole
 union all
 select e.namespace, e.workflow_id, e.run_id, r.next_event_id, t.started_at, 'WorkflowTaskStarted', '#' || t.scheduled_event_id, null, null, null,
     jsonb_build_object('scheduledEventId', t.scheduled_event_id, 'identity', w.identity, 'requestId', t.worker), e.shard

@@ -18,7 +18,8 @@ begin
             execute format('grant select on %s to %I', v_object, v_role);
         end loop;
         execute format('grant select on perdure.namespaces, perdure.search_attributes to %I', v_role);
-        execute format('grant execute on function perdure.plain(jsonb), perdure.list_workflows(text, text, int, jsonb), perdure.count_workflows(text, text, bigint), '
+        execute format('grant execute on function perdure.plain(jsonb), perdure.whole_event(jsonb, bigint, perdure.history, perdure.executions), '
+            'perdure.stored_attribute(jsonb, text), perdure.list_workflows(text, text, int, jsonb), perdure.count_workflows(text, text, bigint), '
             'perdure.list_filter_fields(text) to %I', v_role);
     end loop;
     if exists (select from pg_roles where rolname = 'perdure_worker') then

@@ -1,0 +1,77 @@
+-- Events that are stored without what follows from the rest are read whole: the fast paths store them so, the general rules write all of it,
+-- and nobody can tell the difference.
+begin;
+\ir support/engine.psql
+select no_plan();
+
+create function t.content(p_id text) returns jsonb language sql
+as $$
+    select jsonb_agg(jsonb_build_array(h.event_id, h.event_type, h.event_time, h.input, h.result, h.summary,
+        h.attributes - 'originalExecutionRunId' - 'firstExecutionRunId' - 'workflowId') order by h.event_id)
+    from perdure.history_events h where h.run_id = t.run(p_id)
+$$;
+create function t.stored(p_id text) returns text language sql
+as $$
+    select count(*) filter (where e ? 'attributes') || ' whole, ' || count(*) filter (where not e ? 'attributes') || ' short'
+    from perdure.history h, unnest(h.events) e where h.run_id = t.run(p_id)
+$$;
+-- By the general rules, whatever the commands are.
+create function t.complete_generally(p_id text, p_commands jsonb) returns text language sql
+as $$
+    select c.outcome from t.workflow_task k
+    cross join lateral perdure.complete_workflow_task(0::smallint, (select w from perdure.workers w where w.worker_id = t.worker(1)), perdure.clock(),
+        jsonb_build_object('runId', k.run_id, 'scheduledEventId', k.scheduled_event_id, 'attempt', k.attempt, 'commands', p_commands)) c
+    where k.worker = 1 and k.workflow_id = p_id
+$$;
+-- The same result told twice is left to the general rules.
+create function t.finish_generally(p_id text, p_activity text, p_more jsonb) returns text language sql
+as $$
+    select min(f.outcome) from t.activity_task a
+    cross join lateral (select jsonb_build_object('runId', a.run_id, 'scheduledEventId', a.scheduled_event_id, 'attempt', a.attempt, 'outcome', 'completed') || p_more as item) i
+    cross join lateral perdure.finish_activity_tasks(0::smallint, t.worker(1), jsonb_build_array(i.item, i.item)) f
+    where a.worker = 1 and a.workflow_id = p_id and a.activity_id = p_activity
+$$;
+create function t.walk(p_id text, p_second int, p_general boolean, p_options jsonb, p_commands jsonb) returns setof text language plpgsql
+as $$
+begin
+    perform t.at(p_second), t.start(p_id, p_options);
+    -- With something between the scheduled workflow task and its start, the one does not follow from the other.
+    if p_options ? 'memo' then
+        perform perdure.signal_workflow(p_id, 's');
+    end if;
+    perform t.at(p_second + 1), t.claim();
+    return next case when p_general then t.complete_generally(p_id, p_commands) else t.complete(p_id, p_commands) end;
+    perform t.at(p_second + 2), t.claim_activities(), t.claim_activities(p_queue => 'elsewhere');
+    return next t.finish(p_id, 'b', 'failed', t.failure('first'));
+    perform t.at(p_second + 4), t.upkeep(), t.claim_activities();
+    perform t.at(p_second + 5);
+    return next case when p_general then t.finish_generally(p_id, 'b', jsonb_build_object('result', t.data('1'))) else t.finish(p_id, 'b', 'completed', jsonb_build_object('result', t.data('1'))) end;
+    perform t.at(p_second + 6), t.claim();
+    return next case when p_general then t.complete_generally(p_id, '[]') else t.complete(p_id, '[]') end;
+    return next case when p_general then t.finish_generally(p_id, 'a', jsonb_build_object('result', t.data('"x"'))) else t.finish(p_id, 'a', 'completed', jsonb_build_object('result', t.data('"x"'))) end;
+    perform t.claim();
+    return next case when p_general then t.complete_generally(p_id, jsonb_build_array(t.command('CompleteWorkflowExecution', jsonb_build_object('result', t.data('7')))))
+        else t.complete(p_id, jsonb_build_array(t.command('CompleteWorkflowExecution', jsonb_build_object('result', t.data('7'))))) end;
+end
+$$;
+create table t.program (name text, options jsonb, commands jsonb);
+insert into t.program values
+    ('usual', '{}', jsonb_build_array(t.activity('a', '{"input": []}'), t.activity('b', '{"input": [{"encoding": "json/plain", "data": 1}]}'))),
+    ('unusual', '{"workflowTaskTimeout": "20s", "workflowRunTimeout": "1000s", "identity": "me", "memo": {"m": {"encoding": "json/plain", "data": null}}}', jsonb_build_array(
+        t.activity('a', '{"input": [], "taskQueue": {"name": "elsewhere"}, "scheduleToCloseTimeout": "100.500s", "startToCloseTimeout": "060s"}'),
+        t.activity('b', '{"input": [], "heartbeatTimeout": "30s", "scheduleToStartTimeout": "50s", "retryPolicy": {"initialInterval": "0.5s", "maximumAttempts": 3, "nonRetryableErrorTypes": ["Never"]}}')));
+select bag_eq(
+    format('select t.walk(%L, %s, false, options, commands) from t.program where name = %L', name || '-short', n * 100, name),
+    format('select t.walk(%L, %s, true, options, commands) from t.program where name = %L', name || '-whole', n * 100, name),
+    name || ': both ways go through')
+from (select name, row_number() over (order by name) as n from t.program) p;
+select is(t.content(name || '-short'), t.content(name || '-whole'), name || ': every event, id, time and attribute is the same') from t.program order by name;
+select is(t.stored('usual-short'), '0 whole, 17 short', 'though the usual ones are stored without what follows from the rest');
+select is(t.stored('usual-whole'), '15 whole, 2 short', 'which the general rules write, all but the start');
+select is((select jsonb_agg(e) from jsonb_array_elements(perdure.get_history(0::smallint, t.run('unusual-short'))) b, jsonb_array_elements(b -> 'events') e where not e ? 'attributes'),
+    null, 'and whoever reads a history gets whole events');
+select t.start('again'), t.claim() \g /dev/null
+select is((select count(*) from t.workflow_task k, jsonb_array_elements(k.history) b, jsonb_array_elements(b -> 'events') e where workflow_id = 'again' and e ? 'attributes'),
+    3::bigint, 'so does who claims a run');
+select * from finish();
+rollback;

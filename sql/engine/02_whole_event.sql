@@ -1,0 +1,54 @@
+-- Histories are stored without what follows from the rest: who wrote a batch, an event's neighbours, the run's own queue and
+-- defaults. That is half of the bytes of the usual events (docs/decisions/0003-stored-events.md). Here it is put back.
+
+create or replace function perdure.whole_event(p_event jsonb, p_event_id bigint, p_batch perdure.history, p_run perdure.executions) returns jsonb
+language sql stable parallel safe
+return case when p_event ? 'attributes' then p_event
+    else (p_event - 'given') || jsonb_build_object('attributes', case p_event ->> 'eventType'
+        when 'WorkflowTaskScheduled' then jsonb_build_object(
+            'taskQueue', jsonb_build_object('name', p_run.task_queue, 'kind', 'Normal'), 'startToCloseTimeout', '10s', 'attempt', 1)
+        when 'WorkflowTaskStarted' then jsonb_build_object(
+            'scheduledEventId', p_event_id - 1, 'identity', p_batch.worker_identity, 'requestId', p_batch.worker_id)
+        when 'WorkflowTaskCompleted' then jsonb_build_object(
+            'scheduledEventId', p_event_id - 2, 'startedEventId', p_event_id - 1, 'identity', p_batch.worker_identity)
+            || case when p_batch.worker_build_id is null then '{}' else jsonb_build_object('binaryChecksum', p_batch.worker_build_id) end
+        when 'ActivityTaskScheduled' then jsonb_build_object(
+            'taskQueue', jsonb_build_object('name', p_run.task_queue, 'kind', 'Normal'), 'workflowTaskCompletedEventId', p_event_id - 1,
+            'retryPolicy', jsonb '{"initialInterval": "1s", "backoffCoefficient": 2, "maximumInterval": "100s"}')
+        when 'ActivityTaskStarted' then jsonb_build_object(
+            'scheduledEventId', p_event_id - 1, 'identity', p_batch.worker_identity, 'requestId', p_batch.worker_id, 'attempt', 1)
+        when 'ActivityTaskCompleted' then jsonb_build_object(
+            'scheduledEventId', p_event_id - 2, 'startedEventId', p_event_id - 1, 'identity', p_batch.worker_identity)
+        when 'WorkflowExecutionStarted' then jsonb_build_object(
+            'workflowType', jsonb_build_object('name', p_run.workflow_type), 'workflowId', p_run.workflow_id,
+            'taskQueue', jsonb_build_object('name', p_run.task_queue, 'kind', 'Normal'), 'workflowTaskTimeout', '10s',
+            'originalExecutionRunId', p_run.run_id, 'firstExecutionRunId', p_run.run_id, 'attempt', 1)
+        when 'WorkflowExecutionCompleted' then jsonb_build_object('workflowTaskCompletedEventId', p_event_id - 1)
+        else '{}' end || coalesce(p_event -> 'given', '{}')) end;
+comment on function perdure.whole_event(jsonb, bigint, perdure.history, perdure.executions) is
+    'A stored event with all attributes: those that are not stored follow from its id, its batch and its run.';
+
+create or replace function perdure.stored_attribute(p_event jsonb, p_name text) returns jsonb
+language sql immutable parallel safe
+return coalesce(p_event -> 'attributes', p_event -> 'given') -> p_name;
+comment on function perdure.stored_attribute(jsonb, text) is 'What a stored event itself says, such as an input or a result; null for what follows from others.';
+
+create or replace function perdure.stored_workflow_task_scheduled(p_timeout interval) returns jsonb
+language sql stable parallel safe
+return case when p_timeout = interval '10 s' then jsonb '{"eventType": "WorkflowTaskScheduled"}'
+    else jsonb_build_object('eventType', 'WorkflowTaskScheduled', 'given', jsonb_build_object('startToCloseTimeout', perdure.seconds(p_timeout))) end;
+comment on function perdure.stored_workflow_task_scheduled(interval) is 'The event WorkflowTaskScheduled of a first attempt, as it is stored.';
+
+create or replace function perdure.stored_activity_end(p_first_event_id bigint, p_scheduled_event_id bigint, p_attempt int, p_started_at timestamptz,
+    p_last_failure jsonb, p_result jsonb) returns jsonb[]
+language sql stable parallel safe
+return case when p_scheduled_event_id = p_first_event_id - 1 and p_attempt = 1 then array[
+        jsonb_build_object('eventType', 'ActivityTaskStarted', 'eventTime', perdure.rfc3339(p_started_at)),
+        jsonb_build_object('eventType', 'ActivityTaskCompleted', 'given', jsonb_build_object('result', p_result))]
+    else array[
+        jsonb_build_object('eventType', 'ActivityTaskStarted', 'eventTime', perdure.rfc3339(p_started_at),
+            'given', jsonb_build_object('scheduledEventId', p_scheduled_event_id, 'attempt', p_attempt)
+                || case when p_attempt > 1 and p_last_failure is not null then jsonb_build_object('lastFailure', p_last_failure) else '{}' end),
+        jsonb_build_object('eventType', 'ActivityTaskCompleted', 'given', jsonb_build_object('scheduledEventId', p_scheduled_event_id, 'result', p_result))] end;
+comment on function perdure.stored_activity_end(bigint, bigint, int, timestamptz, jsonb, jsonb) is
+    'The events ActivityTaskStarted and ActivityTaskCompleted at the head of a batch of the worker that had the activity, as they are stored.';
