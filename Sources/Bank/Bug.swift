@@ -12,13 +12,14 @@ public enum Bug: String, Sendable, CaseIterable {
     /// The bug that this process was built with, so to speak; nil for none.
     public static let shipped = ProcessInfo.processInfo.environment["PERDURE_BANK_BUG"].flatMap(Bug.init)
 
-    struct MissingReceiptNumber: Error, CustomStringConvertible {
+    struct MissingReceiptNumber: TracedError, CustomStringConvertible {
         let balance: Money
-        let description: String
+        let stackTrace: String
+        var description: String { "cannot make a receipt number of \(balance) at \(stackTrace)" }
 
         init(balance: Money, file: String = #fileID, line: Int = #line) {
             self.balance = balance
-            description = "cannot make a receipt number of \(balance) at \(file):\(line)"
+            stackTrace = "\(file):\(line)"
         }
     }
 

@@ -7,8 +7,17 @@ public protocol FailureError: Error, Sendable {
     var failure: Failure { get }
 }
 
+/// An error that tells where it comes from, for histories to show.
+///
+/// Swift's errors carry no stack: where one is caught, nobody knows any more where it was thrown. So a failure in a history has a
+/// stack trace when the error has brought one, as ``ApplicationError`` does. Lines of the form `Module/File.swift:29`, innermost
+/// first, are what the history pages find in the code.
+public protocol TracedError: Error {
+    var stackTrace: String { get }
+}
+
 /// Thrown by an activity or a workflow to fail with a type and details of its own.
-public struct ApplicationError: FailureError, CustomStringConvertible {
+public struct ApplicationError: FailureError, TracedError, CustomStringConvertible {
     public var message: String
     /// What retry policies and callers compare.
     public var type: String
@@ -115,12 +124,12 @@ extension Failure {
     }
 
     /// The failure that stands for an error in a history. An error of no known kind is an application failure whose type is
-    /// the error's Swift type.
+    /// the error's Swift type; it has a stack trace if the error is a ``TracedError``.
     public init(_ error: any Error) {
         switch error {
         case let error as any FailureError: self = error.failure
         case is CancellationError: self = CanceledError().failure
-        default: self = .application("\(error)", type: "\(Swift.type(of: error))")
+        default: self.init(unexpected: error)
         }
     }
 }

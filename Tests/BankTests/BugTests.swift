@@ -14,7 +14,8 @@ extension EndToEnd {
                         try await setting.count(
                             """
                             select count(*) from perdure.pending_workflow_tasks
-                            where attempt > 1 and last_failure -> 'failure' ->> 'message' like '%receipt number%Bank/Bug.swift:%'
+                            where attempt > 1 and last_failure #>> '{failure,stackTrace}' like 'Bank/Bug.swift:%'
+                                and last_failure -> 'failure' ->> 'message' like '%receipt number%Bank/Bug.swift:%'
                             """) == 20
                     }
                     #expect(

@@ -183,6 +183,18 @@ struct WorkflowBasicsTests {
         #expect(run.logs.all == ["info: noted", "info: slept"])
     }
 
+    @Test("An error brings its stack trace into the history, if it has one")
+    func stackTraces() {
+        struct Plain: Error {}
+        struct Traced: TracedError { let stackTrace = "Orders/Refund.swift:29" }
+        #expect(Failure(Plain()).stackTrace == "")
+        let failure = Failure(Traced())
+        #expect(failure.stackTrace == "Orders/Refund.swift:29" && failure.message.hasPrefix("Traced"))
+        let declared = ApplicationError(message: "no funds", cause: Traced(), file: "Orders/Pay.swift", line: 7)
+        #expect(declared.failure.stackTrace == "Orders/Pay.swift:7")
+        #expect(declared.failure.cause?.stackTrace == "Orders/Refund.swift:29")
+    }
+
     @Test("Input that cannot be read fails the task and says which type it should be")
     func badInput() throws {
         let run = try DrivenRun(Greeting.self, input: 7)

@@ -99,10 +99,12 @@ struct WorkflowTaskError: Error, CustomStringConvertible {
 }
 
 extension Failure {
-    /// Any error as an application failure, its Swift type as the type.
+    /// Any error as an application failure, its Swift type as the type, with a stack trace if the error has brought one.
     init(unexpected error: any Error) {
         self =
             error as? Failure
-            ?? .application("\(error)", type: String(describing: Swift.type(of: error)))
+            ?? .application(
+                "\(error)", type: String(describing: Swift.type(of: error)),
+                stackTrace: (error as? any TracedError)?.stackTrace ?? "")
     }
 }
