@@ -162,6 +162,25 @@ def test_a_comparison_shows_what_became_of_the_money(open_page, screenshot):
     expect(page.get_by_role("switch", name="Real World Mode")).to_have_attribute("aria-checked", "false")
 
 
+def test_the_parts_of_a_finished_transfer_lie_beside_each_other(open_page):
+    page = open_page()
+    transfer(page, "account_H", "account_C", "4.32")
+    expect(page.locator("#finished > li").filter(has_text="4.32").first).to_contain_text("Completed", timeout=60_000)
+    for width in (390, 640, 860, 1024, 1200, 1366, 1440, 1600, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        overlaps = page.evaluate("""[...document.querySelectorAll("#finished > li")].flatMap((row) => {
+            const range = document.createRange();
+            const parts = [...row.querySelectorAll(".badge, .what, .amount, .when, .links")].map((part) => {
+                range.selectNodeContents(part);
+                return [part.className, range.getBoundingClientRect()];
+            });
+            return parts.flatMap(([name, a], at) => parts.slice(at + 1)
+                .filter(([, b]) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+                .map(([other]) => `${name} and ${other}`));
+        })""")
+        assert not overlaps, (width, overlaps)
+
+
 def test_the_code_of_the_modes_is_there_to_read_and_folded_on_a_phone(open_page):
     page = open_page("/compare")
     expect(page.locator(".code details[open]")).to_have_count(3)
