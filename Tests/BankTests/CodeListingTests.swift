@@ -11,22 +11,8 @@ import WebCommon
         let listing = try CodeListing(of: mode, in: Site.resources)
         let source = try String(
             contentsOf: checkout.appending(path: "Sources/Bank/Modes/\(listing.file)"), encoding: .utf8)
-        let shown = listing.lines.map { $0.map(\.text).joined() }.joined(separator: "\n")
+        let shown = listing.text.lines.map { $0.map(\.text).joined() }.joined(separator: "\n")
         #expect(shown + "\n" == source)
-    }
-
-    @Test func coloursWhatPeopleReadBy() {
-        typealias Piece = CodeListing.Piece
-        #expect(
-            CodeListing.pieces(#"    @Query let a = "let \"b\"" // try"#) == [
-                Piece(look: .plain, text: "    "), Piece(look: .attribute, text: "@Query"),
-                Piece(look: .plain, text: " "), Piece(look: .keyword, text: "let"), Piece(look: .plain, text: " a = "),
-                Piece(look: .string, text: #""let \"b\"""#), Piece(look: .plain, text: " "),
-                Piece(look: .comment, text: "// try"),
-            ])
-        for odd in ["", "\"", "@", "let\u{301}", "</pre><script>"] {
-            #expect(CodeListing.pieces(odd[...]).map(\.text).joined() == odd)
-        }
     }
 
     @Test func standsEscapedOnThePage() async throws {

@@ -78,8 +78,8 @@ struct ComparePage {
 
     private func listing(_ mode: TransferMode, _ code: CodeListing) -> [String: Any] {
         [
-            "id": mode.rawValue, "name": mode.name, "file": code.file, "count": code.lines.count,
-            "lines": code.lines.enumerated().map { number, pieces in
+            "id": mode.rawValue, "name": mode.name, "file": code.file, "count": code.text.lines.count,
+            "lines": code.text.lines.enumerated().map { number, pieces in
                 [
                     "number": number + 1,
                     "pieces": pieces.map {

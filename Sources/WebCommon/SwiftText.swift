@@ -1,15 +1,15 @@
 /// Swift code as lines of coloured pieces: comments, strings, numbers, keywords and attributes. It knows just enough of the
 /// language for people to read by, and passes on anything else as it stands.
-struct SwiftText: Sendable {
-    struct Piece: Sendable, Hashable {
-        enum Look: String, Sendable { case plain, comment, string, number, keyword, attribute }
-        let look: Look
-        var text: String
+public struct SwiftText: Sendable {
+    public struct Piece: Sendable, Hashable {
+        public enum Look: String, Sendable { case plain, comment, string, number, keyword, attribute }
+        public let look: Look
+        public internal(set) var text: String
     }
 
-    let lines: [[Piece]]
+    public let lines: [[Piece]]
 
-    init(_ text: String) {
+    public init(_ text: String) {
         var lines: [[Piece]] = [[]]
         func add(_ look: Piece.Look, _ text: Substring) {
             for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
