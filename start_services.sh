@@ -178,6 +178,7 @@ bin=$(swift build -c "$build" --show-bin-path)
 # --- run --------------------------------------------------------------------------------------------------------------------
 paint() { # name colour
     local line
+    trap '' INT  # Ctrl-C is for the programs; what they say of it is still to be shown.
     while IFS= read -r line; do
         if $colours; then printf '\033[%sm%-12s\033[0m %s\n' "$2" "$1" "$line"; else printf '%-12s %s\n' "$1" "$line"; fi
     done

@@ -18,6 +18,8 @@ public struct ConsoleLog: LogHandler {
         let level = environment["LOG_LEVEL"].flatMap { Logger.Level(rawValue: $0.lowercased()) } ?? .info
         let isForced = environment["FORCE_COLOR"].map { !$0.isEmpty && $0 != "0" } ?? false
         let isColored = environment["NO_COLOR"] == nil && (isForced || isatty(STDOUT_FILENO) == 1)
+        // A write that nobody reads is to be an error of the write, and not the end of the process.
+        signal(SIGPIPE, SIG_IGN)
         LoggingSystem.bootstrap { label in ConsoleLog(label: label, level: level, isColored: isColored) }
     }
 
@@ -37,8 +39,9 @@ public struct ConsoleLog: LogHandler {
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let given = event.metadata { all.merge(given) { $1 } }
         let line = line(event.level, "\(event.message)", all, at: Date())
-        // One write a line, so that lines of several threads and processes do not mix.
-        FileHandle.standardOutput.write(Data(line.utf8))
+        // One write a line, so that lines of several threads and processes do not mix. Whoever reads them may have gone, which is
+        // no reason to end: the log is lost then, and nothing else.
+        try? FileHandle.standardOutput.write(contentsOf: Data(line.utf8))
     }
 
     func line(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata, at time: Date) -> String {
