@@ -1,0 +1,50 @@
+# Sourced by run and endurance: finds the programs, and starts a private PostgreSQL server that is gone afterwards.
+# Sets: perdure, server (its address without a database), pg_bin, settings.
+die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
+
+command -v python3 > /dev/null || die "there is no python3 here: apt-get install python3-venv"
+pg_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2> /dev/null | sort -Vr | head -n 1)
+[ -n "$pg_bin" ] || die "there is no PostgreSQL server here: apt-get install postgresql"
+[ -x "$pg_bin/pgbench" ] || die "there is no pgbench here: apt-get install postgresql-contrib"
+
+venv=.build/benchmarks-venv
+if ! "$venv/bin/python" -c 'import absurd_sdk, dbos, psycopg' 2> /dev/null; then
+    echo "Installing the peers from PyPI"
+    python3 -m venv "$venv" || die "python3 cannot make a virtual environment: apt-get install python3-venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r Benchmarks/requirements.txt || die "pip could not install Benchmarks/requirements.txt"
+fi
+
+# A program that is built already can be given: PERDURE=/path/to/perdure.
+perdure=${PERDURE:-}
+if [ -z "$perdure" ]; then
+    command -v swift > /dev/null || die "there is no Swift here: install Swift 6, or give a program with PERDURE=/path/to/perdure"
+    echo "Building in release (several minutes the first time; the log is .build/benchmarks-build.log)"
+    swift build -c release --product perdure > .build/benchmarks-build.log 2>&1 || { tail -n 30 .build/benchmarks-build.log >&2; die "the build failed"; }
+    perdure=$(swift build -c release --show-bin-path)/perdure
+fi
+[ -x "$perdure" ] || die "there is no program $perdure"
+
+work=$(mktemp -d)
+chmod 755 "$work"
+as_postgres() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+if [ "$(id -u)" -eq 0 ]; then chown postgres "$work"; fi
+stop_server() {
+    as_postgres "$pg_bin/pg_ctl" -D "$work/data" -m immediate -w stop > /dev/null 2>&1 || true
+    rm -rf "$work"
+}
+trap stop_server EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+port=0
+for candidate in $(shuf -i 20000-32000 -n 50); do
+    if ! (exec 3<> "/dev/tcp/127.0.0.1/$candidate") 2> /dev/null; then port=$candidate; break; fi
+done
+# What anybody would set on a server of its own; fsync and synchronous_commit stay on.
+settings=(shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=15min wal_compression=lz4 max_connections=200)
+options=("-p $port" "-c listen_addresses=127.0.0.1" "-c unix_socket_directories=''")
+for setting in "${settings[@]}"; do options+=("-c $setting"); done
+(cd "$work" && as_postgres "$pg_bin/initdb" -D "$work/data" -U postgres -A trust -E UTF8 --no-instructions) > "$work/initdb.log" 2>&1 || { cat "$work/initdb.log" >&2; exit 1; }
+(cd "$work" && as_postgres "$pg_bin/pg_ctl" -D "$work/data" -w -l "$work/log" -o "${options[*]}" start) > /dev/null || { cat "$work/log" >&2; exit 1; }
+# Read by the scripts that source this.
+# shellcheck disable=SC2034
+server="postgresql://postgres@127.0.0.1:$port"
