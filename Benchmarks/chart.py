@@ -33,8 +33,9 @@ def bars(title: str, note: str, unit: str, rows: list[dict]) -> str:
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" aria-label="{escape(title)}">',
              f"<style>{STYLE}</style>", f'<text class="title" x="0" y="20">{escape(title)}</text>', f'<text class="note" x="0" y="40">{escape(note)}</text>']
+    parts.append(f'<path class="grid" fill="none" d="M{LEFT} {TOP - 6}V{bottom}H{WIDTH - RIGHT}"/>')
     for tick in scale:
-        parts += [f'<line class="grid" x1="{x(tick):.1f}" y1="{TOP - 6}" x2="{x(tick):.1f}" y2="{bottom}"/>',
+        parts += [f'<line class="grid" x1="{x(tick):.1f}" y1="{bottom - 4}" x2="{x(tick):.1f}" y2="{bottom + 3}"/>',
                   f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.10g}</text>']
     parts.append(f'<text class="tick" x="{LEFT + span / 2:.1f}" y="{bottom + 36}" text-anchor="middle">{escape(unit)}</text>')
     for number, row in enumerate(rows):

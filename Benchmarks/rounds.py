@@ -129,7 +129,7 @@ def write(chosen: list[Contender], figures: dict, limits: dict, options) -> None
         lines += ["", "PostgreSQL itself, by pgbench: " + "; ".join(f"{median(values):,.0f} {name}" for name, values in limits.items()) + "."]
     lines += ["", "Machine and settings:", "", *(f"- {line}" for line in about), ""]
     (results / "README.md").write_text("\n".join(lines))
-    note = f"Medians of {options.rounds} rounds on {about[0].split(' (')[0]}, durable commits; lines show the lowest and the highest round"
+    note = f"Medians of {options.rounds} round{'s' if options.rounds > 1 else ''} on {about[0].split(' (')[0]}, durable commits; lines show the lowest and the highest round"
     (results / "throughput.svg").write_text(chart.bars("Workflows of four activities, completed per second", note + "; longer is better", "workflows/s", rates))
     (results / "latency.svg").write_text(chart.bars("From start to result on an idle system", note + "; shorter is better", "milliseconds (median)", latencies))
     print("\n".join(lines))

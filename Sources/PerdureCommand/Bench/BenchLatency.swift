@@ -62,7 +62,7 @@ struct BenchSignal: AsyncParsableCommand {
         try await Bench.run(options) { bench in
             try await bench.withWorkers { workers in
                 try await bench.waitUntilReady(workers)
-                let times = try await bench.withClient { client in try await measure(client, workers) }
+                let times = try await bench.withClient { client in try await measure(bench, client, workers) }
                 return BenchReport([
                     "signals": Double(times.count), "p50_ms": times.percentile(0.5), "p90_ms": times.percentile(0.9),
                     "p99_ms": times.percentile(0.99), "most_ms": times.max() ?? 0,
@@ -73,16 +73,17 @@ struct BenchSignal: AsyncParsableCommand {
 
     private static let warmUp = 10
 
-    private func measure(_ client: PerdureClient, _ workers: BenchWorkers) async throws -> [Double] {
+    private func measure(_ bench: Bench, _ client: PerdureClient, _ workers: BenchWorkers) async throws -> [Double] {
         let count = options.workflows + Self.warmUp
         let handle = try await client.startWorkflow(
             name: "BenchSignals", options: WorkflowOptions(id: "signals", taskQueue: Bench.taskQueue), input: count)
+        var events = 0
+        try await waitUntilIdle(bench, after: &events)
         var sent: [Timestamp] = []
         for number in 0..<count {
             sent.append(Timestamp(Date()))
             try await handle.signal(signalName: "Go", input: number)
-            // Until it is idle again.
-            try await Task.sleep(for: .milliseconds(25))
+            try await waitUntilIdle(bench, after: &events)
             try workers.check()
         }
         _ = try await handle.resultPayloads()
@@ -91,6 +92,24 @@ struct BenchSignal: AsyncParsableCommand {
             throw BenchError(description: "\(sent.count) signals started \(started.count) activities")
         }
         return zip(sent, started).dropFirst(Self.warmUp).map { $1.eventTime.duration(since: $0) / .milliseconds(1) }
+    }
+
+    /// Until the run has gone on and waits for nothing but a signal, or has closed; and then a while.
+    private func waitUntilIdle(_ bench: Bench, after events: inout Int) async throws {
+        while true {
+            let row = try await bench.connection.query(
+                """
+                select coalesce(max(r.next_event_id), \(Int64.max)) as events, count(t.run_id) + count(a.run_id) as tasks
+                from perdure.run_states r left join perdure.workflow_tasks t using (shard, run_id)
+                left join perdure.activity_tasks a using (shard, run_id) where r.namespace = \(bench.namespace)
+                """)[0]
+            let now = try row.decode(Int.self, "events")
+            if now > events, now > 3, try row.decode(Int.self, "tasks") == 0 {
+                events = now
+                return try await Task.sleep(for: .milliseconds(15))
+            }
+            try await Task.sleep(for: .milliseconds(5))
+        }
     }
 }
 
