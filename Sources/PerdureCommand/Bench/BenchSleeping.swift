@@ -52,6 +52,7 @@ struct BenchSleeping: AsyncParsableCommand {
             Bench.note("Making \(many) sleeping runs")
             try await bench.clone("template0", "c-", few..<many)
             let large = try await measure(bench, "b-", many)
+            try await bench.withWorkers { workers in try await waitForAwoken(bench, workers) }
             try await checkAwoken(bench)
 
             var report = BenchReport([
@@ -108,6 +109,19 @@ struct BenchSleeping: AsyncParsableCommand {
             return State(
                 asleep: asleep, cost: cost, interval: try await runs.intervals(of: Double(seconds), since: begin, 1)[0],
                 idleMemory: idleMemory, memory: memory)
+        }
+    }
+
+    private func waitForAwoken(_ bench: Bench, _ workers: BenchWorkers) async throws {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < deadline {
+            let closed = try await bench.connection.query(
+                """
+                select count(*) from perdure.executions where namespace = \(bench.namespace) and workflow_type = 'BenchSleep' and status = 'Completed'
+                """)[0].decode(Int.self, at: 0)
+            if closed >= Self.wakeSoon { return }
+            try workers.check()
+            try await Task.sleep(for: .milliseconds(200))
         }
     }
 
