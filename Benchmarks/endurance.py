@@ -61,7 +61,7 @@ def parts(options) -> dict[str, Part]:
                  f"{many['asleep']:,.0f} asleep against {few['asleep']:,.0f}: {many['worker_mb']:.0f} MB against {few['worker_mb']:.0f}; a claim {many['claim_pages']:.0f} pages and "
                  f"{many['claim_ms']:.2f} ms against {few['claim_pages']:.0f} and {few['claim_ms']:.2f}; started {many['started_per_second']:.0f}/s with p50 {many['p50_ms']:.1f} ms "
                  f"against {few['p50_ms']:.1f}",
-                 many["worker_mb"] < 1.2 * few["worker_mb"] and many["claim_pages"] < 1.2 * few["claim_pages"] + 20 and many["p50_ms"] < 1.5 * few["p50_ms"] + 1)]
+                 many["worker_mb"] < 1.2 * few["worker_mb"] and many["claim_ms"] < 1.2 * few["claim_ms"] + 0.2 and many["p50_ms"] < 1.5 * few["p50_ms"] + 1)]
 
     def finished(r):
         few, many = r["databases"]

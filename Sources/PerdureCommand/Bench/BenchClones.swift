@@ -69,7 +69,7 @@ extension Bench {
         let plan: String
     }
 
-    /// - Parameter queue: one with at least a hundred tasks; they are handed back.
+    /// - Parameter queue: one with at least two hundred tasks; they are handed back.
     func claimCost(of queue: String) async throws -> ClaimCost {
         let shard: Int16 =
             try await connection.query("select min(shard) from perdure.workflow_tasks")[0]
@@ -88,7 +88,7 @@ extension Bench {
         }
         var pages: [Double] = []
         var times: [Double] = []
-        for _ in 0..<5 {
+        for _ in 0..<9 {
             let lines = try await connection.query(
                 """
                 explain (analyze, buffers, timing off, summary on)

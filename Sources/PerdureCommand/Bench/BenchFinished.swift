@@ -21,9 +21,9 @@ struct BenchFinished: AsyncParsableCommand {
     var pending = 1_000_000
 
     func validate() throws {
-        guard few >= 100, finished > few, pending >= options.workflows + few else {
+        guard few >= 200, finished > few, pending >= options.workflows + few else {
             throw ValidationError(
-                "--few takes at least 100, --finished more than --few, --pending more than --workflows and --few")
+                "--few takes at least 200, --finished more than --few, --pending more than --workflows and --few")
         }
     }
 
