@@ -19,7 +19,8 @@ extension UntypedWorkflowHandle {
     ///
     /// - Throws: ``WorkflowFailedError`` when it did not complete, ``WorkflowNotFoundError``.
     public func resultPayloads() async throws -> [Payload] {
-        var poll = Backoff(from: .milliseconds(1), to: .milliseconds(500))
+        // By a quarter, so that a result is learnt late by no more than a quarter of the time that it took.
+        var poll = Backoff(from: .milliseconds(1), to: .milliseconds(500), factor: 1.25)
         while true {
             let outcome = try await client.translating(id, resultRunID) {
                 try await client.retrying {

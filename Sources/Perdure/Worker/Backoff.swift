@@ -1,18 +1,20 @@
-/// A wait that doubles from a minimum to a maximum.
+/// A wait that grows from a minimum to a maximum.
 struct Backoff {
     let minimum: Duration
     let maximum: Duration
+    let factor: Double
     private(set) var current: Duration
 
-    init(from minimum: Duration, to maximum: Duration) {
+    init(from minimum: Duration, to maximum: Duration, factor: Double = 2) {
         self.minimum = minimum
         self.maximum = max(minimum, maximum)
+        self.factor = factor
         current = minimum
     }
 
-    /// The wait to make now; the one after it is twice as long.
+    /// The wait to make now; the one after it is longer by the factor.
     mutating func next() -> Duration {
-        defer { current = min(current * 2, maximum) }
+        defer { current = min(current * factor, maximum) }
         return current
     }
 

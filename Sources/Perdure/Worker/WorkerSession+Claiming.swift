@@ -8,6 +8,7 @@ extension WorkerSession {
         await withDiscardingTaskGroup { group in
             var poll = Backoff(from: options.minimumPollInterval, to: options.maximumPollInterval)
             var failure = Backoff(from: .milliseconds(50), to: .seconds(2))
+            var busySince: ContinuousClock.Instant?
             while isWorking {
                 do {
                     let claimed = try await claim()
@@ -30,7 +31,11 @@ extension WorkerSession {
                     metrics.activitySlotsUsed.record(activitySlots.inUse)
                     if !claimed.isEmpty {
                         poll.reset()
-                        try await tellProducers(waiting: false)
+                        // Notifications cost producers something, and to stop them costs a commit here: a single task is not worth
+                        // it, a stream of them is.
+                        let since = busySince ?? .now
+                        busySince = since
+                        if since + .milliseconds(50) < .now { try await tellProducers(waiting: false) }
                         // Whoever finds work finds more; but with few slots free it is better found together.
                         if workflowSlots.free == 0 || activitySlots.free <= options.maxConcurrentActivities / 8 {
                             try await Task.sleep(for: options.minimumPollInterval)
@@ -38,6 +43,7 @@ extension WorkerSession {
                         continue
                     }
                     metrics.emptyPolls.increment()
+                    busySince = nil
                     // After that, look once more: what came before producers knew made no notification.
                     if poll.current >= .milliseconds(20), try await tellProducers(waiting: true) { continue }
                     isStarved.withLock { $0 = workflowSlots.free == 0 || activitySlots.free == 0 }
