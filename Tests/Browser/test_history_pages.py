@@ -2,7 +2,10 @@
 
 import os
 import pathlib
+import re
 import subprocess
+import threading
+import time
 import urllib.parse
 import uuid
 
@@ -14,6 +17,29 @@ from conftest import ROOT, answers, free_port, wait_for
 
 SERVER = os.environ.get("PERDURE_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:55432/postgres")
 HOSTILE = "stuck <script>alert(1)</script> \"'&%2F/..ü"
+
+# A run of 9,905 events: as many activities as a history should hold, each completed.
+MANY_ACTIVITIES = """do $$
+declare
+    v_worker uuid := gen_random_uuid();
+    v_task record;
+    v_left int := 3300;
+begin
+    perform perdure.register_worker(v_worker, 'default', '99@long', 'build-long', array['long'], '1 hour');
+    perform perdure.start_workflow(workflow_type => 'Long', workflow_id => 'long-activities', task_queue => 'long');
+    select * into v_task from perdure.claim_workflow_tasks(0::smallint, v_worker, 'long', 1);
+    perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
+        'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'sticky', true, 'commands', (select jsonb_agg(jsonb_build_object(
+            'commandType', 'ScheduleActivityTask', 'attributes', jsonb_build_object('activityId', n::text, 'activityType', '{"name": "step"}'::jsonb,
+                'startToCloseTimeout', '10s', 'input', jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data',
+                    jsonb_build_object('n', n, 'text', 'some text that is a bit longer')))))) from generate_series(1, 3300) n))));
+    while v_left > 0 loop
+        perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_agg(jsonb_build_object('runId', c.run_id, 'scheduledEventId', c.scheduled_event_id,
+            'attempt', c.attempt, 'outcome', 'completed', 'result', '[{"encoding": "json/plain", "data": {"ok": true}}]'::jsonb)))
+        from perdure.claim_activity_tasks(0::smallint, v_worker, 'long', 500) c;
+        v_left := v_left - 500;
+    end loop;
+end $$"""
 
 
 def psql(url, *arguments):
@@ -42,6 +68,12 @@ class Pages:
 
     def run(self, workflow_id):
         return f"/namespaces/default/workflows/{urllib.parse.quote(workflow_id, safe='')}"
+
+    def part(self, workflow_id, name):
+        """What stands below the run's own page."""
+        quoted = workflow_id.replace("'", "''")
+        run_id = self.sql(f"select run_id from perdure.workflows where workflow_id = '{quoted}'")
+        return f"{self.run(workflow_id)}/{run_id}/{name}"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +108,7 @@ def visit(browser, pages):
     """Opens a page and fails the test if the browser reports an error, a broken security policy among them."""
     contexts, problems = [], []
 
-    def visit(path, width=1600, scheme="light"):
+    def visit(path, width=1600, scheme="light", base=pages.url):
         context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
         contexts.append(context)
         context.set_default_timeout(15_000)
@@ -84,7 +116,7 @@ def visit(browser, pages):
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: problems.append(dialog.message))
-        page.goto(pages.url + path)
+        page.goto(base + path)
         return page
 
     yield visit
@@ -115,6 +147,8 @@ def test_every_page_fits_and_is_accessible(visit, pages, screenshot, width, sche
         "workers": "/namespaces/default/workers", "start": "/namespaces/default/start?workflow=transfer-done",
         "health": "/namespaces/default/health", "open": "/namespaces/default/open",
         "compare": "/namespaces/default/compare?run=transfer-done&run=transfer-crashed",
+        "source": pages.part("transfer-crashed", "source?event=11&attempt=2"), "bug": pages.part(HOSTILE, "source?failure=task"),
+        "queries": pages.part("transfer-done", "queries"),
     }.items():
         page = visit(path, width, scheme)
         if page.locator("#timeline-view[data-source]").count():
@@ -258,6 +292,8 @@ def test_a_downloaded_history_is_shown_without_the_server(visit, pages):
     expect(page.locator("#file-facts")).to_contain_text("26 events")
     expect(page.get_by_role("option", name="withdraw")).to_have_attribute("aria-label", "Activity withdraw: Completed after 2 failed attempts, 5.2 s")
     expect(page.locator("#file-events > li")).to_have_count(26)
+    # The list scrolls by itself, so that the page stays short.
+    assert page.locator("#file-area").bounding_box()["height"] < 760
     page.get_by_label("Find in events").fill("approve")
     expect(page.locator("#file-events > li")).to_have_count(1)
     page.locator("#file-events summary").click()
@@ -399,52 +435,142 @@ def test_actions_ask_before_they_act(visit, pages):
     expect(page.locator("#run-title")).to_contain_text("Terminated")
 
 
-def test_long_history_opens_within_a_second_and_scrolls_smoothly(visit, pages):
-    pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'long', task_queue => 'nobody')")
-    pages.sql(
-        "select count(perdure.signal_workflow(workflow_id => 'long', signal_name => 'tick', input => to_jsonb(n))) "
-        "from generate_series(1, 10000) n")
-    # Measured beside a short history, because what else the machine does is not the page's doing.
-    def opened(workflow_id):
-        page = visit(pages.run(workflow_id))
-        page.locator("#timeline-view [role=option]").first.wait_for()
-        ms = page.evaluate("performance.getEntriesByName('timeline')[0].startTime")
-        return ms, page
+def test_code_that_failed_is_read_from_the_attempt(visit, pages):
+    page = visit(pages.run("transfer-crashed"))
+    is_drawn(page)
+    page.get_by_role("option", name="withdraw").locator("rect.failed").click()
+    page.locator("#attempt-2").get_by_role("link", name="Read the code that failed").click()
+    line = page.locator("#L41")
+    expect(line).to_have_class("hit")
+    expect(line).to_be_in_viewport()
+    expect(line).to_contain_text("return try await accounts.withdraw")
+    expect(line).to_contain_text("HTTP 500 from the account API")
+    expect(page.get_by_role("status")).to_contain_text("Attempt 2 of withdraw on 4713@worker-2")
+    expect(page.locator(".code")).to_contain_text("0.05 /* fixed */")
+    # The build before it.
+    page.get_by_role("navigation", name="Code of this run").get_by_role("link", name="withdraw build build-7f3a").click()
+    expect(page.locator(".code")).to_contain_text("0.01 else")
+    expect(page.locator(".hit")).to_have_count(0)
 
-    def opens_fast():
-        short, page = opened("transfer-done")
-        page.close()
-        long, page = opened("long")
-        print(f"a history of 26 events opened after {short:.0f} ms, one of 10,000 after {long:.0f} ms")
-        if long < 1000 or long - short < 750:
-            return page
-        page.close()
-    page = wait_for(opens_fast, 60, "the long history opening within a second")
+
+def test_bug_leads_to_its_line(visit, pages):
+    page = visit(pages.run(HOSTILE))
+    page.get_by_role("link", name="Read the code that failed").first.click()
+    expect(page.locator("li.hit")).to_contain_text("Index out of range")
+    expect(page.locator("li.hit .place")).to_have_text("42")
+
+
+def test_step_is_filled_when_it_is_opened(visit, pages):
+    page = visit(pages.run("transfer-done"))
+    step = page.locator("#event-11")
+    assert page.locator("article.event").count() == 0
+    step.locator("summary").first.click()
+    expect(step.locator("article.event")).to_have_count(3)
+    expect(step).to_contain_text("Last failure before it succeeded")
+
+
+def test_handlers_are_shown_and_asked(visit, pages):
+    worker = pages.sql("select worker_id from perdure.live_workers where identity = '4711@worker-1'")
+    stop = threading.Event()
+
+    # Answers as a worker of Perdure would.
+    def answer():
+        while not stop.is_set():
+            pages.sql(f"""select perdure.answer_queries(0::smallint, '{worker}', jsonb_agg(jsonb_build_object('queryId', q.query_id, 'result', jsonb_build_array(
+                jsonb_build_object('encoding', 'json/plain', 'data', case q.query_type
+                    when '__stack_trace' then '"Bank/TransferWorkflow.swift:16: waits for activity withdraw, id 2"'
+                    when '__temporal_workflow_metadata' then '{{"definition": {{"queryDefinitions": [{{"name": "get_state", "description": "Where it stands."}}],
+                        "signalDefinitions": [{{"name": "approve", "description": "Lets it go on."}}]}}}}'
+                    else '{{"step": "withdraw"}}' end::jsonb)))))
+                from perdure.claim_queries(0::smallint, '{worker}', 'bank', 10) q having count(*) > 0""")
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        page = visit(pages.run("transfer-waiting"))
+        page.get_by_role("link", name="Queries").click()
+        expect(page.get_by_text("Where it stands.")).to_be_visible()
+        assert not Axe().run(page).response["violations"]
+        page.get_by_role("button", name="Ask get_state").click()
+        expect(page.get_by_role("heading", name="get_state answered")).to_be_visible()
+        expect(page.locator(".payload")).to_contain_text("withdraw")
+        page.get_by_role("link", name="Bank/TransferWorkflow.swift:16").click()
+        expect(page.locator("#L16")).to_be_in_viewport()
+        page.get_by_role("link", name="Queries").click()
+        page.get_by_role("link", name="Send approve").click()
+        expect(page.get_by_label("Name")).to_have_value("approve")
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_queues_tell_what_is_finished_and_follow(visit, pages):
+    page = visit("/namespaces/default/queues")
+    bank = page.get_by_role("region", name="Task queue bank")
+    expect(bank.get_by_role("img").first).to_have_attribute("aria-label", re.compile("at most 18 a second"))
+    expect(bank).to_contain_text("37 of 100")
+    expect(page.locator("#live")).to_contain_text("Live")
+    pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'queued', task_queue => 'newly made')")
+    fresh = page.get_by_role("region", name="Task queue newly made", exact=True)
+    expect(fresh).to_contain_text("No worker polls this queue")
+    pages.sql("select perdure.terminate_workflow(workflow_id => 'queued')")
+    expect(fresh).to_have_count(0)
+
+
+@pytest.mark.parametrize("events", ["signals", "activities"])
+def test_history_of_ten_thousand_events_is_cheap_to_open_and_to_scroll(visit, pages, events):
+    if events == "signals":
+        pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'long-signals', task_queue => 'nobody')")
+        pages.sql(
+            "select count(perdure.signal_workflow(workflow_id => 'long-signals', signal_name => 'tick', input => to_jsonb(n))) "
+            "from generate_series(1, 10000) n")
+    else:
+        pages.sql(MANY_ACTIVITIES)
+    page = visit("about:blank", base="")
+    client = page.context.new_cdp_session(page)
+    # Time that the page's own thread computes, not time that passes: what else the machine does is not the page's doing.
+    client.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def metrics():
+        return {metric["name"]: metric["value"] for metric in client.send("Performance.getMetrics")["metrics"]}
+
+    page.goto(pages.url + pages.run(f"long-{events}"))
+    page.locator("#timeline-view [role=option]").first.wait_for()
+    opened = metrics()
+    wall = page.evaluate("performance.getEntriesByName('timeline')[0].startTime")
+    elements = page.evaluate("document.querySelectorAll('*').length")
+    print(f"{events}: {elements} elements; opened by {opened['TaskDuration'] * 1000:.0f} ms of computing, {wall:.0f} ms by the clock")
+    assert elements < 4000
     assert page.get_by_role("option").count() < 60
+    assert opened["TaskDuration"] < 1
 
-    # What a frame has to do while the timeline scrolls must fit into a sixtieth of a second.
-    def scroll():
-        work = page.evaluate("""async () => {
-            const view = document.getElementById('timeline-view')
-            const work = []
+    def scroll(element):
+        before = metrics()
+        page.evaluate("""async (element) => {
+            const view = document.querySelector(element)
             for (let step = 0; step < 120; step++) {
                 await new Promise(requestAnimationFrame)
-                const start = performance.now()
-                view.scrollTop += 97
-                await new Promise((done) => requestAnimationFrame(() => {
-                    const { port1, port2 } = new MessageChannel()
-                    port1.onmessage = done
-                    port2.postMessage(0)
-                }))
-                work.push(performance.now() - start)
+                view.scrollBy(0, 97)
             }
-            return work.sort((a, b) => a - b)
-        }""")
-        print(f"from a scroll to the frame that shows it: median {work[60]:.1f} ms, 95th percentile {work[114]:.1f} ms")
-        return work[60] < 2 * 1000 / 60
-    wait_for(scroll, 60, "scrolling at 60 frames a second")
+            await new Promise(requestAnimationFrame)
+        }""", element)
+        after = metrics()
+        spent = {name: (after[name] - before[name]) / 120 * 1000 for name in ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration")}
+        print(f"{events}, a frame of scrolling {element}: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in spent.items()))
+        return spent
+
+    for element in ["#timeline-view", "html"]:
+        # A frame has 16.7 ms. Two tries, for the first may compile and collect.
+        spent = min((scroll(element) for _ in range(2)), key=lambda spent: spent["TaskDuration"])
+        assert spent["TaskDuration"] < 16, spent
+        assert spent["ScriptDuration"] < 4, spent
+        assert spent["LayoutDuration"] + spent["RecalcStyleDuration"] < 5, spent
     page.locator("#timeline-view").evaluate("view => { view.scrollTop = view.scrollHeight }")
-    expect(page.locator("[role=option][aria-posinset='10001']")).to_be_visible()
+    last = {"signals": 10001, "activities": 3301}[events]
+    expect(page.locator(f"[role=option][aria-posinset='{last}']")).to_be_visible()
     expect(page.get_by_text("Page 1 of")).to_be_visible()
     page.goto(page.url + "?event=9000#event-9000")
-    expect(page.locator("#event-9000 article").first).to_be_visible()
+    shown = page.locator("article.event").filter(has=page.get_by_role("link", name="9000", exact=True))
+    if events == "signals":
+        expect(shown).to_be_visible()

@@ -3,6 +3,7 @@ import Logging
 import PerdureEngine
 import PerdureTesting
 import Postgres
+import TestSupport
 import Testing
 
 @testable import Perdure
@@ -126,10 +127,10 @@ struct SourceTests {
                     type: Recipe.self, options: .init(id: id, taskQueue: "kitchen"), input: "peas")
                 try await handle.signal(signalType: Recipe.Season.self, input: 1)
                 #expect(try await handle.result() == "boiled peas")
-                while try await count(
-                    "select coalesce(sum(finished), 0)::bigint from perdure.task_queue_throughput where task_queue = 'kitchen' and kind = 'activity'"
-                ) < (id == "one" ? 1 : 2) {
-                    try await Task.sleep(for: .milliseconds(50))
+                try await eventually("the worker tells what it finished") {
+                    try await count(
+                        "select coalesce(sum(finished), 0)::bigint from perdure.task_queue_throughput where task_queue = 'kitchen' and kind = 'activity'"
+                    ) >= (id == "one" ? 1 : 2)
                 }
                 running.cancel()
                 try await running.value

@@ -78,16 +78,27 @@ function show(events, name) {
   const list = document.getElementById('file-events')
   const find = document.getElementById('file-find')
   const more = document.getElementById('file-more')
-  let limit = page
+  const area = document.getElementById('file-area')
+  let found = events
+  // Rows are made as the reader comes to them.
+  const add = () => {
+    const shown = list.children.length
+    list.append(...found.slice(shown, shown + page).map(row))
+    more.hidden = found.length <= list.children.length
+    more.textContent = `Show more: ${found.length - list.children.length} are left`
+  }
   const fill = () => {
     const text = find.value.toLowerCase()
-    const found = text ? events.filter((event) => `${event.id} ${event.type} ${event.name ?? ''} ${JSON.stringify(event.attributes)}`.toLowerCase().includes(text)) : events
-    list.replaceChildren(...found.slice(0, limit).map(row))
-    more.hidden = found.length <= limit
-    more.textContent = `Show more: ${found.length - limit} are left`
+    found = text ? events.filter((event) => `${event.id} ${event.type} ${event.name ?? ''} ${JSON.stringify(event.attributes)}`.toLowerCase().includes(text)) : events
+    list.replaceChildren()
+    area.scrollTop = 0
+    add()
   }
-  find.oninput = () => { limit = page; fill() }
-  more.onclick = () => { limit += page * 5; fill() }
+  find.oninput = fill
+  more.onclick = add
+  area.onscroll = () => {
+    if (!more.hidden && area.scrollTop + area.clientHeight > area.scrollHeight - 600) add()
+  }
   fill()
 }
 
