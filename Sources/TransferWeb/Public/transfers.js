@@ -64,7 +64,7 @@ function updateSteps(list, transfer) {
       if (tries > 1) {
         const count = document.createElement("span");
         count.className = "tries";
-        count.textContent = `${tries} attempts`;
+        count.textContent = status === "now" ? `attempt ${tries}` : `${tries} attempts`;
         node.append(count);
       }
     },
