@@ -70,6 +70,7 @@ select is(t.stored('usual-short'), '0 whole, 17 short', 'though the usual ones a
 select is(t.stored('usual-whole'), '15 whole, 2 short', 'which the general rules write, all but the start');
 select is((select jsonb_agg(e) from jsonb_array_elements(perdure.get_history(0::smallint, t.run('unusual-short'))) b, jsonb_array_elements(b -> 'events') e where not e ? 'attributes'),
     null, 'and whoever reads a history gets whole events');
+select is_empty('select from perdure.timers', 'nor is anything left of what they waited for');
 select t.start('again'), t.claim() \g /dev/null
 select is((select count(*) from t.workflow_task k, jsonb_array_elements(k.history) b, jsonb_array_elements(b -> 'events') e where workflow_id = 'again' and e ? 'attributes'),
     3::bigint, 'so does who claims a run');

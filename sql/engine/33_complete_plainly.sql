@@ -94,7 +94,7 @@ begin
         left join lateral (select e.ctid from perdure.executions e where e.shard = p_shard and e.run_id = i.run_id and i.closes limit 1) e on true
         order by i.ordinality) f;
     if v_closing is not null then
-        -- What goes with a run that closes; the activity that it closes with has gone by then.
+        -- What goes with a run that closes, if there is any; the activity that it closes with has gone by then.
         select coalesce(array_agg(a.ctid), '{}') into v_left from unnest(v_closing) c (run_id)
         cross join lateral (select a.ctid from perdure.activity_tasks a where a.shard = p_shard and a.run_id = c.run_id offset 0) a
         where a.ctid <> all (array_remove(v_activities, null));
@@ -223,16 +223,20 @@ begin
     closed_execution as (
         update perdure.executions e set status = 'Completed', close_time = b.event_time, history_length = b.first_event_id + cardinality(b.events) - 1
         from batch b where e.shard = p_shard and e.ctid = b.execution_row and b.closes),
-    closed as materialized (select b.run_id from batch b where b.closes),
-    closed_activity as (
-        delete from perdure.activity_tasks a where a.shard = p_shard and a.ctid = any (v_left) and a.run_id in (select c.run_id from closed c)),
-    closed_timer as (
-        delete from perdure.timers t where t.shard = p_shard and t.ctid = any (v_timers) and t.run_id in (select c.run_id from closed c)),
-    closed_request as (
-        delete from perdure.request_ids q where q.shard = p_shard and q.ctid = any (v_requests) and q.run_id in (select c.run_id from closed c)),
     woken as (
         select perdure.wake(q.namespace, q.task_queue, 'activity') from (select distinct n.namespace, n.task_queue from scheduled n where not n.is_eager) q)
     select b.run_id, b.first_event_id + cardinality(b.events), b.started from batch b, (select count(*) from woken) w;
+
+    if cardinality(v_left) + cardinality(v_timers) + cardinality(v_requests) > 0 then
+        set local enable_indexscan = on;
+        select array_agg(c.run_id) into v_closing from unnest(v_closing) c (run_id)
+        left join lateral (select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id = c.run_id limit 1) open on true
+        where open.run_id is null;
+        set local enable_indexscan = off;
+        delete from perdure.activity_tasks a where a.shard = p_shard and a.ctid = any (v_left) and a.run_id = any (v_closing);
+        delete from perdure.timers t where t.shard = p_shard and t.ctid = any (v_timers) and t.run_id = any (v_closing);
+        delete from perdure.request_ids q where q.shard = p_shard and q.ctid = any (v_requests) and q.run_id = any (v_closing);
+    end if;
 end
 $$;
 comment on function perdure.complete_plainly(smallint, perdure.workers, timestamptz, jsonb) is
