@@ -1,0 +1,30 @@
+import Foundation
+import PerdureEngine
+import Postgres
+import TestSupport
+import Testing
+
+/// That measurements come to their end and count right. What they measure is not looked at.
+@Suite struct BenchTests {
+    @Test(arguments: [
+        ["backlog", "--workflows", "30"], ["backlog", "--workflows", "30", "--slow-path"],
+        ["latency", "--workflows", "3"], ["signal", "--workflows", "3"],
+        ["timers", "--workflows", "30", "--seconds", "1", "--rate", "5", "--lead", "15"],
+        ["sleeping", "--few", "200", "--many", "400", "--rate", "5", "--seconds", "1"],
+        ["finished", "--workflows", "30", "--few", "200", "--finished", "400", "--pending", "300"],
+    ])
+    func `a measurement ends, finds every history complete, and leaves no worker`(_ arguments: [String]) async throws {
+        try await EmptyDatabase.with { database in
+            try await database.migrator().migrate()
+            let bench = try await perdure(["bench"] + arguments + ["-o", "json"], database: database)
+            #expect(bench.status == 0, "\(bench.errors)")
+            let figures = try JSON(parsing: bench.output)
+            #expect(figures["durable_commits"]?.boolValue != nil)
+            #expect(bench.errors.contains("Namespace bench-"))
+            let working = try await database.connected { connection in
+                try await connection.query("select count(*) from perdure.live_workers")[0].decode(Int.self, at: 0)
+            }
+            #expect(working == 0)
+        }
+    }
+}
