@@ -245,7 +245,7 @@ comment on function perdure.complete_plainly(smallint, perdure.workers, timestam
 drop function if exists perdure.complete_workflow_tasks(smallint, uuid, jsonb);
 create or replace function perdure.complete_workflow_tasks(p_shard smallint, p_worker_id uuid, p_completions jsonb)
 returns table (run_id uuid, outcome text, next_event_id bigint, failure jsonb, started_activities bigint[], started_at timestamptz)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

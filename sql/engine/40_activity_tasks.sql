@@ -202,7 +202,7 @@ comment on function perdure.complete_activities_plainly(smallint, perdure.worker
 
 create or replace function perdure.finish_activity_tasks(p_shard smallint, p_worker_id uuid, p_results jsonb)
 returns table (run_id uuid, scheduled_event_id bigint, outcome text)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

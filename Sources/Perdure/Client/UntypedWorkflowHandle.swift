@@ -19,8 +19,8 @@ extension UntypedWorkflowHandle {
     ///
     /// - Throws: ``WorkflowFailedError`` when it did not complete, ``WorkflowNotFoundError``.
     public func resultPayloads() async throws -> [Payload] {
-        // By a quarter, so that a result is learnt late by no more than a quarter of the time that it took.
-        var poll = Backoff(from: .milliseconds(1), to: .milliseconds(500), factor: 1.25)
+        // By a tenth, so that a result is learnt late by little more than a tenth of the time that it took.
+        var poll = Backoff(from: .milliseconds(1), to: .milliseconds(500), factor: 1.1)
         while true {
             let outcome = try await client.translating(id, resultRunID) {
                 try await client.retrying {

@@ -45,9 +45,11 @@ extension WorkerSession {
                     metrics.emptyPolls.increment()
                     busySince = nil
                     // After that, look once more: what came before producers knew made no notification.
-                    if poll.current >= .milliseconds(20), try await tellProducers(waiting: true) { continue }
+                    if poll.current >= .milliseconds(4), try await tellProducers(waiting: true) { continue }
                     isStarved.withLock { $0 = workflowSlots.free == 0 || activitySlots.free == 0 }
-                    if await work.sleep(atMost: poll.next()) { poll.reset() }
+                    // Who is notified need not look as often as who is not.
+                    let pause = isWaiting.withLock({ $0 }) ? max(poll.next(), .milliseconds(100)) : poll.next()
+                    if await work.sleep(atMost: pause) { poll.reset() }
                 } catch {
                     guard noteError(error, "Claiming failed; the worker tries again") else { break }
                     await work.sleep(atMost: failure.nextSpread())
