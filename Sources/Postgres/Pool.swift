@@ -9,7 +9,7 @@ public final class PostgresPool: Sendable {
     private typealias Waiter = CheckedContinuation<PostgresConnection?, any Error>
 
     private struct State {
-        var idle: [PostgresConnection] = []
+        var idle: [(connection: PostgresConnection, since: ContinuousClock.Instant)] = []
         /// Idle, lent and being made.
         var count = 0
         var waiters = WaitList<Waiter>()
@@ -77,15 +77,18 @@ public final class PostgresPool: Sendable {
             return (state.idle, state.waiters.removeAll())
         }
         for waiter in waiters { waiter.resume(throwing: Self.closedError) }
-        for connection in idle { await connection.close() }
+        for (connection, _) in idle { await connection.close() }
     }
 
     private static let closedError = PostgresError(.closed, "the pool is closed")
 
     // MARK: Lending
 
+    /// For so long after its last use a connection counts as good without a look at it, which would cost two changes of threads.
+    private static let freshness = Duration.milliseconds(500)
+
     private enum Turn {
-        case use(PostgresConnection)
+        case use(PostgresConnection, since: ContinuousClock.Instant)
         case connect, wait
     }
 
@@ -96,13 +99,14 @@ public final class PostgresPool: Sendable {
             try Task.checkCancellation()
             let turn: Turn = try state.withLock { state in
                 if state.isClosed { throw Self.closedError }
-                if let connection = state.idle.popLast() { return .use(connection) }
+                if let (connection, since) = state.idle.popLast() { return .use(connection, since: since) }
                 guard state.count < maximumConnections else { return .wait }
                 state.count += 1
                 return .connect
             }
             switch turn {
-            case .use(let connection):
+            case .use(let connection, let since):
+                if connection.wire.isIdle, since + Self.freshness > .now { return connection }
                 if await connection.wire.isReusable() { return connection }
                 await discard(connection)
             case .connect:
@@ -165,7 +169,7 @@ public final class PostgresPool: Sendable {
     }
 
     private func release(_ connection: PostgresConnection) async {
-        if !(await connection.wire.isReusable()) {
+        if !connection.wire.isIdle {
             // Left inside a transaction, perhaps: one rollback, in a task that is not cancelled.
             if !connection.isClosed { try? await Task { try await connection.simpleQuery("rollback") }.value }
             guard await connection.wire.isReusable() else { return await discard(connection) }
@@ -173,7 +177,7 @@ public final class PostgresPool: Sendable {
         let (waiter, closed) = state.withLock { state -> (Waiter?, Bool) in
             if state.isClosed { return (nil, true) }
             if let waiter = state.waiters.popFirst()?.waiter { return (waiter, false) }
-            state.idle.append(connection)
+            state.idle.append((connection, .now))
             return (nil, false)
         }
         waiter?.resume(returning: connection)

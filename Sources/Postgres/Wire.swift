@@ -2,6 +2,7 @@ import CLibPQ
 import Dispatch
 import Foundation
 import Logging
+import Synchronization
 
 /// One libpq connection and the serial queue that owns it.
 ///
@@ -20,6 +21,10 @@ final class Wire: @unchecked Sendable {
     private var writeSource: (any DispatchSourceWrite)?
     private var writeSourceIsWaiting = false
     private var failure: PostgresError?
+
+    /// Whether nothing runs, outside of any transaction, as the last operation left it. Anybody may read it, without waiting for the queue.
+    private let idle = Atomic(false)
+    var isIdle: Bool { idle.load(ordering: .acquiring) }
 
     private var current: Operation?
     private var waiting = WaitList<Operation>()
@@ -100,6 +105,7 @@ final class Wire: @unchecked Sendable {
                 let reason = String(cString: strerror(errno))
                 return abandon(attempt, PostgresError(.connection, "the connection cannot be watched: \(reason)"))
             }
+            idle.store(true, ordering: .releasing)
             attempt.finish(.success(()))
         default: abandon(attempt, PostgresError(connection: connection))
         }
@@ -182,6 +188,7 @@ final class Wire: @unchecked Sendable {
         token.ticket = ticket
         operation.ticket = ticket
         waiting.append(operation, ticket: ticket)
+        idle.store(false, ordering: .releasing)
         advance()
     }
 
@@ -249,6 +256,8 @@ final class Wire: @unchecked Sendable {
         }
         current = nil
         operation.end(on: self)
+        // Before whoever waits for the operation goes on.
+        idle.store(waiting.isEmpty && PQtransactionStatus(connection) == PQTRANS_IDLE, ordering: .releasing)
         if let error = operation.error {
             operation.finish(.failure(operation.wasCancelled && error.sqlState == "57014" ? .cancelled : error))
         } else {
@@ -341,6 +350,7 @@ final class Wire: @unchecked Sendable {
         var error = error
         if error.kind == .server { error.kind = .connection }
         failure = error
+        idle.store(false, ordering: .releasing)
         PQsetNoticeReceiver(connection, { _, _ in }, nil)
         connection = nil
         readSource?.cancel()
