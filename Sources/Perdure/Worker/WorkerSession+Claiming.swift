@@ -132,14 +132,17 @@ extension WorkerSession {
 
     /// Does a slice of what is due in the database, and sleeps until something is due again.
     func keepUp() async {
-        let limit = 200
+        // Much at once, so that a crowd of timers costs few calls; each run is locked for as long as one call takes.
+        let limit = 1000
         var retry = Backoff(from: .milliseconds(100), to: .seconds(5))
         while !Task.isCancelled, !hasLostLease {
             var wait = Duration.seconds(1)
+            var isFull = false
             do {
                 for shard in shards {
                     let report = try await engine.upkeep(shard: shard, limit: limit)
                     if report.actions > 0 { work.signal() }
+                    isFull = isFull || report.actions >= limit
                     if report.lostWorkers > 0 {
                         logger.info(
                             "Took back the work of lost workers", metadata: ["workers": "\(report.lostWorkers)"])
@@ -151,6 +154,7 @@ extension WorkerSession {
                 guard noteError(error, "Upkeep failed; the worker tries again") else { return }
                 wait = retry.nextSpread()
             }
+            if isFull { continue }
             await upkeepDue.sleep(atMost: max(wait, .milliseconds(1)))
             // Whatever comes due meanwhile is done together.
             try? await Task.sleep(for: .milliseconds(4))
