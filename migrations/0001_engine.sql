@@ -137,9 +137,6 @@ create table perdure.history (
     run_id uuid not null,
     first_event_id bigint not null,
     event_time timestamptz not null,
-    worker_id uuid,
-    worker_identity text,
-    worker_build_id text,
     events jsonb[] not null,
     primary key (shard, run_id, first_event_id)
 );
@@ -149,10 +146,7 @@ comment on column perdure.history.shard is 'perdure.shard_for(namespace, workflo
 comment on column perdure.history.run_id is 'The run, a UUID version 7.';
 comment on column perdure.history.first_event_id is 'The id of the batch''s first event; the others follow by one.';
 comment on column perdure.history.event_time is 'When they happened, unless an event says so itself.';
-comment on column perdure.history.worker_id is 'The worker whose work it tells of, if that stands here once for all events.';
-comment on column perdure.history.worker_identity is 'What that worker calls itself.';
-comment on column perdure.history.worker_build_id is 'The build of its code.';
-comment on column perdure.history.events is 'The events, each {"eventType", "attributes"} with Temporal''s names; or {"eventType", "given"} with those attributes alone that do not follow from the rest. perdure.whole_event puts the others back.';
+comment on column perdure.history.events is 'The events, each {"eventType", "attributes"} with Temporal''s names.';
 
 create table perdure.workflow_tasks (
     shard smallint not null,
@@ -193,6 +187,7 @@ create index workflow_tasks_claimable_sticky on perdure.workflow_tasks (shard, s
     where state = 'scheduled' and sticky_worker is not null;
 create index workflow_tasks_due on perdure.workflow_tasks (shard, deadline) where deadline is not null;
 create index workflow_tasks_backing_off on perdure.workflow_tasks (shard, namespace, task_queue) where state = 'backoff';
+create index workflow_tasks_held on perdure.workflow_tasks (shard, worker) where worker is not null;
 
 create table perdure.activity_tasks (
     shard smallint not null,
@@ -217,7 +212,7 @@ create table perdure.activity_tasks (
     schedule_to_start_timeout interval,
     start_to_close_timeout interval,
     heartbeat_timeout interval,
-    retry_policy jsonb,
+    retry_policy jsonb not null,
     last_failure jsonb,
     last_worker_identity text,
     heartbeat_at timestamptz,
@@ -249,7 +244,7 @@ comment on column perdure.activity_tasks.schedule_to_close_timeout is 'How long 
 comment on column perdure.activity_tasks.schedule_to_start_timeout is 'How long an attempt may wait for a worker.';
 comment on column perdure.activity_tasks.start_to_close_timeout is 'How long an attempt may take.';
 comment on column perdure.activity_tasks.heartbeat_timeout is 'How long an attempt may be silent.';
-comment on column perdure.activity_tasks.retry_policy is 'Its retry policy, complete; null for Temporal''s defaults.';
+comment on column perdure.activity_tasks.retry_policy is 'Temporal''s retry policy with its defaults filled in.';
 comment on column perdure.activity_tasks.last_failure is 'Why the attempt before failed.';
 comment on column perdure.activity_tasks.last_worker_identity is 'Who has it or had it last.';
 comment on column perdure.activity_tasks.heartbeat_at is 'When this attempt was heard of last.';
@@ -258,6 +253,7 @@ comment on column perdure.activity_tasks.cancel_requested is 'Whether the workfl
 create index activity_tasks_claimable on perdure.activity_tasks (shard, namespace, task_queue, priority, attempt_scheduled_at)
     where state = 'scheduled';
 create index activity_tasks_due on perdure.activity_tasks (shard, deadline) where deadline is not null;
+create index activity_tasks_held on perdure.activity_tasks (shard, worker) where worker is not null;
 
 create table perdure.timers (
     shard smallint not null,
