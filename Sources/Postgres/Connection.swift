@@ -19,10 +19,7 @@ public final class PostgresConnection: Sendable {
         return PostgresConnection(wire)
     }
 
-    deinit {
-        let wire = wire
-        Task.detached { await wire.close() }
-    }
+    deinit { wire.closeSoon() }
 
     /// Runs one statement with bound parameters. It is prepared on its first use.
     @discardableResult
@@ -148,7 +145,7 @@ public struct PostgresNotifications: AsyncSequence, Sendable {
     }
 }
 
-/// Carries a pipeline's outcomes from the wire's queue to the task that waits.
+/// Carries a pipeline's outcomes from the event loop to the task that waits.
 ///
 /// Unchecked because it is written before the continuation is resumed and read after: never at once.
 private final class OutcomeBox: @unchecked Sendable {

@@ -2,7 +2,7 @@ import CLibPQ
 
 /// Something to be done on a connection: stages that are sent one after another, and what came back.
 ///
-/// Lives on the wire's queue from the moment it is made.
+/// Lives on the event loop from the moment it is made.
 class Operation {
     typealias Stage = (OpaquePointer) -> Bool
     enum Progress {

@@ -13,6 +13,8 @@ public final class PostgresPool: Sendable {
         /// Idle, lent and being made.
         var count = 0
         var waiters = WaitList<Waiter>()
+        /// Callers that could not connect and will try again.
+        var retrying = 0
         var isClosed = false
     }
 
@@ -38,7 +40,7 @@ public final class PostgresPool: Sendable {
     }
 
     /// How many callers wait for a connection.
-    var waiting: Int { state.withLock { $0.waiters.count } }
+    var waiting: Int { state.withLock { $0.waiters.count + $0.retrying } }
 
     /// Lends a connection for the time of `body`.
     public func withConnection<T>(
@@ -120,6 +122,8 @@ public final class PostgresPool: Sendable {
                     guard let error = error as? PostgresError, error.isRetryable, ContinuousClock.now + pause < deadline
                     else { throw error }
                     logger.debug("cannot connect, trying again", metadata: ["error": "\(error)", "pause": "\(pause)"])
+                    state.withLock { $0.retrying += 1 }
+                    defer { state.withLock { $0.retrying -= 1 } }
                     try await Task.sleep(for: pause * Double.random(in: 0.5...1))
                     pause = min(pause * 2, .seconds(2))
                 }

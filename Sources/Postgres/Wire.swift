@@ -4,27 +4,31 @@ import Foundation
 import Logging
 import Synchronization
 
-/// One libpq connection and the serial queue that owns it.
+/// One libpq connection and the event loop that owns it.
 ///
-/// libpq is used in its non-blocking mode: statements are sent, the queue's read source says when bytes have come, and
-/// whoever waits is resumed. No thread ever waits for the server.
+/// libpq is used in its non-blocking mode: statements are sent, the loop says when bytes have come, and whoever waits is
+/// resumed. No thread ever waits for the server.
 ///
-/// Unchecked because `PGconn` and all mutable state below are touched on `queue` only; every method that
-/// is called from elsewhere begins with `queue.async`.
+/// Unchecked because `PGconn` and all mutable state below are touched on the loop only, and before that on the queue of the
+/// attempt to connect, which hands them over; every method that is called from elsewhere begins by going there.
 final class Wire: @unchecked Sendable {
-    let queue = DispatchQueue(label: "perdure.postgres")
+    private let loop = EventLoop.shared
     private let configuration: PostgresConfiguration
     private let logger: Logger
 
     private var connection: OpaquePointer?
-    private var readSource: (any DispatchSourceRead)?
-    private var writeSource: (any DispatchSourceWrite)?
-    private var writeSourceIsWaiting = false
-    private var failure: PostgresError?
+    private var watch: EventLoop.Watch?
+    /// What is watched.
+    private var socket: Int32 = -1
+    private var failure: PostgresError? {
+        didSet { closed.store(failure != nil, ordering: .releasing) }
+    }
 
-    /// Whether nothing runs, outside of any transaction, as the last operation left it. Anybody may read it, without waiting for the queue.
+    /// Whether nothing runs, outside of any transaction, as the last operation left it. Anybody may read it, without waiting for the loop.
     private let idle = Atomic(false)
     var isIdle: Bool { idle.load(ordering: .acquiring) }
+    private let closed = Atomic(false)
+    var isClosed: Bool { closed.load(ordering: .acquiring) }
 
     private var current: Operation?
     private var waiting = WaitList<Operation>()
@@ -43,17 +47,18 @@ final class Wire: @unchecked Sendable {
 
     // MARK: Connecting
 
+    /// Connects on a queue of the attempt's own, because libpq looks up names and computes proofs of passwords meanwhile.
     func connect() async throws {
         let attempt = ConnectAttempt()
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                queue.async {
+                attempt.queue.async {
                     attempt.continuation = continuation
                     self.start(attempt)
                 }
             }
         } onCancel: {
-            queue.async {
+            attempt.queue.async {
                 attempt.isCancelled = true
                 self.abandon(attempt, .cancelled)
             }
@@ -79,7 +84,7 @@ final class Wire: @unchecked Sendable {
             }, Unmanaged.passUnretained(self).toOpaque())
         let seconds = configuration.connectTimeout.components
         let timeout = Double(seconds.seconds) + Double(seconds.attoseconds) / 1e18
-        queue.asyncAfter(deadline: .now() + timeout) { [weak self] in
+        attempt.queue.asyncAfter(deadline: .now() + timeout) { [weak self] in
             guard let self, !attempt.isDone else { return }
             self.abandon(
                 attempt,
@@ -101,12 +106,19 @@ final class Wire: @unchecked Sendable {
         case PGRES_POLLING_OK:
             PQsetErrorVerbosity(connection, PQERRORS_DEFAULT)
             PQsetnonblocking(connection, 1)
-            guard watch(connection) else {
+            // A descriptor of the loop's own. libpq closes its socket as soon as it finds the connection lost, and the next
+            // one may get the same number while the loop still watches it: that one would hear nothing of its server.
+            let socket = fcntl(PQsocket(connection), F_DUPFD_CLOEXEC, 0)
+            guard socket >= 0 else {
                 let reason = String(cString: strerror(errno))
                 return abandon(attempt, PostgresError(.connection, "the connection cannot be watched: \(reason)"))
             }
-            idle.store(true, ordering: .releasing)
-            attempt.finish(.success(()))
+            let continuation = attempt.handOver()
+            loop.execute {
+                self.watch(socket)
+                self.idle.store(true, ordering: .releasing)
+                continuation?.resume()
+            }
         default: abandon(attempt, PostgresError(connection: connection))
         }
     }
@@ -117,8 +129,8 @@ final class Wire: @unchecked Sendable {
         guard let connection, socket >= 0 else { return abandon(attempt, PostgresError(connection: connection)) }
         let source: any DispatchSourceProtocol =
             forReading
-            ? DispatchSource.makeReadSource(fileDescriptor: socket, queue: queue)
-            : DispatchSource.makeWriteSource(fileDescriptor: socket, queue: queue)
+            ? DispatchSource.makeReadSource(fileDescriptor: socket, queue: attempt.queue)
+            : DispatchSource.makeWriteSource(fileDescriptor: socket, queue: attempt.queue)
         let pointer = SendablePointer(connection)
         source.setEventHandler { source.cancel() }
         source.setCancelHandler {
@@ -137,30 +149,12 @@ final class Wire: @unchecked Sendable {
         connection = nil
     }
 
-    private func watch(_ connection: OpaquePointer) -> Bool {
-        // A descriptor of the sources' own. libpq closes its socket as soon as it finds the connection lost, and the next
-        // one may get the same number while the sources still watch it: that one would hear nothing of its server.
-        let socket = fcntl(PQsocket(connection), F_DUPFD_CLOEXEC, 0)
-        guard socket >= 0 else { return false }
-        let read = DispatchSource.makeReadSource(fileDescriptor: socket, queue: queue)
-        let write = DispatchSource.makeWriteSource(fileDescriptor: socket, queue: queue)
-        // The connection is freed when both sources have let go of its socket.
-        let released = DispatchGroup()
-        for source in [read, write] as [any DispatchSourceProtocol] {
-            released.enter()
-            source.setCancelHandler { released.leave() }
+    private func watch(_ socket: Int32) {
+        watch = loop.watch(socket) { [weak self] readable, writable in
+            if writable { self?.writable() }
+            if readable { self?.readable() }
         }
-        let pointer = SendablePointer(connection)
-        released.notify(queue: queue) {
-            PQfinish(pointer.value)
-            Foundation.close(socket)
-        }
-        read.setEventHandler { [weak self] in self?.readable() }
-        write.setEventHandler { [weak self] in self?.writable() }
-        read.resume()
-        readSource = read
-        writeSource = write
-        return true
+        self.socket = socket
     }
 
     // MARK: Statements
@@ -170,14 +164,14 @@ final class Wire: @unchecked Sendable {
         let token = CancellationToken()
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                queue.async {
+                loop.perform {
                     let operation = makeOperation()
                     operation.continuation = continuation
                     self.submit(operation, token)
                 }
             }
         } onCancel: {
-            queue.async { self.cancel(token) }
+            loop.execute { self.cancel(token) }
         }
     }
 
@@ -206,7 +200,7 @@ final class Wire: @unchecked Sendable {
                 var message = [CChar](repeating: 0, count: 256)
                 _ = PQcancel(request.value, &message, 256)
                 PQfreeCancel(request.value)
-                self.queue.async {
+                self.loop.execute {
                     self.cancelsUnderWay -= 1
                     self.advance()
                 }
@@ -273,10 +267,7 @@ final class Wire: @unchecked Sendable {
             switch PQflush(connection) {
             case 0: if current?.pour(connection) != true { return }
             case 1:
-                if !writeSourceIsWaiting {
-                    writeSourceIsWaiting = true
-                    writeSource?.resume()
-                }
+                watch?.wantsWriting = true
                 return
             default: return fail(PostgresError(connection: connection))
             }
@@ -284,34 +275,22 @@ final class Wire: @unchecked Sendable {
     }
 
     private func writable() {
-        writeSource?.suspend()
-        writeSourceIsWaiting = false
+        watch?.wantsWriting = false
         guard let connection else { return }
         flush(connection)
         takeResults(connection)
     }
 
     private func readable() {
-        // The source tells of a hang-up once and is silent ever after, so all that came before it is read now.
-        repeat {
-            guard let connection else { return }
-            guard PQconsumeInput(connection) == 1 else {
-                // What the server said before it hung up tells more.
-                return fail(current?.error ?? PostgresError(connection: connection))
-            }
-            if writeSourceIsWaiting { flush(connection) }
-            takeResults(connection)
-            // Last, for what came behind the results is read only now.
-            takeNotifications()
-        } while isHungUp
-    }
-
-    /// Whether both directions have ended (POLLHUP): nothing will come any more besides what is here.
-    private var isHungUp: Bool {
-        guard let connection else { return false }
-        // No events asked for: those that tell of an end always come.
-        var socket = pollfd(fd: PQsocket(connection), events: 0, revents: 0)
-        return poll(&socket, 1, 0) == 1
+        guard let connection else { return }
+        guard PQconsumeInput(connection) == 1 else {
+            // What the server said before it hung up tells more.
+            return fail(current?.error ?? PostgresError(connection: connection))
+        }
+        if watch?.wantsWriting == true { flush(connection) }
+        takeResults(connection)
+        // Last, for what came behind the results is read only now.
+        takeNotifications()
     }
 
     private func takeResults(_ connection: OpaquePointer) {
@@ -352,12 +331,16 @@ final class Wire: @unchecked Sendable {
         failure = error
         idle.store(false, ordering: .releasing)
         PQsetNoticeReceiver(connection, { _, _ in }, nil)
+        watch?.cancel()
+        watch = nil
+        if let lost = connection.map(SendablePointer.init) {
+            // Whoever found it lost still uses it.
+            loop.execute { [socket] in
+                PQfinish(lost.value)
+                Foundation.close(socket)
+            }
+        }
         connection = nil
-        readSource?.cancel()
-        if !writeSourceIsWaiting { writeSource?.resume() }
-        writeSource?.cancel()
-        readSource = nil
-        writeSource = nil
         if error.kind != .closed { logger.debug("connection lost", metadata: ["error": "\(error)"]) }
         let inFlight = current
         current = nil
@@ -375,23 +358,24 @@ final class Wire: @unchecked Sendable {
 
     func close() async {
         await withCheckedContinuation { continuation in
-            queue.async {
+            loop.perform {
                 self.fail(.closed)
                 continuation.resume()
             }
         }
     }
 
+    /// Closes it when the loop comes to it.
+    func closeSoon() { loop.execute { self.fail(.closed) } }
+
     // MARK: What the connection knows of itself
 
-    /// What the queue alone knows; waits for its turn, not for the server.
+    /// What the loop alone knows; waits for its turn, not for the server.
     func inspect<T: Sendable>(_ body: @escaping @Sendable (OpaquePointer?) -> T) async -> T {
         await withCheckedContinuation { continuation in
-            queue.async { continuation.resume(returning: body(self.connection)) }
+            loop.perform { continuation.resume(returning: body(self.connection)) }
         }
     }
-
-    var isClosed: Bool { queue.sync { failure != nil } }
 
     /// Whether the connection is good, idle and outside of any transaction, as far as one can know without asking the server.
     func isReusable() async -> Bool {
@@ -414,17 +398,17 @@ final class Wire: @unchecked Sendable {
     func addListener(
         _ channel: String, _ continuation: AsyncThrowingStream<PostgresNotification, any Error>.Continuation
     ) {
-        queue.async {
+        loop.execute {
             if let failure = self.failure { return continuation.finish(throwing: failure) }
             let id = self.nextListener
             self.nextListener += 1
             self.listeners[channel, default: [:]][id] = continuation
-            continuation.onTermination = { _ in self.queue.async { self.listeners[channel]?[id] = nil } }
+            continuation.onTermination = { _ in self.loop.execute { self.listeners[channel]?[id] = nil } }
         }
     }
 
     func removeListeners(_ channel: String) {
-        queue.async {
+        loop.execute {
             for listener in (self.listeners.removeValue(forKey: channel) ?? [:]).values { listener.finish() }
         }
     }
@@ -438,18 +422,26 @@ struct SendablePointer: @unchecked Sendable {
     init(_ value: OpaquePointer) { self.value = value }
 }
 
-/// Touched on the wire's queue only, which is why it may be captured by handlers from elsewhere.
+/// Touched on the loop only, which is why it may be captured by handlers from elsewhere.
 private final class CancellationToken: @unchecked Sendable {
     var ticket: UInt64?
     var isCancelled = false
 }
 
-/// One attempt to connect; touched on the wire's queue only.
+/// One attempt to connect. Unchecked because all but the queue is touched on the queue only.
 private final class ConnectAttempt: @unchecked Sendable {
+    let queue = DispatchQueue(label: "perdure.connect")
     var continuation: CheckedContinuation<Void, any Error>?
     var source: (any DispatchSourceProtocol)?
     var isCancelled = false
     var isDone: Bool { continuation == nil }
+
+    /// Leaves to the caller to say that it has succeeded.
+    func handOver() -> CheckedContinuation<Void, any Error>? {
+        defer { continuation = nil }
+        return continuation
+    }
+
     func finish(_ result: Result<Void, any Error>) {
         continuation?.resume(with: result)
         continuation = nil
