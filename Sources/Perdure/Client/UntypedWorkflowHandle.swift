@@ -19,8 +19,15 @@ extension UntypedWorkflowHandle {
     ///
     /// - Throws: ``WorkflowFailedError`` when it did not complete, ``WorkflowNotFoundError``.
     public func resultPayloads() async throws -> [Payload] {
-        // By a tenth, so that a result is learnt late by little more than a tenth of the time that it took.
-        var poll = Backoff(from: .milliseconds(1), to: .milliseconds(500), factor: 1.1)
+        // Where the answers are read: to look costs no change of threads.
+        try await withTaskExecutorPreference(EventLoop.shared) { try await pollResult() }
+    }
+
+    private func pollResult() async throws -> [Payload] {
+        let pause = Wakeup()
+        // Nothing ends sooner than the first. By a tenth, so that a result is learnt late by little more than a tenth of the
+        // time that it took.
+        var poll = Backoff(from: .milliseconds(2), to: .milliseconds(500), factor: 1.1)
         while true {
             let outcome = try await client.translating(id, resultRunID) {
                 try await client.retrying {
@@ -29,7 +36,9 @@ extension UntypedWorkflowHandle {
                 }
             }
             switch outcome.status {
-            case .running: try await Task.sleep(for: poll.next())
+            case .running:
+                await pause.sleep(atMost: poll.next())
+                try Task.checkCancellation()
             case .completed: return outcome.result
             case .failed, .canceled, .terminated, .timedOut, .continuedAsNew:
                 throw WorkflowFailedError(

@@ -1,3 +1,4 @@
+import Postgres
 import Synchronization
 
 /// Sends what is submitted in batches: while one is on its way the next one gathers. An idle batcher sends at once; a
@@ -51,7 +52,9 @@ final class Batcher<Request: Sendable, Response: Sendable>: Sendable {
                 await wakeup.sleep(atMost: .seconds(3600))
                 continue
             }
-            let answers = await send(batch.map(\.request))
+            let executor: any TaskExecutor =
+                WorkerSession.isCrowd(batch.count) ? globalConcurrentExecutor : EventLoop.shared
+            let answers = await withTaskExecutorPreference(executor) { await send(batch.map(\.request)) }
             for (item, answer) in zip(batch, answers) { item.response.settle(answer) }
         }
         let rest = state.withLock { state in

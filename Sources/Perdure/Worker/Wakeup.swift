@@ -1,3 +1,4 @@
+import Postgres
 import Synchronization
 
 /// Lets one task sleep until something happens or a time has passed. A signal that finds nobody asleep is kept for the
@@ -38,10 +39,7 @@ final class Wakeup: Sendable {
             return state.lastSleep
         }
         if let sleep {
-            let timer = Task {
-                try? await Task.sleep(for: duration)
-                end(sleep)
-            }
+            let timer = EventLoop.shared.schedule(at: .now + duration) { self.end(sleep) }
             await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in
                     let isOver = state.withLock { state in
@@ -54,7 +52,7 @@ final class Wakeup: Sendable {
             } onCancel: {
                 end(sleep)
             }
-            timer.cancel()
+            EventLoop.shared.cancel(timer)
         }
         return state.withLock { state in
             defer { state.isSignaled = false }

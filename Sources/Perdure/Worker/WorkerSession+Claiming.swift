@@ -5,27 +5,49 @@ import Postgres
 extension WorkerSession {
     /// Claims work for free slots and processes it, until told to stop; then waits for what runs.
     func claimAndProcess() async {
+        let (crowds, crowd) = AsyncStream<ClaimedWork>.makeStream()
+        await withDiscardingTaskGroup { group in
+            group.addTask(executorPreference: EventLoop.shared) {
+                await self.claimAndProcess(handingOver: crowd)
+                crowd.finish()
+            }
+            for await claimed in crowds { start(claimed, in: &group) }
+        }
+    }
+
+    /// Few tasks are done soonest without a change of threads; a crowd needs all processors.
+    static func isCrowd(_ count: Int) -> Bool { count > 8 }
+
+    private func start(_ claimed: ClaimedWork, in group: inout DiscardingTaskGroup) {
+        for task in claimed.workflowTasks {
+            group.addTask {
+                let started = await self.process(task)
+                self.workflowSlots.give()
+                self.slotCameFree()
+                await self.processAll(started)
+            }
+        }
+        for task in claimed.activityTasks {
+            group.addTask { await self.processAll([task]) }
+        }
+        for query in claimed.queries {
+            group.addTask { await self.answer(query) }
+        }
+    }
+
+    private func claimAndProcess(handingOver crowd: AsyncStream<ClaimedWork>.Continuation) async {
         await withDiscardingTaskGroup { group in
             var poll = Backoff(from: options.minimumPollInterval, to: options.maximumPollInterval)
             var failure = Backoff(from: .milliseconds(50), to: .seconds(2))
             var busySince: ContinuousClock.Instant?
             while isWorking {
                 do {
-                    let claimed = try await claim()
+                    let (claimed, mayBeMore) = try await claim()
                     failure.reset()
-                    for task in claimed.workflowTasks {
-                        group.addTask {
-                            let started = await self.process(task)
-                            self.workflowSlots.give()
-                            self.slotCameFree()
-                            await self.processAll(started)
-                        }
-                    }
-                    for task in claimed.activityTasks {
-                        group.addTask { await self.processAll([task]) }
-                    }
-                    for query in claimed.queries {
-                        group.addTask { await self.answer(query) }
+                    if Self.isCrowd(claimed.workflowTasks.count + claimed.activityTasks.count) {
+                        crowd.yield(claimed)
+                    } else {
+                        start(claimed, in: &group)
                     }
                     metrics.workflowSlotsUsed.record(workflowSlots.inUse)
                     metrics.activitySlotsUsed.record(activitySlots.inUse)
@@ -39,6 +61,11 @@ extension WorkerSession {
                         // Whoever finds work finds more; but with few slots free it is better found together.
                         if workflowSlots.free == 0 || activitySlots.free <= options.maxConcurrentActivities / 8 {
                             try await Task.sleep(for: options.minimumPollInterval)
+                        } else if !mayBeMore, isWaiting.withLock({ $0 }) {
+                            // What comes after all that there was is notified.
+                            let slept = ContinuousClock.now
+                            await work.sleep(atMost: Self.pauseWhenNotified)
+                            if slept.duration(to: .now) > .milliseconds(2) { busySince = nil }
                         }
                         continue
                     }
@@ -48,7 +75,7 @@ extension WorkerSession {
                     if poll.current >= .milliseconds(4), try await tellProducers(waiting: true) { continue }
                     isStarved.withLock { $0 = workflowSlots.free == 0 || activitySlots.free == 0 }
                     // Who is notified need not look as often as who is not.
-                    let pause = isWaiting.withLock({ $0 }) ? max(poll.next(), .milliseconds(100)) : poll.next()
+                    let pause = isWaiting.withLock({ $0 }) ? max(poll.next(), Self.pauseWhenNotified) : poll.next()
                     if await work.sleep(atMost: pause) { poll.reset() }
                 } catch {
                     guard noteError(error, "Claiming failed; the worker tries again") else { break }
@@ -59,22 +86,32 @@ extension WorkerSession {
         }
     }
 
-    private func claim() async throws -> ClaimedWork {
+    private static let pauseWhenNotified = Duration.milliseconds(100)
+
+    /// - Returns: what was claimed, and whether that was not all that there was.
+    private func claim() async throws -> (work: ClaimedWork, mayBeMore: Bool) {
         var claimed = ClaimedWork()
+        var mayBeMore = false
         // Another shard first each time, so that none starves.
         for shard in shards.count > 1 ? shards.shuffled() : shards {
+            let workflowTasks = freeWorkflowSlots
+            let activityTasks = code.activityTypes.isEmpty ? 0 : activitySlots.free
+            let queries = code.workflowTypes.isEmpty ? 0 : 16
             let part = try await engine.claim(
-                shard: shard, workerID: workerID, taskQueue: options.taskQueue,
-                workflowTasks: freeWorkflowSlots,
-                activityTasks: code.activityTypes.isEmpty ? 0 : activitySlots.free,
-                queries: code.workflowTypes.isEmpty ? 0 : 16)
+                shard: shard, workerID: workerID, taskQueue: options.taskQueue, workflowTasks: workflowTasks,
+                activityTasks: activityTasks, queries: queries)
+            let answers = [
+                (part.workflowTasks.count, workflowTasks), (part.activityTasks.count, activityTasks),
+                (part.queries.count, queries),
+            ]
+            if answers.contains(where: { found, wanted in wanted > 0 && found >= wanted }) { mayBeMore = true }
             workflowSlots.take(part.workflowTasks.count)
             activitySlots.take(part.activityTasks.count)
             claimed.workflowTasks += part.workflowTasks
             claimed.activityTasks += part.activityTasks
             claimed.queries += part.queries
         }
-        return claimed
+        return (claimed, mayBeMore)
     }
 
     /// A workflow task is best done when there is a slot for the activity that it will schedule; but activities that take

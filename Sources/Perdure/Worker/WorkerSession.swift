@@ -114,23 +114,31 @@ final class WorkerSession: Sendable {
             try await engine.registerSources(workerID: workerID, sources: .array(code.sources))
         }
         logger.info("The worker has registered", metadata: ["build_id": "\(options.buildID)"])
-        await withTaskGroup(of: Void.self) { group in
-            for ends in workflowTaskEnds { group.addTask { await ends.run(self.send) } }
-            group.addTask { await self.activityEnds.run(self.send) }
-            group.addTask { await self.queryAnswers.run(self.send) }
-            group.addTask { await self.renewLease() }
-            group.addTask { await self.sendHeartbeats() }
-            group.addTask { await self.timeOutActivities() }
-            group.addTask { await self.keepUp() }
-            if options.usesNotifications { group.addTask { await self.listen() } }
-            // Ends when nothing is claimed any more and all that was has ended.
-            await claimAndProcess()
-            group.cancelAll()
-        }
+        await workUntilDrained()
         for run in cache.removeAll() { await threads.evict(run.run) }
         if hasLostLease { return .leaseLost }
         await stop()
         return .stopped
+    }
+
+    private func workUntilDrained() async {
+        await withTaskGroup(of: Void.self) { group in
+            // Where statements are sent and answered, so that one follows the other without a change of threads.
+            func add(_ operation: @escaping @Sendable () async -> Void) {
+                group.addTask(executorPreference: EventLoop.shared) { await operation() }
+            }
+            for ends in workflowTaskEnds { add { await ends.run(self.send) } }
+            add { await self.activityEnds.run(self.send) }
+            add { await self.queryAnswers.run(self.send) }
+            add { await self.renewLease() }
+            add { await self.sendHeartbeats() }
+            add { await self.timeOutActivities() }
+            add { await self.keepUp() }
+            if options.usesNotifications { add { await self.listen() } }
+            // Ends when nothing is claimed any more and all that was has ended.
+            await claimAndProcess()
+            group.cancelAll()
+        }
     }
 
     /// Hands back what is left. Runs to its end even in a cancelled task, but not for long.
