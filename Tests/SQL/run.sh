@@ -26,7 +26,7 @@ if [ -n "${SQL_TEST_TEMPLATE:-}" ]; then
     trap 'psql -X -q -d "$url" -c "drop database if exists $database with (force)"' EXIT
     psql -X -q -v ON_ERROR_STOP=1 -d "$url" -c "create database $database template $SQL_TEST_TEMPLATE"
     # pgTAP stands in a schema of its own, out of the way of what is tested.
-    export PGOPTIONS="-c search_path=public,tap -c client_min_messages=warning"
+    export PGOPTIONS="-c search_path=public,tap -c client_min_messages=warning${SQL_TEST_MANY:+ -c perdure.many=$SQL_TEST_MANY}"
     in_database "$database" -A -t -P pager=off -f "$1"
     exit
 fi
@@ -39,4 +39,14 @@ in_database "$SQL_TEST_TEMPLATE" -f sql/install.psql > /dev/null
 in_database "$SQL_TEST_TEMPLATE" -c 'create schema tap' \
     -c 'create extension pgtap schema tap' -c 'create extension plpgsql_check schema tap' -c 'create extension dblink schema tap'
 
-prove --failures --comments --jobs "${JOBS:-4}" --exec "$PWD/Tests/SQL/run.sh" "$@"
+status=0
+prove --failures --comments --jobs "${JOBS:-4}" --exec "$PWD/Tests/SQL/run.sh" "$@" || status=$?
+# What is done in two ways, for few rows and for many, is tested in both: most tests have one row at a time.
+both=()
+for file in "$@"; do
+    case $(basename "$file" .sql) in activity_tasks | fused_steps | histories | signals_and_endings | stored_events | workflow_tasks) both+=("$file") ;; esac
+done
+if [ ${#both[@]} -gt 0 ]; then
+    SQL_TEST_MANY=1 prove --failures --comments --jobs "${JOBS:-4}" --exec "$PWD/Tests/SQL/run.sh" "${both[@]}" || status=$?
+fi
+exit $status

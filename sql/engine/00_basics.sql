@@ -5,6 +5,12 @@ language sql volatile
 return coalesce(nullif(pg_catalog.current_setting('perdure.now', true), '')::timestamptz, pg_catalog.clock_timestamp());
 comment on function perdure.clock() is 'The time of a transition: the clock, or what the session sets as perdure.now (tests do).';
 
+create or replace function perdure.many() returns int
+language sql stable
+return coalesce(nullif(pg_catalog.current_setting('perdure.many', true), '')::int, 8);
+comment on function perdure.many() is
+    'From how many rows on one large statement takes less time than small ones for each: docs/decisions/0007-one-run-or-many.md. Tests set perdure.many.';
+
 create or replace function perdure.shard_among(p_count bigint, p_namespace text, p_workflow_id text) returns smallint
 language sql immutable parallel safe
 return case when p_count = 1 then 0::smallint

@@ -124,7 +124,9 @@ begin
         raise exception 'there is no namespace %', coalesce(quote_ident(left(p_namespace, 100)), 'null') using errcode = 'PD005',
             hint = format('Create it: select perdure.create_namespace(%L);', left(p_namespace, 100));
     end if;
-    perform perdure.check_name(p_workflow_id, 'workflow id');
+    if octet_length(p_workflow_id) between 1 and 1000 is not true then
+        perform perdure.check_name(p_workflow_id, 'workflow id');
+    end if;
     if p_shard is distinct from perdure.shard_among(v_count, p_namespace, p_workflow_id) then
         raise exception 'shard % is not that of workflow %', p_shard, left(p_workflow_id, 100) using errcode = 'PD003',
             hint = 'Pass perdure.shard_for(namespace, workflow_id).';

@@ -52,3 +52,30 @@ return case when p_scheduled_event_id = p_first_event_id - 1 and p_attempt = 1 t
         jsonb_build_object('eventType', 'ActivityTaskCompleted', 'given', jsonb_build_object('scheduledEventId', p_scheduled_event_id, 'result', p_result))] end;
 comment on function perdure.stored_activity_end(bigint, bigint, int, timestamptz, jsonb, jsonb) is
     'The events ActivityTaskStarted and ActivityTaskCompleted at the head of a batch of the worker that had the activity, as they are stored.';
+
+create or replace function perdure.stored_workflow_task_end(p_first_event_id bigint, p_scheduled_event_id bigint, p_started_at timestamptz) returns jsonb[]
+language sql stable parallel safe
+return case when p_scheduled_event_id = p_first_event_id - 1 then array[
+        jsonb_build_object('eventType', 'WorkflowTaskStarted', 'eventTime', perdure.rfc3339(p_started_at)),
+        jsonb '{"eventType": "WorkflowTaskCompleted"}']
+    else array[
+        jsonb_build_object('eventType', 'WorkflowTaskStarted', 'eventTime', perdure.rfc3339(p_started_at),
+            'given', jsonb_build_object('scheduledEventId', p_scheduled_event_id)),
+        jsonb_build_object('eventType', 'WorkflowTaskCompleted', 'given', jsonb_build_object('scheduledEventId', p_scheduled_event_id))] end;
+comment on function perdure.stored_workflow_task_end(bigint, bigint, timestamptz) is
+    'The events WorkflowTaskStarted and WorkflowTaskCompleted at the head of a batch of the worker that had the task, as they are stored.';
+
+create or replace function perdure.stored_activity_scheduled(p_is_first boolean, p_completed_event_id bigint, p_attributes jsonb, p_start_to_close interval,
+    p_to_close interval, p_to_start interval, p_retry_policy jsonb, p_other_queue text) returns jsonb
+language sql stable parallel safe
+return jsonb_build_object('eventType', 'ActivityTaskScheduled', 'given', case
+    when p_is_first and p_other_queue is null and p_retry_policy is null and p_to_close is null and p_to_start is null and not p_attributes ? 'heartbeatTimeout'
+        then jsonb_build_object('activityId', p_attributes -> 'activityId', 'activityType', p_attributes -> 'activityType', 'input', p_attributes -> 'input',
+            'startToCloseTimeout', perdure.seconds(p_start_to_close))
+    else perdure.present(jsonb_build_object('activityId', p_attributes -> 'activityId', 'activityType', p_attributes -> 'activityType', 'input', p_attributes -> 'input',
+        'startToCloseTimeout', perdure.seconds(p_start_to_close), 'workflowTaskCompletedEventId', p_completed_event_id, 'retryPolicy', p_retry_policy,
+        'taskQueue', case when p_other_queue is not null then jsonb_build_object('name', p_other_queue, 'kind', 'Normal') end,
+        'scheduleToCloseTimeout', perdure.seconds(p_to_close), 'scheduleToStartTimeout', perdure.seconds(p_to_start),
+        'heartbeatTimeout', p_attributes -> 'heartbeatTimeout')) end);
+comment on function perdure.stored_activity_scheduled(boolean, bigint, jsonb, interval, interval, interval, jsonb, text) is
+    'The event ActivityTaskScheduled, as it is stored. The first one of a batch does not say which workflow task it comes from: it is the one before it.';

@@ -40,6 +40,19 @@ end
 $$;
 comment on function perdure.in_flush_order(jsonb[]) is 'Buffered events as Temporal flushes them: the ends of activities after all others.';
 
+create or replace function perdure.sticky_until(p_worker_id uuid, p_now timestamptz) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A worker that has gone, or is about to be found gone, is not worth waiting for.
+    return (
+        select p_now + (s.value #>> '{}')::interval from perdure.settings s
+        where s.name = 'sticky_timeout' and exists (select from perdure.workers w where w.worker_id = p_worker_id and w.lease_until > p_now));
+end
+$$;
+comment on function perdure.sticky_until(uuid, timestamptz) is
+    'Until when a workflow task is kept for the worker that has its run cached; null when that worker has gone.';
+
 create or replace function perdure.schedule_workflow_task(p_shard smallint, p_run perdure.run_states, p_now timestamptz, p_scheduled_event_id bigint)
 returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -47,17 +60,13 @@ as $$
 declare
     v_sticky_until timestamptz;
 begin
-    -- A worker that has gone, or is about to be found gone, is not worth waiting for.
-    if p_run.sticky_worker is not null and not exists (
-        select from perdure.workers w where w.worker_id = p_run.sticky_worker and w.lease_until > p_now) then
-        p_run.sticky_worker := null;
-    end if;
     if p_run.sticky_worker is not null then
-        v_sticky_until := p_now + (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'sticky_timeout');
+        v_sticky_until := perdure.sticky_until(p_run.sticky_worker, p_now);
     end if;
     insert into perdure.workflow_tasks (shard, run_id, namespace, task_queue, priority, scheduled_at, scheduled_event_id, sticky_worker, deadline,
         start_to_close_timeout)
-    values (p_shard, p_run.run_id, p_run.namespace, p_run.task_queue, p_run.priority, p_now, p_scheduled_event_id, p_run.sticky_worker, v_sticky_until,
+    values (p_shard, p_run.run_id, p_run.namespace, p_run.task_queue, p_run.priority, p_now, p_scheduled_event_id,
+        case when v_sticky_until is not null then p_run.sticky_worker end, v_sticky_until,
         p_run.workflow_task_timeout);
     perform perdure.wake(p_run.namespace, p_run.task_queue, 'workflow');
 end
@@ -90,6 +99,7 @@ declare
     v_task_state text;
     v_attempt int;
     v_events jsonb[] := p_events;
+    v_sticky_until timestamptz;
 begin
     select t.state, t.attempt into v_task_state, v_attempt from perdure.workflow_tasks t
     where t.shard = p_shard and t.run_id = p_run.run_id for update;
@@ -99,9 +109,28 @@ begin
         return;
     end if;
     if v_task_state is null and not p_run.start_delayed then
-        v_events := v_events || perdure.workflow_task_scheduled(p_run, 1);
-        perform perdure.schedule_workflow_task(p_shard, p_run, p_now, p_run.next_event_id + cardinality(v_events) - 1);
-    elsif v_attempt > 1 then
+        v_events := v_events || perdure.stored_workflow_task_scheduled(p_run.workflow_task_timeout);
+        if cardinality(p_events) > 1 then
+            v_events := perdure.number_events(p_run.next_event_id, v_events);
+        end if;
+        if p_run.sticky_worker is not null then
+            v_sticky_until := perdure.sticky_until(p_run.sticky_worker, p_now);
+        end if;
+        -- What schedule_workflow_task and append_events do, in one statement.
+        with queued as (
+            insert into perdure.workflow_tasks (shard, run_id, namespace, task_queue, priority, scheduled_at, scheduled_event_id, sticky_worker, deadline,
+                start_to_close_timeout)
+            values (p_shard, p_run.run_id, p_run.namespace, p_run.task_queue, p_run.priority, p_now, p_run.next_event_id + cardinality(v_events) - 1,
+                case when v_sticky_until is not null then p_run.sticky_worker end, v_sticky_until, p_run.workflow_task_timeout)),
+        written as (
+            insert into perdure.history (shard, run_id, first_event_id, event_time, events)
+            values (p_shard, p_run.run_id, p_run.next_event_id, p_now, v_events))
+        update perdure.run_states r set next_event_id = p_run.next_event_id + cardinality(v_events)
+        where r.shard = p_shard and r.run_id = p_run.run_id;
+        perform perdure.wake(p_run.namespace, p_run.task_queue, 'workflow');
+        return;
+    end if;
+    if v_attempt > 1 then
         -- A task that keeps failing may be done now: as in Temporal it is no longer transient, and its attempts count from 1 again.
         v_events := v_events || perdure.workflow_task_scheduled(p_run, 1);
         update perdure.workflow_tasks t set state = 'scheduled', deadline = null, attempt = 1, scheduled_at = p_now,

@@ -148,13 +148,7 @@ begin
         select e.run_id, e.commands, e.sticky, e.first_event_id, e.namespace, e.workflow_id, e.workflow_type, e.task_queue, e.priority, e.closes,
             e.run_row, e.execution_row, p_now as event_time, e.first_event_id + 1 as completed_id,
             -- What follows from the rest is left out: perdure.whole_event.
-            case when e.task_scheduled_id = e.first_event_id - 1 then array[
-                jsonb_build_object('eventType', 'WorkflowTaskStarted', 'eventTime', perdure.rfc3339(e.task_started_at)),
-                jsonb '{"eventType": "WorkflowTaskCompleted"}']
-            else array[
-                jsonb_build_object('eventType', 'WorkflowTaskStarted', 'eventTime', perdure.rfc3339(e.task_started_at),
-                    'given', jsonb_build_object('scheduledEventId', e.task_scheduled_id)),
-                jsonb_build_object('eventType', 'WorkflowTaskCompleted', 'given', jsonb_build_object('scheduledEventId', e.task_scheduled_id))] end as events
+            perdure.stored_workflow_task_end(e.first_event_id, e.task_scheduled_id, e.task_started_at) as events
         from ended_task e
         union all
         select e.run_id, e.commands, e.sticky, e.first_event_id, e.namespace, e.workflow_id, e.workflow_type, e.task_queue, e.priority, e.closes,
@@ -165,16 +159,15 @@ begin
         from ended_activity e),
     scheduled as materialized (
         select s.run_id, s.completed_id + c.ordinality as event_id, s.completed_id, s.event_time, s.namespace, s.workflow_id, s.workflow_type,
-            s.priority, c.ordinality, a.activity_id, c.value #> '{attributes,activityType}' as activity_type,
+            s.priority, c.ordinality, c.value -> 'attributes' as attributes,
             coalesce(c.value #>> '{attributes,taskQueue,name}', s.task_queue) as task_queue, c.value #> '{attributes,input}' as input,
-            a.to_close, a.to_start, coalesce(a.start_to_close, a.to_close) as start_to_close, a.heartbeat, c.value #>> '{attributes,heartbeatTimeout}' as heartbeat_text,
+            a.to_close, a.to_start, coalesce(a.start_to_close, a.to_close) as start_to_close, a.heartbeat,
             case when c.value #> '{attributes,retryPolicy}' is not null then perdure.retry_policy(c.value #> '{attributes,retryPolicy}') end as retry_policy,
-            coalesce(c.value #>> '{attributes,taskQueue,name}' <> s.task_queue, false) as is_elsewhere,
+            nullif(c.value #>> '{attributes,taskQueue,name}', s.task_queue) as other_queue,
             c.value #> '{attributes,requestEagerExecution}' is not distinct from 'true' as is_eager
         from step s
         cross join lateral jsonb_array_elements(s.commands) with ordinality as c (value, ordinality)
-        cross join lateral (select c.value #>> '{attributes,activityId}' as activity_id,
-            perdure.plain_duration(c.value #> '{attributes,scheduleToCloseTimeout}') as to_close,
+        cross join lateral (select perdure.plain_duration(c.value #> '{attributes,scheduleToCloseTimeout}') as to_close,
             perdure.plain_duration(c.value #> '{attributes,scheduleToStartTimeout}') as to_start,
             perdure.plain_duration(c.value #> '{attributes,startToCloseTimeout}') as start_to_close,
             perdure.plain_duration(c.value #> '{attributes,heartbeatTimeout}') as heartbeat) a
@@ -183,7 +176,7 @@ begin
         insert into perdure.activity_tasks (shard, run_id, scheduled_event_id, namespace, task_queue, workflow_id, workflow_type, activity_id, activity_type,
             input, priority, state, scheduled_at, attempt_scheduled_at, started_at, worker, last_worker_identity, schedule_to_close_timeout,
             schedule_to_start_timeout, start_to_close_timeout, heartbeat_timeout, retry_policy, deadline)
-        select p_shard, n.run_id, n.event_id, n.namespace, n.task_queue, n.workflow_id, n.workflow_type, n.activity_id, n.activity_type ->> 'name',
+        select p_shard, n.run_id, n.event_id, n.namespace, n.task_queue, n.workflow_id, n.workflow_type, n.attributes ->> 'activityId', n.attributes #>> '{activityType,name}',
             n.input, n.priority, case when n.is_eager then 'started' else 'scheduled' end, n.event_time, n.event_time,
             case when n.is_eager then p_now end, case when n.is_eager then p_worker.worker_id end, case when n.is_eager then p_worker.identity end,
             n.to_close, n.to_start, n.start_to_close, n.heartbeat, n.retry_policy,
@@ -192,16 +185,9 @@ begin
         from scheduled n),
     made as (
         select n.run_id, array_agg(n.event_id order by n.ordinality) filter (where n.is_eager) as started,
-            array_agg(jsonb_build_object('eventType', 'ActivityTaskScheduled', 'given',
-                case when n.ordinality = 1 and not n.is_elsewhere and n.retry_policy is null and n.to_close is null and n.to_start is null
-                    and n.heartbeat_text is null then g.given
-                else g.given || perdure.present(jsonb_build_object('workflowTaskCompletedEventId', n.completed_id, 'retryPolicy', n.retry_policy,
-                    'taskQueue', case when n.is_elsewhere then jsonb_build_object('name', n.task_queue, 'kind', 'Normal') end,
-                    'scheduleToCloseTimeout', perdure.seconds(n.to_close), 'scheduleToStartTimeout', perdure.seconds(n.to_start),
-                    'heartbeatTimeout', n.heartbeat_text)) end) order by n.ordinality) as events
+            array_agg(perdure.stored_activity_scheduled(n.ordinality = 1, n.completed_id, n.attributes, n.start_to_close, n.to_close, n.to_start,
+                n.retry_policy, n.other_queue) order by n.ordinality) as events
         from scheduled n
-        cross join lateral (select jsonb_build_object('activityId', n.activity_id, 'activityType', n.activity_type, 'input', n.input,
-            'startToCloseTimeout', perdure.seconds(n.start_to_close)) as given) g
         group by n.run_id),
     batch as materialized (
         select s.run_id, s.run_row, s.execution_row, s.first_event_id, s.event_time, s.completed_id, s.sticky, s.closes, m.started,
@@ -241,47 +227,3 @@ end
 $$;
 comment on function perdure.complete_plainly(smallint, perdure.workers, timestamptz, jsonb) is
     'The fast path of complete_workflow_tasks: completes those runs whose commands are the usual ones, and returns them; the others it leaves alone.';
-
-drop function if exists perdure.complete_workflow_tasks(smallint, uuid, jsonb);
-create or replace function perdure.complete_workflow_tasks(p_shard smallint, p_worker_id uuid, p_completions jsonb)
-returns table (run_id uuid, outcome text, next_event_id bigint, failure jsonb, started_activities bigint[], started_at timestamptz)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-as $$
-#variable_conflict use_column
-declare
-    v_now timestamptz := perdure.clock();
-    v_worker perdure.workers := perdure.require_worker(p_worker_id);
-    v_done uuid[] := array[]::uuid[];
-    v_plain record;
-    v_item jsonb;
-    v_result record;
-begin
-    if jsonb_typeof(p_completions) is distinct from 'array' then
-        raise exception 'the completions must be an array' using errcode = 'PD003', hint = 'docs/reference/contract.md shows one.';
-    end if;
-    started_at := v_now;
-    for v_plain in select * from perdure.complete_plainly(p_shard, v_worker, v_now, p_completions) loop
-        v_done := v_done || v_plain.run_id;
-        run_id := v_plain.run_id;
-        outcome := 'completed';
-        next_event_id := v_plain.next_event_id;
-        started_activities := v_plain.started_activities;
-        return next;
-    end loop;
-    if cardinality(v_done) = jsonb_array_length(p_completions) then
-        return;
-    end if;
-    for v_item in select c.value from jsonb_array_elements(p_completions) c
-        where (c.value ->> 'runId')::uuid <> all (v_done) order by (c.value ->> 'runId')::uuid loop
-        run_id := (v_item ->> 'runId')::uuid;
-        select * into v_result from perdure.complete_workflow_task(p_shard, v_worker, v_now, v_item);
-        outcome := v_result.outcome;
-        next_event_id := v_result.next_event_id;
-        failure := v_result.failure;
-        started_activities := v_result.started_activities;
-        return next;
-    end loop;
-end
-$$;
-comment on function perdure.complete_workflow_tasks(smallint, uuid, jsonb) is
-    'Takes what workflows decided and answers for each run: completed, lost (another worker has it), failed (and will be tried again) or stale (a fused step that came too late). Activities that asked for it are already started.';

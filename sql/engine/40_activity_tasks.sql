@@ -200,15 +200,76 @@ $$;
 comment on function perdure.complete_activities_plainly(smallint, perdure.workers, timestamptz, jsonb) is
     'The fast path of finish_activity_tasks: results of activities that their runs wait for. Returns those that it took; the others it leaves alone.';
 
+create or replace function perdure.complete_activity(p_shard smallint, p_worker_id uuid, p_identity text, p_build_id text, p_now timestamptz, p_item jsonb)
+returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_run_id uuid := (p_item ->> 'runId')::uuid;
+    v_event_id bigint := (p_item ->> 'scheduledEventId')::bigint;
+    v_attempt int := (p_item ->> 'attempt')::int;
+    v_run_row tid;
+    v_first_event_id bigint;
+    v_namespace text;
+    v_task_queue text;
+    v_priority smallint;
+    v_task_timeout interval;
+    v_sticky_worker uuid;
+    v_sticky_until timestamptz;
+    v_is_delayed boolean;
+    v_started_at timestamptz;
+    v_last_failure jsonb;
+begin
+    if perdure.is_plain_payloads(p_item -> 'result') is not true then
+        return false;
+    end if;
+    select r.ctid, r.next_event_id, r.namespace, r.task_queue, r.priority, r.workflow_task_timeout, r.sticky_worker, r.start_delayed
+    into v_run_row, v_first_event_id, v_namespace, v_task_queue, v_priority, v_task_timeout, v_sticky_worker, v_is_delayed
+    from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id for update;
+    -- With a workflow task under way what happens is buffered, or joins what is queued.
+    if v_is_delayed is not false or exists (select from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = v_run_id) then
+        return false;
+    end if;
+    delete from perdure.activity_tasks t
+    where t.shard = p_shard and t.run_id = v_run_id and t.scheduled_event_id = v_event_id
+      and t.state = 'started' and t.worker = p_worker_id and t.attempt = v_attempt
+    returning t.started_at, t.last_failure into v_started_at, v_last_failure;
+    if not found then
+        return false;
+    end if;
+    if v_sticky_worker is not null then
+        v_sticky_until := perdure.sticky_until(v_sticky_worker, p_now);
+    end if;
+    with written as (
+        insert into perdure.history (shard, run_id, first_event_id, event_time, worker_id, worker_identity, worker_build_id, events)
+        values (p_shard, v_run_id, v_first_event_id, p_now, p_worker_id, p_identity, p_build_id,
+            perdure.stored_activity_end(v_first_event_id, v_event_id, v_attempt, v_started_at, v_last_failure, p_item -> 'result')
+                || perdure.stored_workflow_task_scheduled(v_task_timeout))),
+    queued as (
+        insert into perdure.workflow_tasks (shard, run_id, namespace, task_queue, priority, scheduled_at, scheduled_event_id, sticky_worker, deadline,
+            start_to_close_timeout)
+        values (p_shard, v_run_id, v_namespace, v_task_queue, v_priority, p_now, v_first_event_id + 2,
+            case when v_sticky_until is not null then v_sticky_worker end, v_sticky_until, v_task_timeout))
+    update perdure.run_states r set next_event_id = v_first_event_id + 3 where r.shard = p_shard and r.ctid = v_run_row;
+    perform perdure.wake(v_namespace, v_task_queue, 'workflow');
+    return true;
+end
+$$;
+comment on function perdure.complete_activity(smallint, uuid, text, text, timestamptz, jsonb) is
+    'The result of one activity that its run waits for, as complete_activities_plainly takes many. False, and nothing changed, when it is for the general rules.';
+
 create or replace function perdure.finish_activity_tasks(p_shard smallint, p_worker_id uuid, p_results jsonb)
 returns table (run_id uuid, scheduled_event_id bigint, outcome text)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
+    v_is_many boolean;
     v_done jsonb := jsonb_build_array();
+    v_items jsonb[];
     v_item jsonb;
     v_run perdure.run_states;
     v_task perdure.activity_tasks;
@@ -218,20 +279,31 @@ begin
     if jsonb_typeof(p_results) is distinct from 'array' then
         raise exception 'the results must be an array' using errcode = 'PD003', hint = 'docs/reference/contract.md shows one.';
     end if;
-    outcome := 'completed';
-    for run_id, scheduled_event_id in select * from perdure.complete_activities_plainly(p_shard, v_worker, v_now, p_results) loop
-        v_done := v_done || jsonb_build_array(jsonb_build_array(run_id, scheduled_event_id));
-        return next;
-    end loop;
-    if jsonb_array_length(v_done) = jsonb_array_length(p_results) then
-        return;
+    v_is_many := jsonb_array_length(p_results) >= perdure.many();
+    if v_is_many then
+        outcome := 'completed';
+        for run_id, scheduled_event_id in select * from perdure.complete_activities_plainly(p_shard, v_worker, v_now, p_results) loop
+            v_done := v_done || jsonb_build_array(jsonb_build_array(run_id, scheduled_event_id));
+            return next;
+        end loop;
+        if jsonb_array_length(v_done) = jsonb_array_length(p_results) then
+            return;
+        end if;
     end if;
-    for v_item in select f.value from jsonb_array_elements(p_results) f
-        where not v_done @> jsonb_build_array(jsonb_build_array((f.value ->> 'runId')::uuid, f.value -> 'scheduledEventId'))
-        order by (f.value ->> 'runId')::uuid, (f.value ->> 'scheduledEventId')::bigint loop
+    select array_agg(f.value order by (f.value ->> 'runId')::uuid, (f.value ->> 'scheduledEventId')::bigint) into v_items
+    from jsonb_array_elements(p_results) f
+    where not v_done @> jsonb_build_array(jsonb_build_array((f.value ->> 'runId')::uuid, f.value -> 'scheduledEventId'));
+    foreach v_item in array coalesce(v_items, '{}') loop
         run_id := (v_item ->> 'runId')::uuid;
         scheduled_event_id := (v_item ->> 'scheduledEventId')::bigint;
         v_outcome := v_item ->> 'outcome';
+        if not v_is_many and v_outcome = 'completed' then
+            if perdure.complete_activity(p_shard, p_worker_id, v_worker.identity, nullif(v_worker.build_id, ''), v_now, v_item) then
+                outcome := 'completed';
+                return next;
+                continue;
+            end if;
+        end if;
         select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = (v_item ->> 'runId')::uuid for update;
         select * into v_task from perdure.activity_tasks t where t.shard = p_shard and t.run_id = (v_item ->> 'runId')::uuid
             and t.scheduled_event_id = (v_item ->> 'scheduledEventId')::bigint for update;

@@ -10,8 +10,10 @@ declare
     v_now timestamptz := perdure.clock();
     v_run perdure.run_states;
 begin
-    perform perdure.check_name(p_signal_name, 'signal name');
-    perform perdure.check_payloads(p_input, 'signal input');
+    if (octet_length(p_signal_name) between 1 and 1000 and perdure.is_plain_payloads(p_input)) is not true then
+        perform perdure.check_name(p_signal_name, 'signal name');
+        perform perdure.check_payloads(p_input, 'signal input');
+    end if;
     v_run := perdure.lock_open_run(p_shard, p_namespace, p_workflow_id, p_run_id);
     if p_request_id is not null then
         insert into perdure.request_ids (shard, run_id, request_id) values (p_shard, v_run.run_id, p_request_id) on conflict do nothing;
