@@ -1,6 +1,7 @@
 -- Hands out workflow tasks: first those that wait for this worker, which has the run cached, then any.
 
-create or replace function perdure.claim_workflow_tasks(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
+create or replace function perdure.claim_workflow_tasks(
+    p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int, p_since timestamptz default null)
 returns table (run_id uuid, workflow_id text, workflow_type text, attempt int, scheduled_event_id bigint, started_event_id bigint,
     started_at timestamptz, previous_started_event_id bigint, history_from bigint, history jsonb)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -9,23 +10,33 @@ as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
+    v_since timestamptz := coalesce(p_since, '-infinity');
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
     v_rows tid[];
     v_sticky uuid[];
     v_claimed uuid[];
 begin
     -- Found and locked by an index, changed in their places, then read by key: no plan that a quiet minute made can go through the queue
-    -- (docs/decisions/0004-plans-without-statistics.md).
+    -- (docs/decisions/0004-plans-without-statistics.md). Each priority is a range of its own, which begins where the time does that is looked
+    -- at (docs/decisions/0006-passes-look-back-a-little.md).
     select coalesce(array_agg(c.ctid), '{}'), coalesce(array_agg(c.run_id), '{}') into v_rows, v_sticky from (
-        select t.ctid, t.run_id from perdure.workflow_tasks t
-        where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
-        order by t.priority, t.scheduled_at limit p_limit for update skip locked) c;
+        select t.ctid, t.run_id from generate_series(1, 5) p (priority)
+        cross join lateral (
+            select t.ctid, t.run_id from perdure.workflow_tasks t
+            where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
+              and t.priority = p.priority::smallint and t.scheduled_at > v_since
+            order by t.scheduled_at for update skip locked) t
+        limit p_limit) c;
     if cardinality(v_rows) < p_limit then
         select v_rows || coalesce(array_agg(c.ctid), '{}') into v_rows from (
-            select t.ctid from perdure.workflow_tasks t
-            where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue
-              and t.state = 'scheduled' and t.sticky_worker is null
-            order by t.priority, t.scheduled_at limit p_limit - cardinality(v_rows) for update skip locked) c;
+            select t.ctid from generate_series(1, 5) p (priority)
+            cross join lateral (
+                select t.ctid from perdure.workflow_tasks t
+                where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue
+                  and t.state = 'scheduled' and t.sticky_worker is null
+                  and t.priority = p.priority::smallint and t.scheduled_at > v_since
+                order by t.scheduled_at for update skip locked) t
+            limit p_limit - cardinality(v_rows)) c;
     end if;
     if cardinality(v_rows) = 0 then
         return;
@@ -63,5 +74,5 @@ begin
             order by h.first_event_id limit 500) page) b on true;
 end
 $$;
-comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int) is
-    'Hands out up to p_limit workflow tasks in priority and age order, each with the history that the worker has not seen.';
+comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int, timestamptz) is
+    'Hands out up to p_limit workflow tasks in priority and age order, each with the history that the worker has not seen. With p_since only those scheduled since then: for whoever has left none that is older.';

@@ -12,7 +12,8 @@ return least(p_scheduled_at + p_schedule_to_close,
 comment on function perdure.activity_deadline(interval, interval, interval, interval, timestamptz, timestamptz, timestamptz, timestamptz) is
     'The earliest of an activity''s timeouts in its present state; null if none runs.';
 
-create or replace function perdure.claim_activity_tasks(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
+create or replace function perdure.claim_activity_tasks(
+    p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int, p_since timestamptz default null)
 returns table (run_id uuid, scheduled_event_id bigint, workflow_id text, workflow_type text, activity_id text, activity_type text,
     input jsonb, attempt int, scheduled_at timestamptz, current_attempt_scheduled_at timestamptz, started_at timestamptz,
     deadline timestamptz, heartbeat_timeout interval, start_to_close_timeout interval, schedule_to_close_timeout interval,
@@ -23,14 +24,19 @@ as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
+    v_since timestamptz := coalesce(p_since, '-infinity');
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
     v_rows tid[];
 begin
-    -- Found and locked by an index, then changed in their places, as in claim_workflow_tasks.
+    -- Found and locked by an index, each priority by a range of its own, then changed in their places, as in claim_workflow_tasks.
     select array_agg(c.ctid) into v_rows from (
-        select t.ctid from perdure.activity_tasks t
-        where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue and t.state = 'scheduled'
-        order by t.priority, t.attempt_scheduled_at limit p_limit for update skip locked) c;
+        select t.ctid from generate_series(1, 5) p (priority)
+        cross join lateral (
+            select t.ctid from perdure.activity_tasks t
+            where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue and t.state = 'scheduled'
+              and t.priority = p.priority::smallint and t.attempt_scheduled_at > v_since
+            order by t.attempt_scheduled_at for update skip locked) t
+        limit p_limit) c;
     if v_rows is null then
         return;
     end if;
@@ -46,7 +52,8 @@ begin
         t.schedule_to_close_timeout, t.heartbeat_details, t.run_id || ':' || t.activity_id;
 end
 $$;
-comment on function perdure.claim_activity_tasks(smallint, uuid, text, int) is 'Hands out up to p_limit activity tasks in priority and age order.';
+comment on function perdure.claim_activity_tasks(smallint, uuid, text, int, timestamptz) is
+    'Hands out up to p_limit activity tasks in priority and age order. With p_since only those whose attempt was scheduled since then: for whoever has left none that is older.';
 
 create or replace function perdure.activity_started(p_task perdure.activity_tasks) returns jsonb
 language sql stable

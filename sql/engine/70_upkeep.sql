@@ -23,7 +23,7 @@ end
 $$;
 comment on function perdure.fire_timer(smallint, perdure.run_states, perdure.timers, timestamptz) is 'A timer of a run is due.';
 
-create or replace function perdure.fire_timers_plainly(p_shard smallint, p_now timestamptz, p_limit int) returns int
+create or replace function perdure.fire_timers_plainly(p_shard smallint, p_now timestamptz, p_limit int, p_since timestamptz) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off set plan_cache_mode = force_generic_plan
 as $$
@@ -35,21 +35,27 @@ declare
     v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s where s.name = 'sticky_timeout');
 begin
     -- As in complete_plainly: all rows are found by their keys and the runs are locked, and then they are changed in their places.
-    select array_agg(due.run_id) into v_due from (
-        select t.run_id from perdure.timers t where t.shard = p_shard and t.fire_at <= p_now and t.kind = 'timer' order by t.fire_at limit p_limit) due;
+    -- Whoever else fires timers at this moment has locked the runs of the first ones; these are the next.
+    select array_agg(distinct mine.run_id) into v_due from (
+        select l.run_id from (
+            select t.run_id from perdure.timers t
+            where t.shard = p_shard and t.fire_at > p_since and t.fire_at <= p_now and t.kind = 'timer' order by t.fire_at) due
+        cross join lateral (
+            select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id = due.run_id for update skip locked) l
+        limit p_limit) mine;
     if v_due is null then
         return 0;
     end if;
-    select array_agg(l.run_id) into v_due from (select distinct d.run_id from unnest(v_due) d (run_id) order by 1) mine
-    cross join lateral (
-        select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id for update skip locked) l;
-    -- Of each run that waits for nothing else, the timer that was due first.
+    -- Of each run that waits for nothing else, the timer that was due first. By no expression here can another index serve than the keys.
     select array_agg(r.ctid), array_agg(t.ctid) into v_runs, v_timers
     from unnest(v_due) as mine (run_id)
-    cross join lateral (select r.ctid from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id and not r.start_delayed limit 1) r
-    cross join lateral (select t.ctid from perdure.timers t
-        where t.shard = p_shard and t.run_id = mine.run_id and t.kind = 'timer' and t.fire_at <= p_now order by t.fire_at, t.started_event_id limit 1) t
-    where not exists (select from perdure.workflow_tasks k where k.shard = p_shard and k.run_id = mine.run_id);
+    cross join lateral (select r.ctid, r.start_delayed from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id limit 1) r
+    cross join lateral (
+        select t.ctid from perdure.timers t
+        where t.shard = p_shard and t.run_id = mine.run_id and t.kind = 'timer' and t.fire_at + interval '0' <= p_now
+        order by t.fire_at + interval '0', t.started_event_id + 0 limit 1) t
+    left join lateral (select k.run_id from perdure.workflow_tasks k where k.shard = p_shard and k.run_id = mine.run_id limit 1) k on true
+    where not r.start_delayed and k.run_id is null;
     set local enable_indexscan = off;
     with quiet as materialized (
         select r.run_id, q.run_row, q.timer_row, r.next_event_id as first_event_id, r.namespace, r.task_queue, r.priority, r.workflow_task_timeout,
@@ -81,8 +87,64 @@ begin
     return v_fired;
 end
 $$;
-comment on function perdure.fire_timers_plainly(smallint, timestamptz, int) is
-    'Fires the due timers of runs that wait for nothing but them, all in one statement; the others it leaves to fire_timer. Returns how many.';
+comment on function perdure.fire_timers_plainly(smallint, timestamptz, int, timestamptz) is
+    'Fires timers that came due since then, of runs that wait for nothing but them, all in one statement; the others it leaves to fire_timer. Returns how many.';
+
+create or replace function perdure.end_sticky_waits(p_shard smallint, p_now timestamptz, p_limit int, p_since timestamptz) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off set plan_cache_mode = force_generic_plan
+as $$
+declare
+    v_due uuid[];
+    v_runs tid[];
+    v_tasks tid[];
+    v_ended int;
+begin
+    -- As in fire_timers_plainly. A claim that has a task at this moment is not waited for.
+    select array_agg(mine.run_id) into v_due from (
+        select l.run_id from (
+            select t.run_id from perdure.workflow_tasks t
+            where t.shard = p_shard and t.deadline > p_since and t.deadline <= p_now and t.state = 'scheduled' order by t.deadline) due
+        cross join lateral (
+            select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id = due.run_id for update skip locked) l
+        limit p_limit) mine;
+    if v_due is null then
+        return 0;
+    end if;
+    select array_agg(r.ctid), array_agg(t.ctid) into v_runs, v_tasks
+    from unnest(v_due) as mine (run_id)
+    cross join lateral (select r.ctid from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id limit 1) r
+    cross join lateral (select t.ctid, t.state, t.deadline from perdure.workflow_tasks t
+        where t.shard = p_shard and t.run_id = mine.run_id for update skip locked) t
+    where t.state = 'scheduled' and t.deadline <= p_now;
+    set local enable_indexscan = off;
+    with waited as materialized (
+        select r.run_id, q.run_row, q.task_row, r.next_event_id as first_event_id, r.namespace, r.task_queue, t.scheduled_event_id,
+            perdure.workflow_task_scheduled(r, 1) as scheduled_again
+        from unnest(v_runs, v_tasks) as q (run_row, task_row)
+        cross join lateral (select * from perdure.run_states r where r.shard = p_shard and r.ctid = q.run_row limit 1) r
+        cross join lateral (select * from perdure.workflow_tasks t where t.shard = p_shard and t.ctid = q.task_row limit 1) t),
+    written as (
+        insert into perdure.history (shard, run_id, first_event_id, event_time, events)
+        select p_shard, w.run_id, w.first_event_id, p_now, array[
+            jsonb_build_object('eventType', 'WorkflowTaskTimedOut', 'attributes', jsonb_build_object(
+                'scheduledEventId', w.scheduled_event_id, 'startedEventId', 0, 'timeoutType', 'ScheduleToStart')),
+            w.scheduled_again]
+        from waited w),
+    kept as (
+        update perdure.run_states r set next_event_id = w.first_event_id + 2, sticky_worker = null, sticky_event_id = null
+        from waited w where r.shard = p_shard and r.ctid = w.run_row),
+    freed as (
+        update perdure.workflow_tasks t set sticky_worker = null, deadline = null, scheduled_event_id = w.first_event_id + 1, scheduled_at = p_now
+        from waited w where t.shard = p_shard and t.ctid = w.task_row),
+    woken as (
+        select perdure.wake(q.namespace, q.task_queue, 'workflow') from (select distinct w.namespace, w.task_queue from waited w) q)
+    select (select count(*) from waited)::int into v_ended from (select count(*) from woken) w;
+    return v_ended;
+end
+$$;
+comment on function perdure.end_sticky_waits(smallint, timestamptz, int, timestamptz) is
+    'Workflow tasks for which the worker that has the run cached did not come since then: any may have them. All in one statement, as time_out_workflow_task would one by one. Returns how many.';
 
 create or replace function perdure.time_out_workflow_task(
     p_shard smallint, p_run perdure.run_states, p_task perdure.workflow_tasks, p_now timestamptz, p_message text) returns void
@@ -151,14 +213,36 @@ $$;
 comment on function perdure.time_out_activity(smallint, perdure.run_states, perdure.activity_tasks, timestamptz, boolean) is
     'An activity''s deadline has passed, or its worker is lost: its backoff is over, or the attempt timed out.';
 
-create or replace function perdure.upkeep(p_shard smallint, p_limit int default 200)
+create or replace function perdure.next_due(p_shard smallint, p_since timestamptz, p_until timestamptz,
+    out timer timestamptz, out activity timestamptz, out workflow_task timestamptz, out lease timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    select
+        (select min(t.fire_at) from perdure.timers t where t.shard = p_shard and t.fire_at > p_since and t.fire_at <= p_until),
+        (select min(t.deadline) from perdure.activity_tasks t where t.shard = p_shard and t.deadline > p_since and t.deadline <= p_until),
+        (select min(t.deadline) from perdure.workflow_tasks t where t.shard = p_shard and t.deadline > p_since and t.deadline <= p_until),
+        (select min(w.lease_until) from perdure.workers w)
+    into timer, activity, workflow_task, lease;
+end
+$$;
+comment on function perdure.next_due(smallint, timestamptz, timestamptz) is
+    'When the first timer, activity, workflow task and lease of a time are due; null for none.';
+
+create or replace function perdure.upkeep(p_shard smallint, p_limit int default 200, p_since timestamptz default null)
 returns table (fired_timers int, timed_out_activities int, retried_activities int, timed_out_workflow_tasks int,
     lost_workers int, deleted_executions int, next_due_at timestamptz)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
+    v_since timestamptz := coalesce(p_since, '-infinity');
+    v_until timestamptz := case when p_since is null then 'infinity' else v_now + interval '1 s' end;
+    -- What has to be done one by one takes about a millisecond each: few, lest timers that come due meanwhile wait for them.
+    v_slowly constant int := 50;
+    v_next record;
     v_due record;
     v_run perdure.run_states;
     v_timer perdure.timers;
@@ -167,82 +251,97 @@ declare
     v_worker uuid;
 begin
     fired_timers := 0; timed_out_activities := 0; retried_activities := 0; timed_out_workflow_tasks := 0; lost_workers := 0; deleted_executions := 0;
+    v_next := perdure.next_due(p_shard, v_since, v_until);
 
-    fired_timers := perdure.fire_timers_plainly(p_shard, v_now, p_limit);
-    -- What is left. Each due row is looked at again under the run's lock: somebody else may have been here first.
-    for v_due in select t.run_id, t.kind, t.started_event_id from perdure.timers t
-        where t.shard = p_shard and t.fire_at <= v_now order by t.fire_at limit p_limit loop
-        select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;
-        continue when v_run.run_id is null;
-        select * into v_timer from perdure.timers t where t.shard = p_shard and t.run_id = v_due.run_id and t.kind = v_due.kind
-            and t.started_event_id = v_due.started_event_id and t.fire_at <= v_now for update;
-        continue when v_timer.run_id is null;
-        perform perdure.fire_timer(p_shard, v_run, v_timer, v_now);
-        fired_timers := fired_timers + 1;
-    end loop;
+    if v_next.timer <= v_now then
+        fired_timers := perdure.fire_timers_plainly(p_shard, v_now, p_limit, v_since);
+        -- What is left of these; of a crowd the next call fires more, and not one by one. Each due row is looked at again under the run's
+        -- lock: somebody else may have been here first.
+        for v_due in select t.run_id, t.kind, t.started_event_id from perdure.timers t
+            where t.shard = p_shard and t.fire_at > v_since and t.fire_at <= v_now order by t.fire_at limit least(v_slowly, p_limit - fired_timers) loop
+            select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;
+            continue when v_run.run_id is null;
+            select * into v_timer from perdure.timers t where t.shard = p_shard and t.run_id = v_due.run_id and t.kind = v_due.kind
+                and t.started_event_id = v_due.started_event_id and t.fire_at <= v_now for update;
+            continue when v_timer.run_id is null;
+            perform perdure.fire_timer(p_shard, v_run, v_timer, v_now);
+            fired_timers := fired_timers + 1;
+        end loop;
+    end if;
 
-    for v_due in select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
-        where t.shard = p_shard and t.deadline <= v_now
-          and (t.state <> 'backoff' or t.scheduled_at + t.schedule_to_close_timeout <= v_now)
-        order by t.deadline limit p_limit loop
-        select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;
-        continue when v_run.run_id is null;
-        select * into v_activity from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_due.run_id
-            and t.scheduled_event_id = v_due.scheduled_event_id and t.deadline <= v_now for update;
-        continue when v_activity.run_id is null;
-        if perdure.time_out_activity(p_shard, v_run, v_activity, v_now, false) = 'retried' then
-            retried_activities := retried_activities + 1;
-        else
-            timed_out_activities := timed_out_activities + 1;
-        end if;
-    end loop;
+    if v_next.activity <= v_now then
+        for v_due in select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
+            where t.shard = p_shard and t.deadline > v_since and t.deadline <= v_now
+              and (t.state <> 'backoff' or t.scheduled_at + t.schedule_to_close_timeout <= v_now)
+            order by t.deadline limit least(v_slowly, p_limit) loop
+            select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;
+            continue when v_run.run_id is null;
+            select * into v_activity from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_due.run_id
+                and t.scheduled_event_id = v_due.scheduled_event_id and t.deadline <= v_now for update;
+            continue when v_activity.run_id is null;
+            if perdure.time_out_activity(p_shard, v_run, v_activity, v_now, false) = 'retried' then
+                retried_activities := retried_activities + 1;
+            else
+                timed_out_activities := timed_out_activities + 1;
+            end if;
+        end loop;
+    end if;
 
-    for v_due in select t.run_id from perdure.workflow_tasks t
-        where t.shard = p_shard and t.deadline <= v_now order by t.deadline limit p_limit loop
-        select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;
-        continue when v_run.run_id is null;
-        select * into v_task from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = v_due.run_id and t.deadline <= v_now for update;
-        continue when v_task.run_id is null;
-        perform perdure.time_out_workflow_task(p_shard, v_run, v_task, v_now, 'the workflow task was not completed in time');
-        timed_out_workflow_tasks := timed_out_workflow_tasks + 1;
-    end loop;
+    if v_next.workflow_task <= v_now then
+        timed_out_workflow_tasks := perdure.end_sticky_waits(p_shard, v_now, p_limit, v_since);
+        for v_due in select t.run_id from perdure.workflow_tasks t
+            where t.shard = p_shard and t.deadline > v_since and t.deadline <= v_now order by t.deadline
+            limit least(v_slowly, p_limit - timed_out_workflow_tasks) loop
+            select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_due.run_id for update skip locked;
+            continue when v_run.run_id is null;
+            select * into v_task from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = v_due.run_id and t.deadline <= v_now for update;
+            continue when v_task.run_id is null;
+            perform perdure.time_out_workflow_task(p_shard, v_run, v_task, v_now, 'the workflow task was not completed in time');
+            timed_out_workflow_tasks := timed_out_workflow_tasks + 1;
+        end loop;
+    end if;
 
-    for v_worker in select w.worker_id from perdure.workers w where w.lease_until <= v_now
-        order by w.lease_until limit 10 for update skip locked loop
-        perform perdure.take_back(p_shard, v_worker, v_now);
-        perform perdure.remove_worker(v_worker, v_now, true);
-        lost_workers := lost_workers + 1;
-    end loop;
+    if v_next.lease <= v_now then
+        for v_worker in select w.worker_id from perdure.workers w where w.lease_until <= v_now
+            order by w.lease_until limit 10 for update skip locked loop
+            perform perdure.take_back(p_shard, v_worker, v_now);
+            perform perdure.remove_worker(v_worker, v_now, true);
+            lost_workers := lost_workers + 1;
+        end loop;
+    end if;
 
-    delete from perdure.queries q where q.shard = p_shard and q.deadline < v_now - interval '1 minute';
-    deleted_executions := perdure.delete_expired(p_shard, v_now, p_limit);
+    -- What nobody waits for.
+    if p_since is null then
+        delete from perdure.queries q where q.shard = p_shard and q.deadline < v_now - interval '1 minute';
+        deleted_executions := perdure.delete_expired(p_shard, v_now, p_limit);
+    end if;
 
     -- Backoffs that are over need nothing of the run: they go back to the queue in one statement. It comes last, since it locks
     -- activities without their runs, and whoever holds such a lock must not wait for another.
-    with c as materialized (
-        select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
-        where t.shard = p_shard and t.deadline <= v_now and t.state = 'backoff'
-          and (t.schedule_to_close_timeout is null or t.scheduled_at + t.schedule_to_close_timeout > v_now)
-        order by t.deadline limit p_limit for update skip locked),
-    u as (
-        update perdure.activity_tasks t set state = 'scheduled',
-            deadline = perdure.activity_deadline(t.schedule_to_close_timeout, t.schedule_to_start_timeout, null, null, t.scheduled_at, t.attempt_scheduled_at, null, null)
-        from c where t.shard = p_shard and t.run_id = c.run_id and t.scheduled_event_id = c.scheduled_event_id
-        returning t.namespace, t.task_queue),
-    woken as (select perdure.wake(q.namespace, q.task_queue, 'activity') from (select distinct u.namespace, u.task_queue from u) q)
-    select retried_activities + (select count(*) from u)::int into retried_activities from (select count(*) from woken) w;
+    if v_next.activity <= v_now then
+        with c as materialized (
+            select t.run_id, t.scheduled_event_id from perdure.activity_tasks t
+            where t.shard = p_shard and t.deadline > v_since and t.deadline <= v_now and t.state = 'backoff'
+              and (t.schedule_to_close_timeout is null or t.scheduled_at + t.schedule_to_close_timeout > v_now)
+            order by t.deadline limit p_limit for update skip locked),
+        u as (
+            update perdure.activity_tasks t set state = 'scheduled',
+                deadline = perdure.activity_deadline(t.schedule_to_close_timeout, t.schedule_to_start_timeout, null, null, t.scheduled_at, t.attempt_scheduled_at, null, null)
+            from c where t.shard = p_shard and t.run_id = c.run_id and t.scheduled_event_id = c.scheduled_event_id
+            returning t.namespace, t.task_queue),
+        woken as (select perdure.wake(q.namespace, q.task_queue, 'activity') from (select distinct u.namespace, u.task_queue from u) q)
+        select retried_activities + (select count(*) from u)::int into retried_activities from (select count(*) from woken) w;
+    end if;
 
-    select least(
-        (select min(t.fire_at) from perdure.timers t where t.shard = p_shard),
-        (select min(t.deadline) from perdure.activity_tasks t where t.shard = p_shard),
-        (select min(t.deadline) from perdure.workflow_tasks t where t.shard = p_shard),
-        (select min(w.lease_until) from perdure.workers w))
-    into next_due_at;
+    if least(v_next.timer, v_next.activity, v_next.workflow_task, v_next.lease) <= v_now then
+        v_next := perdure.next_due(p_shard, v_since, v_until);
+    end if;
+    next_due_at := least(v_next.timer, v_next.activity, v_next.workflow_task, v_next.lease);
     return next;
 end
 $$;
-comment on function perdure.upkeep(smallint, int) is
-    'Does what is due, at most p_limit of each kind, and tells when the next thing is; call it again at once if that has passed.';
+comment on function perdure.upkeep(smallint, int, timestamptz) is
+    'Does what is due, at most p_limit of each kind, and tells when the next thing is; call it again at once if that has passed. With p_since it looks only at what came due since then or does within the next second: for whoever has left nothing older.';
 
 create or replace function perdure.take_back(p_shard smallint, p_worker_id uuid, p_now timestamptz) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
@@ -278,6 +377,7 @@ comment on function perdure.take_back(smallint, uuid, timestamptz) is 'Returns w
 
 create or replace function perdure.delete_expired(p_shard smallint, p_now timestamptz, p_limit int) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_runs uuid[];
