@@ -42,16 +42,17 @@ extension WorkerSession {
             var busySince: ContinuousClock.Instant?
             while isWorking {
                 do {
-                    let (claimed, mayBeMore) = try await claim()
-                    failure.reset()
-                    if Self.isCrowd(claimed.workflowTasks.count + claimed.activityTasks.count) {
-                        crowd.yield(claimed)
-                    } else {
-                        start(claimed, in: &group)
+                    let (found, mayBeMore) = try await claim { claimed in
+                        if Self.isCrowd(claimed.workflowTasks.count + claimed.activityTasks.count) {
+                            crowd.yield(claimed)
+                        } else {
+                            start(claimed, in: &group)
+                        }
                     }
+                    failure.reset()
                     metrics.workflowSlotsUsed.record(workflowSlots.inUse)
                     metrics.activitySlotsUsed.record(activitySlots.inUse)
-                    if !claimed.isEmpty {
+                    if found {
                         poll.reset()
                         // Notifications cost producers something, and to stop them costs a commit here: a single task is not worth
                         // it, a stream of them is.
@@ -88,30 +89,40 @@ extension WorkerSession {
 
     private static let pauseWhenNotified = Duration.milliseconds(100)
 
-    /// - Returns: what was claimed, and whether that was not all that there was.
-    private func claim() async throws -> (work: ClaimedWork, mayBeMore: Bool) {
-        var claimed = ClaimedWork()
+    /// Claims as much as there are slots for, workflow tasks first: what follows from them does not wait for the rest.
+    ///
+    /// - Parameter begin: gets what was claimed, as soon as it is.
+    /// - Returns: whether there was any, and whether there may be more.
+    private func claim(_ begin: (ClaimedWork) -> Void) async throws -> (found: Bool, mayBeMore: Bool) {
+        var found = false
         var mayBeMore = false
+        func note(_ count: Int, of wanted: Int) {
+            if count > 0 { found = true }
+            if wanted > 0, count >= wanted { mayBeMore = true }
+        }
         // Another shard first each time, so that none starves.
         for shard in shards.count > 1 ? shards.shuffled() : shards {
             let workflowTasks = freeWorkflowSlots
+            if workflowTasks > 0 {
+                var work = ClaimedWork()
+                work.workflowTasks = try await engine.claimWorkflowTasks(
+                    shard: shard, workerID: workerID, taskQueue: options.taskQueue, limit: workflowTasks)
+                workflowSlots.take(work.workflowTasks.count)
+                note(work.workflowTasks.count, of: workflowTasks)
+                if !work.isEmpty { begin(work) }
+            }
             let activityTasks = code.activityTypes.isEmpty ? 0 : activitySlots.free
             let queries = code.workflowTypes.isEmpty ? 0 : 16
-            let part = try await engine.claim(
-                shard: shard, workerID: workerID, taskQueue: options.taskQueue, workflowTasks: workflowTasks,
+            guard activityTasks + queries > 0 else { continue }
+            let work = try await engine.claim(
+                shard: shard, workerID: workerID, taskQueue: options.taskQueue, workflowTasks: 0,
                 activityTasks: activityTasks, queries: queries)
-            let answers = [
-                (part.workflowTasks.count, workflowTasks), (part.activityTasks.count, activityTasks),
-                (part.queries.count, queries),
-            ]
-            if answers.contains(where: { found, wanted in wanted > 0 && found >= wanted }) { mayBeMore = true }
-            workflowSlots.take(part.workflowTasks.count)
-            activitySlots.take(part.activityTasks.count)
-            claimed.workflowTasks += part.workflowTasks
-            claimed.activityTasks += part.activityTasks
-            claimed.queries += part.queries
+            activitySlots.take(work.activityTasks.count)
+            note(work.activityTasks.count, of: activityTasks)
+            note(work.queries.count, of: queries)
+            if !work.isEmpty { begin(work) }
         }
-        return (claimed, mayBeMore)
+        return (found, mayBeMore)
     }
 
     /// A workflow task is best done when there is a slot for the activity that it will schedule; but activities that take
