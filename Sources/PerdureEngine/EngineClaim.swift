@@ -6,6 +6,10 @@ public struct ClaimedWork: Sendable {
     public var workflowTasks: [ClaimedWorkflowTask] = []
     public var activityTasks: [ClaimedActivityTask] = []
     public var queries: [ClaimedQuery] = []
+    /// When workflow tasks were asked for, by the database's clock; nil if none were, or the claim failed. What waited then and was
+    /// not claimed is more than was asked for, or another's, or was not visible yet. So with `activityTasksAskedAt`.
+    public var workflowTasksAskedAt: Date?
+    public var activityTasksAskedAt: Date?
 
     public init() {}
 
@@ -16,21 +20,29 @@ extension Engine {
     /// Claims all kinds of work in one round trip, at most so many of each; 0 asks for none of a kind.
     ///
     /// What one kind claimed is not lost when another cannot be: it is returned, and the error comes again next time.
+    ///
+    /// - Parameter workflowTasksSince: only those that were scheduled since then, by the database's clock; nil for all. It is for
+    ///   whoever has left none that is older, and saves the steps over what was there before. So with `activityTasksSince`.
     public func claim(
-        shard: Int16, workerID: UUID, taskQueue: String, workflowTasks: Int, activityTasks: Int, queries: Int
+        shard: Int16, workerID: UUID, taskQueue: String, workflowTasks: Int, activityTasks: Int, queries: Int,
+        workflowTasksSince: Date? = nil, activityTasksSince: Date? = nil
     ) async throws -> ClaimedWork {
         var statements: [PostgresQuery] = []
         var readers: [(PostgresRows, inout ClaimedWork) throws -> Void] = []
         if workflowTasks > 0 {
-            statements.append(Self.claimOfWorkflowTasks(shard, workerID, taskQueue, workflowTasks))
+            statements.append(
+                Self.claimOfWorkflowTasks(shard, workerID, taskQueue, workflowTasks, workflowTasksSince))
             readers.append { rows, work in
-                work.workflowTasks = try rows.map { row in try ClaimedWorkflowTask(row, shard) }
+                work.workflowTasksAskedAt = try rows.first?.decode("asked_at")
+                work.workflowTasks = try ClaimedWorkflowTask.all(in: rows, shard)
             }
         }
         if activityTasks > 0 {
-            statements.append(Self.claimOfActivityTasks(shard, workerID, taskQueue, activityTasks))
+            statements.append(
+                Self.claimOfActivityTasks(shard, workerID, taskQueue, activityTasks, activityTasksSince))
             readers.append { rows, work in
-                work.activityTasks = try rows.map { row in try ClaimedActivityTask(row, shard) }
+                work.activityTasksAskedAt = try rows.first?.decode("asked_at")
+                work.activityTasks = try ClaimedActivityTask.all(in: rows, shard)
             }
         }
         if queries > 0 {
@@ -51,12 +63,28 @@ extension Engine {
         return work
     }
 
-    static func claimOfWorkflowTasks(_ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int) -> PostgresQuery {
-        "select * from perdure.claim_workflow_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)))"
+    // These commit without waiting for the disk: nothing else is written in their transactions. Should the server crash before the
+    // disk has it, the tasks were never handed out: another claim gets them, and what the worker does with this one is refused,
+    // as after a timeout.
+
+    static func claimOfWorkflowTasks(
+        _ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int, _ since: Date?
+    ) -> PostgresQuery {
+        """
+        select asked.asked_at, asked.commit, c.* \
+        from (select perdure.clock() as asked_at, set_config('synchronous_commit', 'off', true) as commit) asked \
+        left join lateral perdure.claim_workflow_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)), \(since)) c on true
+        """
     }
 
-    static func claimOfActivityTasks(_ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int) -> PostgresQuery {
-        "select * from perdure.claim_activity_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)))"
+    static func claimOfActivityTasks(
+        _ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int, _ since: Date?
+    ) -> PostgresQuery {
+        """
+        select asked.asked_at, asked.commit, c.* \
+        from (select perdure.clock() as asked_at, set_config('synchronous_commit', 'off', true) as commit) asked \
+        left join lateral perdure.claim_activity_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)), \(since)) c on true
+        """
     }
 
     static func claimOfQueries(_ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int) -> PostgresQuery {
@@ -65,6 +93,12 @@ extension Engine {
 }
 
 extension ClaimedWorkflowTask {
+    /// A claim that got nothing has one row all the same, which tells when it was asked.
+    static func all(in rows: PostgresRows, _ shard: Int16) throws -> [ClaimedWorkflowTask] {
+        try rows.filter { row in try row.decode(UUID?.self, "run_id") != nil }
+            .map { row in try ClaimedWorkflowTask(row, shard) }
+    }
+
     init(_ row: PostgresRow, _ shard: Int16) throws {
         self.init(
             shard: shard, runID: try row.decode("run_id"), workflowID: try row.decode("workflow_id"),
@@ -77,6 +111,12 @@ extension ClaimedWorkflowTask {
 }
 
 extension ClaimedActivityTask {
+    /// A claim that got nothing has one row all the same, which tells when it was asked.
+    static func all(in rows: PostgresRows, _ shard: Int16) throws -> [ClaimedActivityTask] {
+        try rows.filter { row in try row.decode(UUID?.self, "run_id") != nil }
+            .map { row in try ClaimedActivityTask(row, shard) }
+    }
+
     init(_ row: PostgresRow, _ shard: Int16) throws {
         self.init(
             shard: shard, runID: try row.decode("run_id"), scheduledEventID: try row.decode("scheduled_event_id"),

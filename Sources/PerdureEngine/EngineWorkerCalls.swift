@@ -336,6 +336,8 @@ public struct UpkeepReport: Sendable {
     public let lostWorkers: Int
     /// How long until something is due again, by the database's clock; nil when nothing is foreseen.
     public let nextDue: Duration?
+    /// When it was asked for, by the database's clock.
+    public let askedAt: Date
 }
 
 // MARK: - Leases
@@ -385,8 +387,8 @@ extension Engine {
     public func claimWorkflowTasks(
         shard: Int16, workerID: UUID, taskQueue: String, limit: Int
     ) async throws -> [ClaimedWorkflowTask] {
-        try await query(Self.claimOfWorkflowTasks(shard, workerID, taskQueue, limit))
-            .map { row in try ClaimedWorkflowTask(row, shard) }
+        try await ClaimedWorkflowTask.all(
+            in: query(Self.claimOfWorkflowTasks(shard, workerID, taskQueue, limit, nil)), shard)
     }
 
     public func completeWorkflowTasks(
@@ -436,8 +438,8 @@ extension Engine {
     public func claimActivityTasks(
         shard: Int16, workerID: UUID, taskQueue: String, limit: Int
     ) async throws -> [ClaimedActivityTask] {
-        try await query(Self.claimOfActivityTasks(shard, workerID, taskQueue, limit))
-            .map { row in try ClaimedActivityTask(row, shard) }
+        try await ClaimedActivityTask.all(
+            in: query(Self.claimOfActivityTasks(shard, workerID, taskQueue, limit, nil)), shard)
     }
 
     public func finishActivityTasks(
@@ -496,17 +498,22 @@ extension Engine {
     }
 
     /// A slice of what is due: timers, timeouts, retries, lost workers, retention. Any number of workers may call it.
-    public func upkeep(shard: Int16, limit: Int = 200) async throws -> UpkeepReport {
+    ///
+    /// - Parameter since: only what came due since then, by the database's clock, and does within a second; nil for all. It is for
+    ///   whoever has left nothing older, and saves the steps over what was due before.
+    public func upkeep(shard: Int16, limit: Int = 200, since: Date? = nil) async throws -> UpkeepReport {
         let row = try await row(
             """
-            select fired_timers + timed_out_activities + retried_activities + timed_out_workflow_tasks \
+            select asked_at, fired_timers + timed_out_activities + retried_activities + timed_out_workflow_tasks \
             + lost_workers + deleted_executions as actions, lost_workers, \
             extract(epoch from next_due_at - perdure.clock())::float8 as next_due \
-            from perdure.upkeep(\(shard), \(Int32(clamping: limit)))
+            from (select perdure.clock() as asked_at) asked \
+            cross join lateral perdure.upkeep(\(shard), \(Int32(clamping: limit)), \(since))
             """)
         return UpkeepReport(
             actions: try row.decode("actions"), lostWorkers: try row.decode("lost_workers"),
-            nextDue: try row.decode(Double?.self, "next_due").map { .seconds(max(0, $0)) })
+            nextDue: try row.decode(Double?.self, "next_due").map { .seconds(max(0, $0)) },
+            askedAt: try row.decode("asked_at"))
     }
 }
 

@@ -40,9 +40,10 @@ extension WorkerSession {
             var poll = Backoff(from: options.minimumPollInterval, to: options.maximumPollInterval)
             var failure = Backoff(from: .milliseconds(50), to: .seconds(2))
             var busySince: ContinuousClock.Instant?
+            var lookbacks = ClaimLookbacks()
             while isWorking {
                 do {
-                    let (found, mayBeMore) = try await claim { claimed in
+                    let (found, mayBeMore) = try await claim(&lookbacks) { claimed in
                         if Self.isCrowd(claimed.workflowTasks.count + claimed.activityTasks.count) {
                             crowd.yield(claimed)
                         } else {
@@ -89,11 +90,20 @@ extension WorkerSession {
 
     private static let pauseWhenNotified = Duration.milliseconds(100)
 
+    private struct ClaimLookbacks {
+        var workflowTasks: [Int16: Lookback] = [:]
+        var activityTasks: [Int16: Lookback] = [:]
+    }
+
     /// Claims as much as there are slots for, workflow tasks first: what follows from them does not wait for the rest.
     ///
-    /// - Parameter begin: gets what was claimed, as soon as it is.
+    /// - Parameters:
+    ///   - lookbacks: how far back to look.
+    ///   - begin: gets what was claimed, as soon as it is.
     /// - Returns: whether there was any, and whether there may be more.
-    private func claim(_ begin: (ClaimedWork) -> Void) async throws -> (found: Bool, mayBeMore: Bool) {
+    private func claim(
+        _ lookbacks: inout ClaimLookbacks, _ begin: (ClaimedWork) -> Void
+    ) async throws -> (found: Bool, mayBeMore: Bool) {
         var found = false
         var mayBeMore = false
         func note(_ count: Int, of wanted: Int) {
@@ -104,9 +114,14 @@ extension WorkerSession {
         for shard in shards.count > 1 ? shards.shuffled() : shards {
             let workflowTasks = freeWorkflowSlots
             if workflowTasks > 0 {
-                var work = ClaimedWork()
-                work.workflowTasks = try await engine.claimWorkflowTasks(
-                    shard: shard, workerID: workerID, taskQueue: options.taskQueue, limit: workflowTasks)
+                let since = lookbacks.workflowTasks[shard, default: Lookback()].since()
+                let start = ContinuousClock.now
+                let work = try await engine.claim(
+                    shard: shard, workerID: workerID, taskQueue: options.taskQueue, workflowTasks: workflowTasks,
+                    activityTasks: 0, queries: 0, workflowTasksSince: since)
+                lookbacks.workflowTasks[shard, default: Lookback()].passed(
+                    since: since, askedAt: work.workflowTasksAskedAt,
+                    leftNothing: work.workflowTasks.count < workflowTasks, took: .now - start)
                 workflowSlots.take(work.workflowTasks.count)
                 note(work.workflowTasks.count, of: workflowTasks)
                 if !work.isEmpty { begin(work) }
@@ -114,9 +129,16 @@ extension WorkerSession {
             let activityTasks = code.activityTypes.isEmpty ? 0 : activitySlots.free
             let queries = code.workflowTypes.isEmpty ? 0 : 16
             guard activityTasks + queries > 0 else { continue }
+            let since = lookbacks.activityTasks[shard, default: Lookback()].since()
+            let start = ContinuousClock.now
             let work = try await engine.claim(
                 shard: shard, workerID: workerID, taskQueue: options.taskQueue, workflowTasks: 0,
-                activityTasks: activityTasks, queries: queries)
+                activityTasks: activityTasks, queries: queries, activityTasksSince: since)
+            if activityTasks > 0 {
+                lookbacks.activityTasks[shard, default: Lookback()].passed(
+                    since: since, askedAt: work.activityTasksAskedAt,
+                    leftNothing: work.activityTasks.count < activityTasks, took: .now - start)
+            }
             activitySlots.take(work.activityTasks.count)
             note(work.activityTasks.count, of: activityTasks)
             note(work.queries.count, of: queries)
@@ -182,13 +204,19 @@ extension WorkerSession {
     func keepUp() async {
         // Much at once, so that a crowd of timers costs few calls; each run is locked for as long as one call takes.
         let limit = 1000
+        var lookbacks: [Int16: Lookback] = [:]
         var retry = Backoff(from: .milliseconds(100), to: .seconds(5))
         while !Task.isCancelled, !hasLostLease {
             var wait = Duration.seconds(1)
             var isFull = false
             do {
                 for shard in shards {
-                    let report = try await engine.upkeep(shard: shard, limit: limit)
+                    let since = lookbacks[shard, default: Lookback()].since()
+                    let begin = ContinuousClock.now
+                    let report = try await engine.upkeep(shard: shard, limit: limit, since: since)
+                    lookbacks[shard, default: Lookback()].passed(
+                        since: since, askedAt: report.askedAt, leftNothing: report.nextDue != .zero,
+                        took: .now - begin)
                     if report.actions > 0 { work.signal() }
                     isFull = isFull || report.actions >= limit
                     if report.lostWorkers > 0 {
