@@ -110,7 +110,7 @@ import Testing
             await withTaskGroup(of: Void.self) { group in
                 for number in 0..<8 {
                     group.addTask {
-                        for turn in 0..<4000 {
+                        for turn in 0..<1000 {
                             await withCheckedContinuation { continuation in
                                 if (turn + number) % 5 == 0 {
                                     _ = loop.schedule(at: .now + .microseconds(turn % 300)) { continuation.resume() }
@@ -121,7 +121,7 @@ import Testing
                         }
                     }
                     group.addTask(executorPreference: loop) {
-                        for _ in 0..<4000 { await Task { await Task.yield() }.value }
+                        for _ in 0..<1000 { await Task { await Task.yield() }.value }
                     }
                 }
             }

@@ -15,6 +15,12 @@ declare
     v_rows tid[];
     v_sticky uuid[];
     v_claimed uuid[];
+    v_row tid;
+    v_run_id uuid;
+    v_next_event_id bigint;
+    v_sticky_event_id bigint;
+    v_run perdure.run_states;
+    v_execution perdure.executions;
 begin
     -- Found and locked by an index, changed in their places, then read by key: no plan that a quiet minute made can go through the queue
     -- (docs/decisions/0004-plans-without-statistics.md). Each priority is a range of its own, which begins where the time does that is looked
@@ -39,6 +45,43 @@ begin
             limit p_limit - cardinality(v_rows)) c;
     end if;
     if cardinality(v_rows) = 0 then
+        return;
+    end if;
+    if cardinality(v_rows) < perdure.many() then
+        -- As below, by small statements for each: docs/decisions/0007-one-run-or-many.md.
+        started_at := v_now;
+        foreach v_row in array v_rows loop
+            update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
+            where t.shard = p_shard and t.ctid = v_row
+            returning t.run_id, t.attempt, t.scheduled_event_id into v_run_id, attempt, scheduled_event_id;
+            -- A new statement sees whatever was appended before the row was ours.
+            select r.workflow_id, r.workflow_type, r.next_event_id, r.last_started_event_id, r.sticky_event_id
+            into workflow_id, workflow_type, v_next_event_id, previous_started_event_id, v_sticky_event_id
+            from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id;
+            select * into v_execution from perdure.executions e where e.shard = p_shard and e.run_id = v_run_id;
+            run_id := v_run_id;
+            started_event_id := v_next_event_id;
+            history_from := case when v_run_id = any (v_sticky) then coalesce(v_sticky_event_id, 1) else 1 end;
+            if attempt > 1 then
+                select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id;
+                scheduled_event_id := v_next_event_id;
+                started_event_id := v_next_event_id + 1;
+            end if;
+            select jsonb_agg(jsonb_build_object('firstEventId', (page.batch).first_event_id, 'eventTime', perdure.rfc3339((page.batch).event_time),
+                'events', (
+                    select jsonb_agg(perdure.whole_event(stored.event, (page.batch).first_event_id + stored.ordinality - 1, page.batch, v_execution) order by stored.ordinality)
+                    from unnest((page.batch).events) with ordinality as stored (event, ordinality))) order by (page.batch).first_event_id)
+            into history
+            from (select h as batch from perdure.history h
+                where h.shard = p_shard and h.run_id = v_run_id and h.first_event_id >= history_from
+                order by h.first_event_id limit 500) page;
+            history := coalesce(history, '[]') || jsonb_build_object(
+                'firstEventId', case when attempt = 1 then started_event_id else scheduled_event_id end, 'eventTime', perdure.rfc3339(v_now),
+                'events', case when attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(v_run, attempt)) else '[]' end
+                    || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',
+                        jsonb_build_object('scheduledEventId', scheduled_event_id, 'identity', v_worker.identity, 'requestId', p_worker_id)));
+            return next;
+        end loop;
         return;
     end if;
     set local enable_indexscan = off;
