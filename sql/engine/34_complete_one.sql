@@ -1,7 +1,7 @@
 -- The hot path for few runs: one run's workflow task, by statements so small that nothing is spent on planning ahead.
 --
--- A worker that has little to do completes one task at a time, and then the one large statement of 33_complete_plainly.sql takes four
--- times as long as these: docs/decisions/0007-one-run-or-many.md. The rules, and what is usual, are the same.
+-- A worker that has little to do completes one task at a time, and then the one large statement of 33_complete_plainly.sql takes twice
+-- as long as these: docs/decisions/0007-one-run-or-many.md. The rules, and what is usual, are the same.
 
 create or replace function perdure.are_plain_activities(p_commands jsonb) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
