@@ -1,13 +1,15 @@
 import Foundation
 public import Postgres
+import Synchronization
 
-/// The SQL contract as Swift functions: one method a function of schema `perdure`, and nothing else. It holds no state;
-/// every call is one statement, hence one transaction, unless it is made ``on(_:)`` a connection.
+/// The SQL contract as Swift functions: one method a function of schema `perdure`, and nothing else. It holds no state but
+/// how many shards there are, which never changes; every call is one statement, hence one transaction, unless it is made ``on(_:)`` a connection.
 ///
 /// All methods throw ``EngineError`` for what the engine refuses and `PostgresError` for everything else.
 public struct Engine: Sendable {
     public let pool: PostgresPool
     private var connection: PostgresConnection?
+    private let shardCount = ShardCount()
 
     public init(pool: PostgresPool) { self.pool = pool }
 
@@ -36,8 +38,36 @@ public struct Engine: Sendable {
 
     /// The shards of this installation; most have one.
     public func shards() async throws -> [Int16] {
-        let row = try await row("select (value #>> '{}')::smallint from perdure.settings where name = 'shard_count'")
-        return try Array(0..<row.decode(Int16.self, at: 0))
+        try await Array(0..<count())
+    }
+
+    /// The shard of every workflow, if there is but one.
+    func onlyShard() async throws -> Int16? { try await count() == 1 ? 0 : nil }
+
+    private func count() async throws -> Int16 {
+        if let known = shardCount.value.withLock({ $0 }) { return known }
+        let count = try await row("select perdure.shard_count()").decode(Int16.self, at: 0)
+        shardCount.value.withLock { $0 = count }
+        return count
+    }
+}
+
+private final class ShardCount: Sendable {
+    let value = Mutex<Int16?>(nil)
+}
+
+extension PostgresQuery.StringInterpolation {
+    /// The shard of a workflow; the statement finds it if it is not known.
+    mutating func appendInterpolation(shard: Int16?, of workflowID: String, in namespace: String) {
+        if let shard {
+            appendInterpolation(shard)
+        } else {
+            appendLiteral("perdure.shard_for(")
+            appendInterpolation(namespace)
+            appendLiteral(", ")
+            appendInterpolation(workflowID)
+            appendLiteral(")")
+        }
     }
 }
 

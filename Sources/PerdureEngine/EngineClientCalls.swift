@@ -66,7 +66,7 @@ public struct WorkflowSummary: Sendable, Hashable {
     }
 }
 
-// The shard of a workflow is found by the statement itself: one round trip.
+// The shard of a workflow is known, or found by the statement itself: one round trip.
 extension Engine {
     /// - Parameter options: the contract's `p_options`.
     public func startWorkflow(
@@ -75,7 +75,7 @@ extension Engine {
     ) async throws -> StartedRun {
         let row = try await row(
             """
-            select run_id, started from perdure.start_workflow(perdure.shard_for(\(namespace), \(workflowID)), \
+            select run_id, started from perdure.start_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
             \(namespace), \(workflowID), \(workflowType), \(taskQueue), \(input.json), \(options))
             """)
         return StartedRun(runID: try row.decode("run_id"), started: try row.decode("started"))
@@ -88,7 +88,7 @@ extension Engine {
         let row = try await row(
             """
             select run_id, started from perdure.signal_with_start_workflow(\
-            perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \(workflowID), \(workflowType), \
+            \(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \(workflowID), \(workflowType), \
             \(taskQueue), \(input.json), \(signalName), \(signalInput.json), \(options))
             """)
         return StartedRun(runID: try row.decode("run_id"), started: try row.decode("started"))
@@ -105,7 +105,7 @@ extension Engine {
     ) async throws -> UUID {
         try await row(
             """
-            select perdure.signal_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            select perdure.signal_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
             \(workflowID), \(runID), \(signalName), \(input.json), \(identity), \(requestID))
             """
         ).decode(at: 0)
@@ -118,7 +118,7 @@ extension Engine {
     ) async throws -> UUID {
         try await row(
             """
-            select perdure.request_cancel_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            select perdure.request_cancel_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
             \(workflowID), \(runID), \(reason), \(identity), \(requestID))
             """
         ).decode(at: 0)
@@ -131,7 +131,7 @@ extension Engine {
     ) async throws -> UUID {
         try await row(
             """
-            select perdure.terminate_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            select perdure.terminate_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
             \(workflowID), \(runID), \(reason), \(details.json), \(identity))
             """
         ).decode(at: 0)
@@ -146,7 +146,7 @@ extension Engine {
     ) async throws -> UUID {
         try await row(
             """
-            select perdure.start_query(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            select perdure.start_query(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
             \(workflowID), \(runID), \(queryType), \(input.json), \(timeout))
             """
         ).decode(at: 0)
@@ -156,7 +156,7 @@ extension Engine {
         let row = try await row(
             """
             select state, result, failure from perdure.query_answer(\
-            perdure.shard_for(\(namespace), \(workflowID)), \(queryID))
+            \(shard: try await onlyShard(), of: workflowID, in: namespace), \(queryID))
             """)
         switch try row.decode(String.self, "state") {
         case "answered": return .answered(try [Payload](json: row.decode(JSON?.self, "result")))
@@ -171,7 +171,7 @@ extension Engine {
     public func describeWorkflow(namespace: String, workflowID: String, runID: UUID? = nil) async throws -> JSON {
         try await row(
             """
-            select perdure.describe_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            select perdure.describe_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
             \(workflowID), \(runID))
             """
         ).decode(at: 0)
@@ -183,7 +183,7 @@ extension Engine {
         let row = try await row(
             """
             select run_id, status::text, result, failure, close_time from perdure.workflow_result(\
-            perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \(workflowID), \(runID))
+            \(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \(workflowID), \(runID))
             """)
         return WorkflowOutcome(
             runID: try row.decode("run_id"), status: try row.status(),
@@ -198,7 +198,7 @@ extension Engine {
     ) async throws -> [HistoryEvent] {
         let wire: JSON = try await row(
             """
-            select perdure.get_history(perdure.shard_for(\(namespace), \(workflowID)), \(runID), \(eventID), \
+            select perdure.get_history(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(runID), \(eventID), \
             \(Int32(clamping: limit)))
             """
         ).decode(at: 0)
@@ -254,7 +254,7 @@ extension Engine {
     public func deleteWorkflow(namespace: String, workflowID: String, runID: UUID? = nil) async throws -> UUID {
         try await row(
             """
-            select perdure.delete_workflow(perdure.shard_for(\(namespace), \(workflowID)), \(namespace), \
+            select perdure.delete_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
             \(workflowID), \(runID))
             """
         ).decode(at: 0)

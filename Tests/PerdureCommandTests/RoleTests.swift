@@ -5,6 +5,20 @@ import Postgres
 import TestSupport
 import Testing
 
+@ActivityContainer
+private struct Doubler {
+    @Activity func double(_ number: Int) -> Int { number * 2 }
+}
+
+@Workflow
+private struct Doubling {
+    func run(context: WorkflowContext<Self>, input: Int) async throws -> Int {
+        try await context.sleep(for: .milliseconds(1))
+        return try await context.executeActivity(
+            Doubler.Activities.Double.self, options: ActivityOptions(startToCloseTimeout: .seconds(5)), input: input)
+    }
+}
+
 /// Who may do what, tried with real connections.
 @Suite struct RoleTests {
     /// A database owned by a role that is no superuser, and the roles of a worker and a reader; all gone afterwards.
@@ -94,6 +108,25 @@ import Testing
             #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")
             #expect(try await perdure(["migrate"], database: asWorker).errors.contains("42501"))
             try await expectNoTables(database, worker, except: ["namespaces", "search_attributes"])
+        }
+    }
+
+    @Test func `a worker process needs no more than a worker's rights`() async throws {
+        try await withRoles { database, worker, _, _ in
+            let pool = PostgresPool(
+                PostgresConfiguration(databaseURL(database.name, user: worker)), maximumConnections: 4,
+                logger: quiet)
+            let client = PerdureClient(pool: pool)
+            let process = Worker(
+                pool: pool, options: WorkerOptions(taskQueue: "doubling"), workflows: [Doubling.self],
+                activityContainers: [Doubler()], logger: quiet)
+            let run = Task { try await process.run() }
+            let result = try await client.executeWorkflow(
+                type: Doubling.self, options: WorkflowOptions(id: "d", taskQueue: "doubling"), input: 21)
+            run.cancel()
+            try await run.value
+            await pool.close()
+            #expect(result == 42)
         }
     }
 

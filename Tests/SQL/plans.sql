@@ -97,7 +97,9 @@ select t.measure('claim of an empty queue', 50, null, $$select * from perdure.cl
 select t.measure('claim 20 activity tasks', 1000, 'activity_tasks_claimable', $$select * from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'small', 20)$$);
 select t.measure('claim of an empty activity queue', 50, null, $$select * from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'empty', 20)$$);
 select t.measure('claim of no query', 50, null, $$select * from perdure.claim_queries(0::smallint, t.worker(1), 'busy', 20)$$);
--- Runs from their start to their end, with an activity each; every statement is one that a worker sends.
+-- Runs from their start to their end, with an activity each; every statement is one that a worker sends. Twenty go by the large statements, three
+-- by the small ones.
+set t.runs = 20;
 select t.register(3, p_queue => 'q') \g /dev/null
 create temp table task (run_id uuid, scheduled_event_id bigint, attempt int);
 create function t.items(p_more jsonb) returns jsonb language sql
@@ -106,10 +108,10 @@ create function t.step(p_step text) returns void language plpgsql
 as $$
 begin
     case p_step
-    when 'start' then perform t.start('steps-' || gen_random_uuid()) from generate_series(1, 20);
-    when 'claim' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_workflow_tasks(0::smallint, t.worker(3), 'q', 20) c;
+    when 'start' then perform t.start('steps-' || gen_random_uuid()) from generate_series(1, current_setting('t.runs')::int);
+    when 'claim' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_workflow_tasks(0::smallint, t.worker(3), 'q', current_setting('t.runs')::int) c;
     when 'schedule' then perform count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(3), t.items(jsonb_build_object('commands', jsonb_build_array(t.activity('a')))));
-    when 'claim activities' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_activity_tasks(0::smallint, t.worker(3), 'q', 20) c;
+    when 'claim activities' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_activity_tasks(0::smallint, t.worker(3), 'q', current_setting('t.runs')::int) c;
     when 'heartbeat' then perform count(*) from perdure.heartbeat_activity_tasks(0::smallint, t.worker(3), t.items('{}'));
     when 'finish' then perform count(*) from perdure.finish_activity_tasks(0::smallint, t.worker(3), t.items('{"outcome": "completed"}'));
     when 'close' then perform count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(3), t.items(jsonb_build_object('commands', jsonb_build_array(t.command('CompleteWorkflowExecution')))));
@@ -126,8 +128,8 @@ begin
     end if;
     v_cost := t.cost(format('select t.step(%L)', p_step), 1);
     insert into t.measured values (p_what, v_cost.pages, p_bound, v_cost.indexes, v_cost.seq_scans, v_cost.milliseconds);
-    if p_step like 'claim%' and (select count(*) from task) <> 20 then
-        return next fail(p_what || ': did not get twenty');
+    if p_step like 'claim%' and (select count(*) from task) <> current_setting('t.runs')::int then
+        return next fail(p_what || ': did not get them all');
     end if;
     return next ok(v_cost.pages <= p_bound, format('%s: %s pages of at most %s', p_what, v_cost.pages, p_bound));
     return next is(v_cost.seq_scans, null, p_what || ': reads no large table from end to end');
@@ -136,11 +138,12 @@ $$;
 -- The first round is not measured: it reads the catalog and makes the plans.
 create temp table step as select * from (values (1, 'start', 2000, 'start'), (2, 'claim', 1500, 'claim'), (3, 'complete with an activity', 3000, 'schedule'), (4, 'claim activities', 1000, 'claim activities'),
     (5, 'heartbeat', 600, 'heartbeat'), (6, 'finish', 3000, 'finish'), (7, 'claim again', 1500, 'claim'), (8, 'close', 3000, 'close')) s (place, what, bound, step);
-do $$
+create procedure t.rounds(p_times int) language plpgsql
+as $$
 declare
     v_step text;
 begin
-    for i in 1 .. 2 loop
+    for i in 1 .. p_times loop
         for v_step in select step from step order by place loop
             if v_step like 'claim%' then
                 truncate task;
@@ -150,7 +153,11 @@ begin
     end loop;
 end
 $$;
+call t.rounds(2);
 select t.measure_step('20 runs: ' || what, bound, step) from step order by place;
+set t.runs = 3;
+call t.rounds(2);
+select t.measure_step('3 runs: ' || what, bound / 5, step) from step order by place;
 
 -- What is due among a hundred thousand that are not
 select t.start('due-' || i) from generate_series(1, 20) i \g /dev/null
@@ -171,6 +178,8 @@ select t.measure('signal by somebody whose columns have a collation', 200, null,
 select t.measure('cancel', 200, null, $$select perdure.cancel_workflow('open-504')$$);
 select t.measure('describe', 200, null, $$select perdure.describe_workflow('open-505')$$);
 select t.measure('result', 50, null, $$select * from perdure.workflow_result('closed-506')$$);
+select t.measure('result of an open run', 20, null, $$select * from perdure.workflow_result(0::smallint, 'default', 'open-506')$$);
+select t.measure('result of a named run', 30, null, $$select * from perdure.workflow_result(0::smallint, 'default', 'closed-506', t.id(1, 506))$$);
 select t.measure('query', 100, null, $$select perdure.start_query(0::smallint, 'default', 'open-507', null, 'state')$$);
 select t.measure('history', 50, 'history_pkey', $$select perdure.get_history(0::smallint, t.id(1, 508))$$);
 select t.measure('a start that is refused', 100, null, $$select * from perdure.start_workflow('T', 'open-509', 'q', options => '{"workflowIdConflictPolicy": "UseExisting"}')$$);

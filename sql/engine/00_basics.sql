@@ -28,6 +28,15 @@ end
 $$;
 comment on function perdure.shard_for(text, text) is 'The shard of a workflow id: a hash modulo the shard count fixed at install.';
 
+create or replace function perdure.shard_count() returns smallint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select (s.value #>> '{}')::smallint from perdure.settings s where s.name = 'shard_count');
+end
+$$;
+comment on function perdure.shard_count() is 'How many shards there are: fixed at install, and 1 for most.';
+
 create or replace function perdure.rfc3339(p_time timestamptz) returns text
 language sql stable parallel safe
 return to_char(p_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');

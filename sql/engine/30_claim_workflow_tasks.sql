@@ -21,6 +21,10 @@ declare
     v_sticky_event_id bigint;
     v_run perdure.run_states;
     v_execution perdure.executions;
+    v_batch perdure.history;
+    v_event jsonb;
+    v_event_id bigint;
+    v_events jsonb;
 begin
     -- Found and locked by an index, changed in their places, then read by key: no plan that a quiet minute made can go through the queue
     -- (docs/decisions/0004-plans-without-statistics.md). Each priority is a range of its own, which begins where the time does that is looked
@@ -55,11 +59,13 @@ begin
             where t.shard = p_shard and t.ctid = v_row
             returning t.run_id, t.attempt, t.scheduled_event_id into v_run_id, attempt, scheduled_event_id;
             -- A new statement sees whatever was appended before the row was ours.
-            select r.workflow_id, r.workflow_type, r.next_event_id, r.last_started_event_id, r.sticky_event_id
-            into workflow_id, workflow_type, v_next_event_id, previous_started_event_id, v_sticky_event_id
+            select r.workflow_id, r.workflow_type, r.task_queue, r.next_event_id, r.last_started_event_id, r.sticky_event_id
+            into workflow_id, workflow_type, v_execution.task_queue, v_next_event_id, previous_started_event_id, v_sticky_event_id
             from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id;
-            select * into v_execution from perdure.executions e where e.shard = p_shard and e.run_id = v_run_id;
             run_id := v_run_id;
+            v_execution.run_id := v_run_id;
+            v_execution.workflow_id := workflow_id;
+            v_execution.workflow_type := workflow_type;
             started_event_id := v_next_event_id;
             history_from := case when v_run_id = any (v_sticky) then coalesce(v_sticky_event_id, 1) else 1 end;
             if attempt > 1 then
@@ -67,15 +73,18 @@ begin
                 scheduled_event_id := v_next_event_id;
                 started_event_id := v_next_event_id + 1;
             end if;
-            select jsonb_agg(jsonb_build_object('firstEventId', (page.batch).first_event_id, 'eventTime', perdure.rfc3339((page.batch).event_time),
-                'events', (
-                    select jsonb_agg(perdure.whole_event(stored.event, (page.batch).first_event_id + stored.ordinality - 1, page.batch, v_execution) order by stored.ordinality)
-                    from unnest((page.batch).events) with ordinality as stored (event, ordinality))) order by (page.batch).first_event_id)
-            into history
-            from (select h as batch from perdure.history h
-                where h.shard = p_shard and h.run_id = v_run_id and h.first_event_id >= history_from
-                order by h.first_event_id limit 500) page;
-            history := coalesce(history, '[]') || jsonb_build_object(
+            history := '[]';
+            for v_batch in select * from perdure.history h where h.shard = p_shard and h.run_id = v_run_id and h.first_event_id >= history_from
+                order by h.first_event_id limit 500 loop
+                v_events := '[]';
+                v_event_id := v_batch.first_event_id;
+                foreach v_event in array v_batch.events loop
+                    v_events := v_events || perdure.whole_event(v_event, v_event_id, v_batch, v_execution);
+                    v_event_id := v_event_id + 1;
+                end loop;
+                history := history || jsonb_build_object('firstEventId', v_batch.first_event_id, 'eventTime', perdure.rfc3339(v_batch.event_time), 'events', v_events);
+            end loop;
+            history := history || jsonb_build_object(
                 'firstEventId', case when attempt = 1 then started_event_id else scheduled_event_id end, 'eventTime', perdure.rfc3339(v_now),
                 'events', case when attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(v_run, attempt)) else '[]' end
                     || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',

@@ -14,7 +14,14 @@ begin
         perform perdure.check_name(p_signal_name, 'signal name');
         perform perdure.check_payloads(p_input, 'signal input');
     end if;
-    v_run := perdure.lock_open_run(p_shard, p_namespace, p_workflow_id, p_run_id);
+    -- The latest run, found as by latest_run, if it is open; anything else is for the general way to tell.
+    select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = (
+        select e.run_id from perdure.executions e where e.shard = p_shard and e.workflow_id = p_workflow_id and e.namespace || '' = p_namespace
+        order by e.namespace, e.start_time desc, e.run_id desc limit 1)
+      and (p_run_id is null or r.run_id = p_run_id) for update;
+    if v_run.run_id is null then
+        v_run := perdure.lock_open_run(p_shard, p_namespace, p_workflow_id, p_run_id);
+    end if;
     if p_request_id is not null then
         insert into perdure.request_ids (shard, run_id, request_id) values (p_shard, v_run.run_id, p_request_id) on conflict do nothing;
         if not found then

@@ -26,25 +26,38 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    v_run perdure.executions := perdure.find_run(p_shard, p_namespace, p_workflow_id, p_run_id);
+    v_last jsonb;
 begin
-    return query
-    select v_run.run_id, v_run.status::text, perdure.stored_attribute(last.event, 'result'),
-        case v_run.status
-            when 'Failed' then last.event #> '{attributes,failure}'
+    -- Whoever waits for a result asks again and again: of an open run nothing is read but its status.
+    if p_run_id is not null then
+        select e.run_id, e.status::text, e.close_time into run_id, status, close_time
+        from perdure.executions e where e.shard = p_shard and e.run_id = p_run_id and e.workflow_id || '' = p_workflow_id and e.namespace || '' = p_namespace;
+    else
+        -- As in latest_run.
+        select e.run_id, e.status::text, e.close_time into run_id, status, close_time
+        from perdure.executions e where e.shard = p_shard and e.workflow_id = p_workflow_id and e.namespace || '' = p_namespace
+        order by e.namespace, e.start_time desc, e.run_id desc limit 1;
+    end if;
+    if run_id is null then
+        -- Says what is wrong.
+        perform perdure.find_run(p_shard, p_namespace, p_workflow_id, p_run_id);
+        return;
+    end if;
+    if status <> 'Running' then
+        select h.events[cardinality(h.events)] into v_last from perdure.history h
+        where h.shard = p_shard and h.run_id = workflow_result.run_id order by h.first_event_id desc limit 1;
+        result := perdure.stored_attribute(v_last, 'result');
+        failure := case status
+            when 'Failed' then v_last #> '{attributes,failure}'
             when 'Canceled' then jsonb_build_object('message', 'the workflow was canceled', 'source', 'Perdure',
-                'canceledFailureInfo', jsonb_build_object('details', coalesce(last.event #> '{attributes,details}', '[]')))
-            when 'Terminated' then jsonb_build_object('message', coalesce(last.event #>> '{attributes,reason}', 'the workflow was terminated'),
+                'canceledFailureInfo', jsonb_build_object('details', coalesce(v_last #> '{attributes,details}', '[]')))
+            when 'Terminated' then jsonb_build_object('message', coalesce(v_last #>> '{attributes,reason}', 'the workflow was terminated'),
                 'source', 'Perdure', 'terminatedFailureInfo', '{}'::jsonb)
             when 'TimedOut' then jsonb_build_object('message', 'the workflow timed out', 'source', 'Perdure',
                 'timeoutFailureInfo', jsonb_build_object('timeoutType', 'StartToClose'))
-        end,
-        v_run.close_time
-    from (select 1) one
-    left join lateral (
-        select h.events[cardinality(h.events)] as event from perdure.history h
-        where h.shard = p_shard and h.run_id = v_run.run_id and v_run.status <> 'Running'
-        order by h.first_event_id desc limit 1) last on true;
+        end;
+    end if;
+    return next;
 end
 $$;
 comment on function perdure.workflow_result(smallint, text, text, uuid) is

@@ -14,6 +14,8 @@ struct ActivityKey: Sendable, Hashable {
 final class RunningActivity: Sendable {
     enum Ending: Sendable {
         case returned(Result<[Payload], any Error>)
+        /// It completed, and its run has gone on with the result already.
+        case advanced(FusedStep)
         /// Its code did not stop when it was cancelled and its result does not count any more.
         case abandoned
     }
@@ -31,10 +33,15 @@ final class RunningActivity: Sendable {
     var key: ActivityKey { ActivityKey(runID: task.runID, scheduledEventID: task.scheduledEventID) }
     var cancellation: ActivityCancellation? { state.withLock { $0.cancellation } }
 
-    func run(_ operation: @escaping @Sendable () async throws -> [Payload]) {
+    /// - Parameter advance: lets the run go on with the result, if that can be done at once, and settles the ending then.
+    func run(
+        _ operation: @escaping @Sendable () async throws -> [Payload],
+        advance: @escaping @Sendable ([Payload]) -> Bool
+    ) {
         let work = Task {
             do {
-                ending.settle(.returned(.success(try await operation())))
+                let result = try await operation()
+                if !advance(result) { ending.settle(.returned(.success(result))) }
             } catch {
                 ending.settle(.returned(.failure(error)))
             }
@@ -170,13 +177,15 @@ extension WorkerSession {
             activity.cancel(.shutdown)
             abandonSoon(activity)
         }
-        let end = ContinuousClock.now
+        var end = ContinuousClock.now
+        if case .advanced(let step) = ending { end = step.start }
         lastActivityEnd.withLock { $0 = end }
         metrics.activityLatency.record(start.duration(to: end))
 
         let outcome: ActivityTaskResult.Outcome
         switch (ending, activity.cancellation) {
         case (_, .leaseLost), (_, .lost), (_, .timedOut):
+            if case .advanced(let step) = ending { await forget(step, of: task) }
             task.logger(logger).info(
                 "An attempt of an activity is not this worker's any more; its end is not reported")
             metrics.activityEnded("lost")
@@ -185,8 +194,10 @@ extension WorkerSession {
             task.logger(logger).warning("An activity did not stop when it was cancelled; it is left to itself")
             metrics.activityEnded("released")
             return []
+        case (.advanced(let step), _):
+            if let started = await complete(step, of: task) { return started }
+            outcome = .completed(step.fused.result)
         case (.returned(.success(let result)), _):
-            if let started = await fuse(result, of: task) { return started }
             outcome = .completed(result)
         case (.returned(.failure(let error)), .shutdown) where error.isCancellation:
             metrics.activityEnded("released")
@@ -219,7 +230,11 @@ extension WorkerSession {
                             type: "NotFoundError"))))
             return
         }
-        activity.run { try await operation(attempt) }
+        activity.run {
+            try await operation(attempt)
+        } advance: { result in
+            self.advance(with: result, of: activity)
+        }
     }
 
     /// Stops the code of attempts whose time is over; the engine has then given them up by itself.

@@ -2,6 +2,29 @@ import Foundation
 import PerdureEngine
 import Postgres
 
+/// Kinds of work that a worker claims.
+struct WorkKinds: OptionSet {
+    let rawValue: Int
+
+    static let workflowTasks = WorkKinds(rawValue: 1)
+    static let activityTasks = WorkKinds(rawValue: 2)
+    static let queries = WorkKinds(rawValue: 4)
+    static let all: WorkKinds = [.workflowTasks, .activityTasks, .queries]
+
+    init(rawValue: Int) { self.rawValue = rawValue }
+
+    /// What a notification tells of: all kinds, if it does not say.
+    init(notified payload: String) {
+        self =
+            switch payload {
+            case "workflow": .workflowTasks
+            case "activity": .activityTasks
+            case "query": .queries
+            default: .all
+            }
+    }
+}
+
 extension WorkerSession {
     /// Claims work for free slots and processes it, until told to stop; then waits for what runs.
     func claimAndProcess() async {
@@ -41,9 +64,10 @@ extension WorkerSession {
             var failure = Backoff(from: .milliseconds(50), to: .seconds(2))
             var busySince: ContinuousClock.Instant?
             var lookbacks = ClaimLookbacks()
+            var kinds = WorkKinds.all
             while isWorking {
                 do {
-                    let (found, mayBeMore) = try await claim(&lookbacks) { claimed in
+                    let (found, mayBeMore) = try await claim(kinds, &lookbacks) { claimed in
                         if Self.isCrowd(claimed.workflowTasks.count + claimed.activityTasks.count) {
                             crowd.yield(claimed)
                         } else {
@@ -53,6 +77,7 @@ extension WorkerSession {
                     failure.reset()
                     metrics.workflowSlotsUsed.record(workflowSlots.inUse)
                     metrics.activitySlotsUsed.record(activitySlots.inUse)
+                    kinds = .all
                     if found {
                         poll.reset()
                         // Notifications cost producers something, and to stop them costs a commit here: a single task is not worth
@@ -66,7 +91,7 @@ extension WorkerSession {
                         } else if !mayBeMore, isWaiting.withLock({ $0 }) {
                             // What comes after all that there was is notified.
                             let slept = ContinuousClock.now
-                            await work.sleep(atMost: Self.pauseWhenNotified)
+                            if await work.sleep(atMost: Self.pauseWhenNotified) { kinds = takeNews() }
                             if slept.duration(to: .now) > .milliseconds(2) { busySince = nil }
                         }
                         continue
@@ -78,7 +103,10 @@ extension WorkerSession {
                     isStarved.withLock { $0 = workflowSlots.free == 0 || activitySlots.free == 0 }
                     // Who is notified need not look as often as who is not.
                     let pause = isWaiting.withLock({ $0 }) ? max(poll.next(), Self.pauseWhenNotified) : poll.next()
-                    if await work.sleep(atMost: pause) { poll.reset() }
+                    if await work.sleep(atMost: pause) {
+                        poll.reset()
+                        kinds = takeNews()
+                    }
                 } catch {
                     guard noteError(error, "Claiming failed; the worker tries again") else { break }
                     await work.sleep(atMost: failure.nextSpread())
@@ -98,11 +126,12 @@ extension WorkerSession {
     /// Claims as much as there are slots for, workflow tasks first: what follows from them does not wait for the rest.
     ///
     /// - Parameters:
+    ///   - kinds: what to look for.
     ///   - lookbacks: how far back to look.
     ///   - begin: gets what was claimed, as soon as it is.
     /// - Returns: whether there was any, and whether there may be more.
     private func claim(
-        _ lookbacks: inout ClaimLookbacks, _ begin: (ClaimedWork) -> Void
+        _ kinds: WorkKinds, _ lookbacks: inout ClaimLookbacks, _ begin: (ClaimedWork) -> Void
     ) async throws -> (found: Bool, mayBeMore: Bool) {
         var found = false
         var mayBeMore = false
@@ -112,7 +141,7 @@ extension WorkerSession {
         }
         // Another shard first each time, so that none starves.
         for shard in shards.count > 1 ? shards.shuffled() : shards {
-            let workflowTasks = freeWorkflowSlots
+            let workflowTasks = kinds.contains(.workflowTasks) ? freeWorkflowSlots : 0
             if workflowTasks > 0 {
                 let since = lookbacks.workflowTasks[shard, default: Lookback()].since()
                 let start = ContinuousClock.now
@@ -126,8 +155,8 @@ extension WorkerSession {
                 note(work.workflowTasks.count, of: workflowTasks)
                 if !work.isEmpty { begin(work) }
             }
-            let activityTasks = code.activityTypes.isEmpty ? 0 : activitySlots.free
-            let queries = code.workflowTypes.isEmpty ? 0 : 16
+            let activityTasks = code.activityTypes.isEmpty || !kinds.contains(.activityTasks) ? 0 : activitySlots.free
+            let queries = code.workflowTypes.isEmpty || !kinds.contains(.queries) ? 0 : 16
             guard activityTasks + queries > 0 else { continue }
             let since = lookbacks.activityTasks[shard, default: Lookback()].since()
             let start = ContinuousClock.now
@@ -159,7 +188,21 @@ extension WorkerSession {
 
     /// Whoever waits for a slot to claim work, or for the last activity to end, goes on.
     func slotCameFree() {
-        if isStarved.withLock({ $0 }) || !isWorking { work.signal() }
+        if isStarved.withLock({ $0 }) || !isWorking { tellNews(.all) }
+    }
+
+    /// Whoever sleeps until there is work looks for these kinds of it.
+    func tellNews(_ kinds: WorkKinds) {
+        news.withLock { $0.formUnion(kinds) }
+        work.signal()
+    }
+
+    /// What there may be since the last look.
+    private func takeNews() -> WorkKinds {
+        news.withLock { news in
+            defer { news = [] }
+            return news.isEmpty ? .all : news
+        }
     }
 
     /// - Returns: whether the engine was told something new.
@@ -184,7 +227,7 @@ extension WorkerSession {
                     let notifications = try await connection.listen(channel)
                     isListening.withLock { $0 = true }
                     retry.reset()
-                    for try await _ in notifications { work.signal() }
+                    for try await notification in notifications { tellNews(WorkKinds(notified: notification.payload)) }
                 } catch {
                     isListening.withLock { $0 = false }
                     await connection.close()
@@ -217,7 +260,7 @@ extension WorkerSession {
                     lookbacks[shard, default: Lookback()].passed(
                         since: since, askedAt: report.askedAt, leftNothing: report.nextDue != .zero,
                         took: .now - begin)
-                    if report.actions > 0 { work.signal() }
+                    if report.actions > 0 { tellNews(.all) }
                     isFull = isFull || report.actions >= limit
                     if report.lostWorkers > 0 {
                         logger.info(

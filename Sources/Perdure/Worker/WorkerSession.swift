@@ -38,6 +38,8 @@ final class WorkerSession: Sendable {
 
     /// Signaled when there may be something to claim.
     let work = Wakeup()
+    /// Of which kinds that is.
+    let news = Mutex<WorkKinds>([])
     /// Signaled when something may be due sooner than was foreseen.
     let upkeepDue = Wakeup()
     private let renewal = Wakeup()
@@ -91,7 +93,7 @@ final class WorkerSession: Sendable {
             phase = next
             return true
         }
-        work.signal()
+        tellNews(.all)
         upkeepDue.signal()
         renewal.signal()
         return entered

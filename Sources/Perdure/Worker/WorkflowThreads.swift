@@ -69,20 +69,50 @@ final class WorkflowThreads: @unchecked Sendable {
         _ code: @escaping @Sendable () throws -> Value, late: @escaping @Sendable () -> Void
     ) async throws -> Value {
         let result = Settlement<Result<Value, any Error>>()
+        run(code, then: { result.settle($0) }, late: late)
+        return try await result.value.get()
+    }
+
+    /// Runs code on one of the threads.
+    ///
+    /// - Parameters:
+    ///   - then: gets, on that thread, what the code returned or threw; from another thread ``DeadlineExceeded`` when the
+    ///     code has run for the deadlock timeout.
+    ///   - late: called on that thread when the code came back after all.
+    func run<Value: Sendable>(
+        _ code: @escaping @Sendable () throws -> Value,
+        then: @escaping @Sendable (Result<Value, any Error>) -> Void, late: @escaping @Sendable () -> Void
+    ) {
+        let isOver = Shared(false)
+        @Sendable func takeEnd() -> Bool {
+            isOver.withLock { isOver in
+                defer { isOver = true }
+                return !isOver
+            }
+        }
         let limit = limit
         enqueue(
             Job {
-                if !result.settle(Result { try code() }) { late() }
+                let result = Result { try code() }
+                if takeEnd() { then(result) } else { late() }
             } giveUp: {
-                result.settle(.failure(DeadlineExceeded(limit: limit)))
+                if takeEnd() { then(.failure(DeadlineExceeded(limit: limit))) }
             })
-        return try await result.value.get()
     }
 
     /// Frees a run, whose code may clean up when it learns that.
     func evict(_ run: any LiveRun) async {
         try? await self.run {
             run.evict()
+        } late: {
+        }
+    }
+
+    /// The same, for who does not wait for it.
+    func evictSoon(_ run: any LiveRun) {
+        self.run {
+            run.evict()
+        } then: { _ in
         } late: {
         }
     }
@@ -98,10 +128,12 @@ final class WorkflowThreads: @unchecked Sendable {
     }
 
     private func enqueue(_ job: Job) {
-        condition.withLock {
+        let isAwaited = condition.withLock {
             queue.append(job)
-            if idle > 0 { condition.signal() }
+            return idle > 0
         }
+        // After the lock, for which the thread would have to wait else.
+        if isAwaited { condition.signal() }
     }
 
     /// The caller holds the lock.

@@ -15,7 +15,7 @@ struct BenchRuns: Sendable {
         try await (connection ?? bench.connection).query(
             """
             select count(*) from (
-                select from generate_series(0, (select (value #>> '{}')::int - 1 from perdure.settings where name = 'shard_count')) s
+                select from generate_series(0, perdure.shard_count() - 1) s
                 cross join lateral (
                     select from perdure.executions e
                     where e.shard = s::smallint and e.namespace = \(bench.namespace) and e.status = 'Running'

@@ -176,7 +176,7 @@ extension Bench {
         guard held else { return try await body() }
         let holder = try await options.connect()
         return try await holder.transaction(isolation: .repeatableRead) { transaction in
-            try await transaction.query("select count(*) from perdure.settings")
+            try await transaction.query("select count(*) from perdure.namespaces")
             return try await body()
         }
     }
