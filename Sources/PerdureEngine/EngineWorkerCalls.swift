@@ -435,6 +435,26 @@ extension Engine {
         return try [HistoryEvent](wire: wire).filter { $0.eventId >= eventID }
     }
 
+    /// Events of several runs of a shard, each from one on: a page of them, empty when there is no more.
+    ///
+    /// - Parameter limit: batches of events, at most, of each run.
+    /// - Returns: one page a request, in their order.
+    public func histories(
+        shard: Int16, of requests: [HistoryRequest], limit: Int = 100
+    ) async throws -> [[HistoryEvent]] {
+        let rows = try await query(
+            """
+            select run_id, history from perdure.get_histories(\(shard), \(requests.map(\.runID)), \
+            \(requests.map(\.from)), \(Int32(clamping: limit)))
+            """)
+        var pages: [UUID: JSON] = [:]
+        for row in rows { pages[try row.decode("run_id")] = try row.decode("history") }
+        return try requests.map { request in
+            guard let page = pages[request.runID] else { return [] }
+            return try [HistoryEvent](wire: page).filter { $0.eventId >= request.from }
+        }
+    }
+
     public func claimActivityTasks(
         shard: Int16, workerID: UUID, taskQueue: String, limit: Int
     ) async throws -> [ClaimedActivityTask] {
@@ -524,5 +544,17 @@ extension PostgresRow {
             throw PostgresError(.decoding, "the outcome \(name) is not known to this version")
         }
         return state
+    }
+}
+
+/// The part of a run's history from one event on.
+public struct HistoryRequest: Sendable, Hashable {
+    public let runID: UUID
+    /// An event id; 1 is the first.
+    public let from: Int64
+
+    public init(runID: UUID, from: Int64 = 1) {
+        self.runID = runID
+        self.from = from
     }
 }

@@ -182,6 +182,7 @@ select t.measure('result of an open run', 20, null, $$select * from perdure.work
 select t.measure('result of a named run', 30, null, $$select * from perdure.workflow_result(0::smallint, 'default', 'closed-506', t.id(1, 506))$$);
 select t.measure('query', 100, null, $$select perdure.start_query(0::smallint, 'default', 'open-507', null, 'state')$$);
 select t.measure('history', 50, 'history_pkey', $$select perdure.get_history(0::smallint, t.id(1, 508))$$);
+select t.measure('histories of twenty', 500, 'history_pkey', $$select * from perdure.get_histories(0::smallint, array(select t.id(1, n) from generate_series(508, 527) n), array_fill(1::bigint, array[20]))$$);
 select t.measure('a start that is refused', 100, null, $$select * from perdure.start_workflow('T', 'open-509', 'q', options => '{"workflowIdConflictPolicy": "UseExisting"}')$$);
 
 -- Views, by what people ask: a workflow's id

@@ -176,6 +176,29 @@ select t.claim(), perdure.signal_workflow('k', 's'), perdure.stop_worker(t.worke
 select is(t.claim(2), 'k', 'nor for one that has stopped');
 select t.register(1), perdure.terminate_workflow('k') \g /dev/null
 
+-- Many that wait for the worker do not keep others from it
+select t.at(2500), t.start('old-' || i) from generate_series(1, 12) i \g /dev/null
+select t.claim() \g /dev/null
+select t.complete('old-' || i, jsonb_build_array(t.timer('x', '1000s')), p_sticky => true), perdure.signal_workflow('old-' || i, 's') from generate_series(1, 12) i \g /dev/null
+select t.at(2501), t.start('new-' || i) from generate_series(1, 4) i \g /dev/null
+create function t.claimed(p_limit int) returns text language sql
+as $$ select string_agg(kind || ' ' || count, ', ' order by kind desc) from (
+    select substring(c.workflow_id from '^...') as kind, count(*) as count from perdure.claim_workflow_tasks(0::smallint, t.worker(1), 'q', p_limit) c group by 1) k $$;
+select is(t.claimed(8), 'old 6, new 2', 'a quarter of what is claimed is new');
+select is(t.claimed(4), 'old 3, new 1', 'again');
+select is(t.claimed(1), 'old 1', 'of few what waits for the worker goes first');
+select t.at(2501.000003) \g /dev/null
+select is(t.claimed(1), 'new 1', 'but not at all times');
+select is(t.claimed(8), 'old 2', 'without any that is new, all are of the worker''s own');
+select is(t.claimed(8), null, 'until there is none');
+select perdure.terminate_workflow('old-' || i) from generate_series(1, 12) i \g /dev/null
+select perdure.terminate_workflow('new-' || i) from generate_series(1, 4) i \g /dev/null
+select t.at(2502), t.start('old-' || i) from generate_series(1, 12) i \g /dev/null
+select t.claim() \g /dev/null
+select t.complete('old-' || i, jsonb_build_array(t.timer('x', '1000s')), p_sticky => true), perdure.signal_workflow('old-' || i, 's') from generate_series(1, 12) i \g /dev/null
+select is(t.claimed(9), 'old 9', 'even if these alone are more than their share');
+select perdure.terminate_workflow('old-' || i) from generate_series(1, 12) i \g /dev/null
+
 -- Handing back
 select t.at(3000), t.start('l'), t.start('m'), t.claim() \g /dev/null
 select is(perdure.release_tasks(0::smallint, t.worker(1), jsonb_build_array(jsonb_build_object('kind', 'workflow', 'runId', t.run('l'), 'scheduledEventId', 2))), 1, 'a worker hands a task back');

@@ -1,4 +1,5 @@
--- Hands out workflow tasks: first those that wait for this worker, which has the run cached, then any.
+-- Hands out workflow tasks: first those that wait for this worker, which has the run cached, then any. Three quarters are for the first if there
+-- are many of both: runs are brought to their end before new ones begin, and yet new ones do begin.
 
 create or replace function perdure.claim_workflow_tasks(
     p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int, p_since timestamptz default null)
@@ -12,6 +13,8 @@ declare
     v_now timestamptz := perdure.clock();
     v_since timestamptz := coalesce(p_since, '-infinity');
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
+    -- Of one or two or three a quarter at times, which the clock decides.
+    v_share int := p_limit - (p_limit + (extract(microseconds from v_now)::bigint % 4)::int) / 4;
     v_rows tid[];
     v_sticky uuid[];
     v_claimed uuid[];
@@ -36,7 +39,7 @@ begin
             where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
               and t.priority = p.priority::smallint and t.scheduled_at > v_since
             order by t.scheduled_at for update skip locked) t
-        limit p_limit) c;
+        limit v_share) c;
     if cardinality(v_rows) < p_limit then
         select v_rows || coalesce(array_agg(c.ctid), '{}') into v_rows from (
             select t.ctid from generate_series(1, 5) p (priority)
@@ -45,6 +48,16 @@ begin
                 where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue
                   and t.state = 'scheduled' and t.sticky_worker is null
                   and t.priority = p.priority::smallint and t.scheduled_at > v_since
+                order by t.scheduled_at for update skip locked) t
+            limit p_limit - cardinality(v_rows)) c;
+    end if;
+    if cardinality(v_sticky) = v_share and cardinality(v_rows) < p_limit then
+        select v_rows || coalesce(array_agg(c.ctid), '{}'), v_sticky || coalesce(array_agg(c.run_id), '{}') into v_rows, v_sticky from (
+            select t.ctid, t.run_id from generate_series(1, 5) p (priority)
+            cross join lateral (
+                select t.ctid, t.run_id from perdure.workflow_tasks t
+                where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
+                  and t.priority = p.priority::smallint and t.scheduled_at > v_since and t.ctid <> all (v_rows)
                 order by t.scheduled_at for update skip locked) t
             limit p_limit - cardinality(v_rows)) c;
     end if;

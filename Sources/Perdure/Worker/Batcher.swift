@@ -1,12 +1,12 @@
 import Postgres
 import Synchronization
 
+/// A batcher ended before a request was answered.
+struct BatcherEnded: Error {}
+
 /// Sends what is submitted in batches: while one is on its way the next one gathers. An idle batcher sends at once; a
 /// busy one sends few, fat batches.
 final class Batcher<Request: Sendable, Response: Sendable>: Sendable {
-    /// The batcher ended before the request was answered.
-    struct Ended: Error {}
-
     private struct Item {
         let request: Request
         let response: Settlement<Result<Response, any Error>>
@@ -25,7 +25,7 @@ final class Batcher<Request: Sendable, Response: Sendable>: Sendable {
 
     /// Waits for its batch to be sent and answered.
     ///
-    /// - Throws: ``Ended``, or what sending threw for this request.
+    /// - Throws: ``BatcherEnded``, or what sending threw for this request.
     func submit(_ request: Request) async throws -> Response {
         let response = Settlement<Result<Response, any Error>>()
         let isAccepted = state.withLock { state in
@@ -33,7 +33,7 @@ final class Batcher<Request: Sendable, Response: Sendable>: Sendable {
             state.items.append(Item(request: request, response: response))
             return true
         }
-        guard isAccepted else { throw Ended() }
+        guard isAccepted else { throw BatcherEnded() }
         wakeup.signal()
         return try await response.value.get()
     }
@@ -62,6 +62,6 @@ final class Batcher<Request: Sendable, Response: Sendable>: Sendable {
             defer { state.items = [] }
             return state.items
         }
-        for item in rest { item.response.settle(.failure(Ended())) }
+        for item in rest { item.response.settle(.failure(BatcherEnded())) }
     }
 }

@@ -34,6 +34,7 @@ final class WorkerSession: Sendable {
     ]
     let activityEnds = Batcher<ActivityTaskEnd, ActivityTaskOutcome.State>(limit: 200)
     let queryAnswers = Batcher<ShardedQueryAnswer, Void>(limit: 200)
+    let histories = Batcher<ShardedHistoryRequest, [HistoryEvent]>(limit: 100)
     let heartbeats: Heartbeats
 
     /// Signaled when there may be something to claim.
@@ -132,6 +133,7 @@ final class WorkerSession: Sendable {
             for ends in workflowTaskEnds { add { await ends.run(self.send) } }
             add { await self.activityEnds.run(self.send) }
             add { await self.queryAnswers.run(self.send) }
+            add { await self.histories.run(self.send) }
             add { await self.renewLease() }
             add { await self.sendHeartbeats() }
             add { await self.timeOutActivities() }

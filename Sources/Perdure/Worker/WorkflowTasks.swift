@@ -311,7 +311,7 @@ extension WorkerSession {
     /// Whether an error is this session's end rather than the workflow's.
     private func isOver(_ error: any Error) -> Bool {
         Task.isCancelled || hasLostLease || error is CancellationError
-            || error is Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>.Ended
+            || error is BatcherEnded
     }
 
     private func fail(_ task: ClaimedWorkflowTask, _ error: WorkflowTaskError, _ logger: Logger) async {
@@ -420,9 +420,8 @@ extension WorkerSession {
     }
 
     private func page(of task: ClaimedWorkflowTask, from eventID: Int64) async throws -> [HistoryEvent] {
-        try await retrying("A history could not be read") {
-            try await self.engine.history(shard: task.shard, runID: task.runID, from: eventID)
-        }
+        try await histories.submit(
+            ShardedHistoryRequest(shard: task.shard, request: HistoryRequest(runID: task.runID, from: eventID)))
     }
 
     private func logger(of task: ClaimedWorkflowTask) -> Logger {
@@ -433,6 +432,12 @@ extension WorkerSession {
         logger[metadataKey: "attempt"] = "\(task.attempt)"
         return logger
     }
+}
+
+/// A part of a history and the shard of its run.
+struct ShardedHistoryRequest: Sendable {
+    let shard: Int16
+    let request: HistoryRequest
 }
 
 // MARK: - Queries
@@ -577,25 +582,33 @@ extension WorkerSession {
         }
     }
 
+    /// Reads histories. Many are read at once when a crowd of runs wakes that are not cached any more.
+    func send(_ requests: [ShardedHistoryRequest]) async -> [Result<[HistoryEvent], any Error>] {
+        await sendByShard(requests, shard: \.shard, "Histories could not be read") { shard, requests in
+            try await self.engine.histories(shard: shard, of: requests.map(\.request))
+        }
+    }
+
     /// Sends a set. While the database is away it tries again until the lease is lost; when the engine refuses the set,
     /// one member at a time, so that a bad one does not hold up the others.
     func sendByShard<Request: Sendable, Response: Sendable>(
         _ requests: [Request], shard: (Request) -> Int16,
+        _ problem: Logger.Message = "The end of tasks could not be reported",
         _ call: (Int16, [Request]) async throws -> [Response]
     ) async -> [Result<Response, any Error>] {
         var answers: [Result<Response, any Error>?] = Array(repeating: nil, count: requests.count)
         for (shard, places) in Dictionary(grouping: requests.indices, by: { shard(requests[$0]) }) {
-            await send(requests, places[...], &answers) { try await call(shard, $0) }
+            await send(requests, places[...], &answers, problem) { try await call(shard, $0) }
         }
         return answers.map { $0 ?? .failure(CancellationError()) }
     }
 
     private func send<Request: Sendable, Response: Sendable>(
         _ requests: [Request], _ places: ArraySlice<Int>, _ answers: inout [Result<Response, any Error>?],
-        _ call: ([Request]) async throws -> [Response]
+        _ problem: Logger.Message, _ call: ([Request]) async throws -> [Response]
     ) async {
         do {
-            let responses = try await retrying("The end of tasks could not be reported") {
+            let responses = try await retrying(problem) {
                 try await call(places.map { requests[$0] })
             }
             for (place, response) in zip(places, responses) { answers[place] = .success(response) }
@@ -605,9 +618,9 @@ extension WorkerSession {
                 return
             }
             logger.notice(
-                "A set of ended tasks was refused; they are reported one at a time",
-                metadata: ["tasks": "\(places.count)", "error": "\(error)"])
-            for place in places { await send(requests, [place], &answers, call) }
+                "A set was refused; its members are sent one at a time",
+                metadata: ["members": "\(places.count)", "error": "\(error)"])
+            for place in places { await send(requests, [place], &answers, problem, call) }
         }
     }
 
