@@ -117,7 +117,7 @@ fi
 if $built && wanted swift; then
     suite "Swift" 15m swift test --skip-build --disable-xctest ${filter:+--filter "$filter"}
 fi
-if $built && wanted browser; then suite "Browser" 10m Tests/Browser/run.sh ${filter:+-k "$filter"}; fi
+if $built && wanted browser; then suite "Browser" 20m Tests/Browser/run.sh ${filter:+-k "$filter"}; fi
 
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

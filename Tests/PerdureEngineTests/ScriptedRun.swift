@@ -179,6 +179,22 @@ struct Stage: Sendable {
             name: name, options: WorkflowOptions(id: id, taskQueue: Self.queue), payloads: input)
     }
 
+    func startMany(_ name: String, _ count: Int) async throws {
+        try await database.pool.query(
+            """
+            select perdure.start_workflow(workflow_type => \(name), workflow_id => \(name) || '-' || n, task_queue => \(Self.queue))
+            from generate_series(1, \(Int64(count))) n
+            """)
+    }
+
+    func waitForAll() async throws {
+        while try await database.pool.query(
+            "select exists (select from perdure.workflows where status = 'Running')")[0].decode(Bool.self, at: 0)
+        {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
     /// The types of a run's events.
     func types(_ handle: UntypedWorkflowHandle) async throws -> [String] {
         try await handle.fetchHistory().map(\.eventType.rawValue)

@@ -36,6 +36,52 @@ struct WorkerTests {
         }
     }
 
+    @Test("A backlog longer than a worker's slots is worked off without a way through the queue for its activities")
+    func backlogStaysWithTheWorker() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "W", activity: "quick")
+            code.activity("quick") { _ in [] }
+            try await stage.startMany("W", 200)
+            try await stage.withWorker(code) {
+                $0.maxConcurrentActivities = 16
+                $0.maxConcurrentWorkflowTasks = 64
+            } _: {
+                try await stage.waitForAll()
+            }
+            // What the worker starts itself is started as it is scheduled.
+            let queued = try await stage.database.pool.query(
+                """
+                select count(*) from perdure.history_events scheduled
+                join perdure.history_events started on started.run_id = scheduled.run_id
+                    and started.event_type = 'ActivityTaskStarted' and started.event_time > scheduled.event_time
+                where scheduled.event_type = 'ActivityTaskScheduled'
+                """)[0].decode(Int.self, at: 0)
+            #expect(queued == 0)
+        }
+    }
+
+    @Test("Activities that take long, one for each slot, do not keep other workflows from going on")
+    func longActivitiesDoNotKeepWorkflows() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "Long", activity: "long")
+            code.activity("long") { _ in
+                try await Task.sleep(for: .seconds(3600))
+                return []
+            }
+            code.workflow("Short") { _ in [.complete()] }
+            try await stage.withWorker(code) {
+                $0.maxConcurrentActivities = 16
+                $0.gracefulShutdownTimeout = .zero
+            } _: {
+                try await stage.startMany("Long", 40)
+                let handle = try await stage.start("Short")
+                _ = try await handle.resultPayloads()
+            }
+        }
+    }
+
     @Test("A failing activity is tried again, by its policy, with its last heartbeat's details")
     func retries() async throws {
         try await Stage.with { stage in

@@ -63,7 +63,7 @@ cp start_services.sh .env.example "$copy"
 check "a wrong count of workers is refused" refuses "PERDURE_WORKERS" env PERDURE_WORKERS=many "$copy/start_services.sh"
 check "a wrong build is refused" refuses "PERDURE_BUILD" env PERDURE_BUILD=fast "$copy/start_services.sh"
 check "a wrong port is refused" refuses "ACCOUNT_API_PORT" env ACCOUNT_API_PORT=x "$copy/start_services.sh"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(shuf -i 20000-31999 -n 1)
 python3 -m http.server --bind 127.0.0.1 "$port" > /dev/null 2>&1 &
 server=$!
 until (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do kill -0 "$server" || break; done

@@ -179,7 +179,6 @@ extension WorkerSession {
         }
         var end = ContinuousClock.now
         if case .advanced(let step) = ending { end = step.start }
-        lastActivityEnd.withLock { $0 = end }
         metrics.activityLatency.record(start.duration(to: end))
 
         let outcome: ActivityTaskResult.Outcome
@@ -230,8 +229,10 @@ extension WorkerSession {
                             type: "NotFoundError"))))
             return
         }
-        activity.run {
-            try await operation(attempt)
+        activity.run { [runningCode] in
+            runningCode.take(1)
+            defer { runningCode.give() }
+            return try await operation(attempt)
         } advance: { result in
             self.advance(with: result, of: activity)
         }

@@ -51,7 +51,10 @@ extension WorkerSession {
             }
         }
         for task in claimed.activityTasks {
-            group.addTask { await self.processAll([task]) }
+            group.addTask {
+                await self.processAll([task])
+                self.fromQueue.give()
+            }
         }
         for query in claimed.queries {
             group.addTask { await self.answer(query) }
@@ -100,7 +103,9 @@ extension WorkerSession {
                     busySince = nil
                     // After that, look once more: what came before producers knew made no notification.
                     if poll.current >= .milliseconds(4), try await tellProducers(waiting: true) { continue }
-                    isStarved.withLock { $0 = workflowSlots.free == 0 || activitySlots.free == 0 }
+                    isStarved.withLock {
+                        $0 = activitySlots.free == 0 || !code.workflowTypes.isEmpty && freeWorkflowSlots == 0
+                    }
                     // Who is notified need not look as often as who is not.
                     let pause = isWaiting.withLock({ $0 }) ? max(poll.next(), Self.pauseWhenNotified) : poll.next()
                     if await work.sleep(atMost: pause) {
@@ -155,7 +160,7 @@ extension WorkerSession {
                 note(work.workflowTasks.count, of: workflowTasks)
                 if !work.isEmpty { begin(work) }
             }
-            let activityTasks = code.activityTypes.isEmpty || !kinds.contains(.activityTasks) ? 0 : activitySlots.free
+            let activityTasks = kinds.contains(.activityTasks) ? freeActivitySlots : 0
             let queries = code.workflowTypes.isEmpty || !kinds.contains(.queries) ? 0 : 16
             guard activityTasks + queries > 0 else { continue }
             let since = lookbacks.activityTasks[shard, default: Lookback()].since()
@@ -169,6 +174,7 @@ extension WorkerSession {
                     leftNothing: work.activityTasks.count < activityTasks, took: .now - start)
             }
             activitySlots.take(work.activityTasks.count)
+            fromQueue.take(work.activityTasks.count)
             note(work.activityTasks.count, of: activityTasks)
             note(work.queries.count, of: queries)
             if !work.isEmpty { begin(work) }
@@ -176,15 +182,27 @@ extension WorkerSession {
         return (found, mayBeMore)
     }
 
-    /// A workflow task is best done when there is a slot for the activity that it will schedule; but activities that take
-    /// long must not keep workflows from going on.
+    /// A workflow task is best done when there is a slot for the activity that it will schedule, as those in progress will: else
+    /// that goes through the queue. But activities whose code takes long must not keep workflows from going on.
     private var freeWorkflowSlots: Int {
         guard !code.workflowTypes.isEmpty else { return 0 }
         guard options.fusesSteps, !code.activityTypes.isEmpty else { return workflowSlots.free }
-        let free = activitySlots.free
-        if free == 0, lastActivityEnd.withLock({ $0 }) + .milliseconds(50) < .now { return workflowSlots.free }
-        return min(workflowSlots.free, free)
+        let taken = activitySlots.inUse + workflowSlots.inUse
+        let free = options.maxConcurrentActivities - taken - slotsForQueue
+        if free <= 0, runningCode.inUse * 8 >= taken * 7 { return workflowSlots.free }
+        return max(0, min(workflowSlots.free, free))
     }
+
+    /// What workflow tasks in progress will start needs no claim, but a slot; and some slots are for the queue in any case, for
+    /// others' activities and for retries.
+    private var freeActivitySlots: Int {
+        guard !code.activityTypes.isEmpty else { return 0 }
+        let free = activitySlots.free
+        guard options.fusesSteps, !code.workflowTypes.isEmpty else { return free }
+        return max(free - workflowSlots.inUse, min(free, slotsForQueue - fromQueue.inUse), 0)
+    }
+
+    private var slotsForQueue: Int { max(1, options.maxConcurrentActivities / 8) }
 
     /// Whoever waits for a slot to claim work, or for the last activity to end, goes on.
     func slotCameFree() {

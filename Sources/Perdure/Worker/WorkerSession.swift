@@ -25,6 +25,10 @@ final class WorkerSession: Sendable {
 
     let workflowSlots: Slots
     let activitySlots: Slots
+    /// Those of them that were taken for activities from the queue.
+    let fromQueue = Slots(limit: .max)
+    /// Activities whose code runs.
+    let runningCode = Slots(limit: .max)
     let cache: RunCache<CachedRun>
     let activities = RunningActivities()
     /// Two, so that one batch is made and run while the other commits. A run's tasks go through one of them.
@@ -50,7 +54,6 @@ final class WorkerSession: Sendable {
     let isListening = Mutex(false)
     /// Whether work may wait for a slot.
     let isStarved = Mutex(false)
-    let lastActivityEnd = Mutex(ContinuousClock.now)
     /// Not reported yet.
     let finishedTasks = Mutex(FinishedTasks())
 
