@@ -23,7 +23,12 @@ final class RunningActivity: Sendable {
     let task: ClaimedActivityTask
     let deadline: ContinuousClock.Instant?
     let ending = Settlement<Ending>()
-    private let state = Mutex<(cancellation: ActivityCancellation?, work: Task<Void, Never>?)>((nil, nil))
+    private struct State {
+        var cancellation: ActivityCancellation?
+        var work: Task<Void, Never>?
+        var hasReturned = false
+    }
+    private let state = Mutex(State())
 
     init(_ task: ClaimedActivityTask) {
         self.task = task
@@ -32,6 +37,8 @@ final class RunningActivity: Sendable {
 
     var key: ActivityKey { ActivityKey(runID: task.runID, scheduledEventID: task.scheduledEventID) }
     var cancellation: ActivityCancellation? { state.withLock { $0.cancellation } }
+    /// Whether its code has ended, so that its time cannot be over any more.
+    var hasReturned: Bool { state.withLock { $0.hasReturned } }
 
     /// - Parameter advance: lets the run go on with the result, if that can be done at once, and settles the ending then.
     func run(
@@ -41,6 +48,7 @@ final class RunningActivity: Sendable {
         let work = Task {
             do {
                 let result = try await operation()
+                state.withLock { $0.hasReturned = true }
                 if !advance(result) { ending.settle(.returned(.success(result))) }
             } catch {
                 ending.settle(.returned(.failure(error)))
@@ -97,7 +105,7 @@ final class RunningActivities: Sendable {
         if let next = all.compactMap(\.deadline).filter({ $0 > now }).min() {
             nextLook.withLock { $0 = min($0, next) }
         }
-        return all.filter { $0.deadline.map { $0 <= now } ?? false }
+        return all.filter { activity in activity.deadline.map { $0 <= now } ?? false && !activity.hasReturned }
     }
 
     func remove(_ activity: RunningActivity) {
@@ -183,7 +191,8 @@ extension WorkerSession {
 
         let outcome: ActivityTaskResult.Outcome
         switch (ending, activity.cancellation) {
-        case (_, .leaseLost), (_, .lost), (_, .timedOut):
+        // What ended well just before its time was over is for the engine to judge.
+        case (_, .leaseLost), (_, .lost), (.abandoned, .timedOut), (.returned(.failure), .timedOut):
             if case .advanced(let step) = ending { await forget(step, of: task) }
             task.logger(logger).info(
                 "An attempt of an activity is not this worker's any more; its end is not reported")
