@@ -36,7 +36,9 @@ struct WorkerTests {
         }
     }
 
-    @Test("A backlog longer than a worker's slots is worked off without a way through the queue for its activities")
+    @Test(
+        "A backlog longer than a worker's slots is worked off without a way through the queue for its activities",
+        .timeLimit(.minutes(2)))
     func backlogStaysWithTheWorker() async throws {
         try await Stage.with { stage in
             var code = WorkerCode()
@@ -61,7 +63,9 @@ struct WorkerTests {
         }
     }
 
-    @Test("Activities that take long, one for each slot, do not keep other workflows from going on")
+    @Test(
+        "Activities that take long, one for each slot, do not keep other workflows from going on",
+        .timeLimit(.minutes(2)))
     func longActivitiesDoNotKeepWorkflows() async throws {
         try await Stage.with { stage in
             var code = WorkerCode()

@@ -22,6 +22,10 @@ refuses() { # what the message must hold, command…
 }
 
 check "shellcheck" shellcheck start_services.sh run_tests.sh sql/install.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh
+# A database refuses to go on when a migration that it has is not what it was: not even a comment may change.
+check "no migration was edited" bash -c 'cd migrations && sha256sum --check --strict --quiet SHA256SUMS'
+check "every migration is in SHA256SUMS: cd migrations && sha256sum NEW >> SHA256SUMS" bash -c '
+    diff <(cd migrations && ls ./*.sql | cut -c3-) <(sed "s/^[0-9a-f]*  //" migrations/SHA256SUMS | sort)'
 check "swift format" swift format lint --strict --parallel --recursive Package.swift Sources Tests
 # shellcheck disable=SC2016  # the inner shell expands
 check "every setting that the scripts read is in .env.example" bash -c '

@@ -1,25 +1,5 @@
 -- What clients read of a run.
 
-create or replace function perdure.get_history(p_shard smallint, p_run_id uuid, p_from_event_id bigint default 1, p_limit int default 1000)
-returns jsonb
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(jsonb_agg(jsonb_build_object('firstEventId', (b.batch).first_event_id, 'eventTime', perdure.rfc3339((b.batch).event_time),
-        'events', (
-            select jsonb_agg(perdure.whole_event(stored.event, (b.batch).first_event_id + stored.ordinality - 1, b.batch, e) order by stored.ordinality)
-            from unnest((b.batch).events) with ordinality as stored (event, ordinality))) order by (b.batch).first_event_id), '[]')
-    from (
-        select h as batch from perdure.history h
-        where h.shard = p_shard and h.run_id = p_run_id
-          and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
-            where f.shard = p_shard and f.run_id = p_run_id and f.first_event_id <= p_from_event_id)
-          and h.first_event_id + cardinality(h.events) > p_from_event_id
-        order by h.first_event_id limit least(greatest(p_limit, 1), 10000)) b
-    join perdure.executions e on e.shard = p_shard and e.run_id = p_run_id
-$$;
-comment on function perdure.get_history(smallint, uuid, bigint, int) is
-    'A run''s history as batches, from the batch that holds p_from_event_id, at most p_limit batches; empty when there is no more.';
-
 create or replace function perdure.get_histories(p_shard smallint, p_run_ids uuid[], p_from_event_ids bigint[], p_limit int default 100)
 returns table (run_id uuid, history jsonb)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -44,7 +24,16 @@ begin
 end
 $$;
 comment on function perdure.get_histories(smallint, uuid[], bigint[], int) is
-    'The histories of several runs as get_history gives them, each from an event of its own on and of at most p_limit batches: what a worker reads of runs that it has not cached any more.';
+    'The histories of several runs as batches, each from the batch that holds an event of its own, at most p_limit batches: what a worker reads of runs that it has not cached any more. A run that does not exist is left out.';
+
+create or replace function perdure.get_history(p_shard smallint, p_run_id uuid, p_from_event_id bigint default 1, p_limit int default 1000)
+returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((select h.history from perdure.get_histories(p_shard, array[p_run_id], array[p_from_event_id], p_limit) h), '[]')
+$$;
+comment on function perdure.get_history(smallint, uuid, bigint, int) is
+    'A run''s history as batches, from the batch that holds p_from_event_id, at most p_limit batches; empty when there is no more.';
 
 create or replace function perdure.workflow_result(p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid default null)
 returns table (run_id uuid, status text, result jsonb, failure jsonb, close_time timestamptz)
