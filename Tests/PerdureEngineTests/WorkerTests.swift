@@ -86,6 +86,31 @@ struct WorkerTests {
         }
     }
 
+    @Test("An activity whose code has returned is not overdue, however long its run takes to go on")
+    func returnedInTime() async throws {
+        func activity() throws -> RunningActivity {
+            RunningActivity(
+                try ClaimedActivityTask(
+                    eager: .activity("1", "a", startToClose: .milliseconds(1)), shard: 0, runID: UUID(),
+                    scheduledEventID: 5, workflowID: "w", workflowType: "W", startedAt: Timestamp(microseconds: 0)))
+        }
+        let running = RunningActivities()
+        let returned = try activity()
+        let working = try activity()
+        running.insert(returned)
+        running.insert(working)
+        let goesOn = Settlement<Void>()
+        returned.run {
+            []
+        } advance: { _ in
+            goesOn.settle(())
+            return true
+        }
+        await goesOn.value
+        for activity in [returned, working] { try await Task.sleep(until: #require(activity.deadline)) }
+        #expect(running.takeOverdue().map(\.key) == [working.key])
+    }
+
     @Test("A failing activity is tried again, by its policy, with its last heartbeat's details")
     func retries() async throws {
         try await Stage.with { stage in
