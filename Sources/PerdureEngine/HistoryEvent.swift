@@ -17,7 +17,8 @@ public struct HistoryEvent: Sendable, Hashable {
 
 extension [HistoryEvent] {
     /// Reads the wire form of a history, which is an array of batches: an event's id is its batch's first id plus
-    /// its place, its time the batch's unless it has its own.
+    /// its place, its time the batch's unless it has its own. Of an event as it is stored, with `given` in place of
+    /// `attributes`, what a run can see of the others is put back.
     public init(wire: JSON) throws(HistoryFormatError) {
         guard let batches = wire.arrayValue else {
             throw HistoryFormatError(reason: "a history is an array of batches")
@@ -28,16 +29,36 @@ extension [HistoryEvent] {
                 let time = batch["eventTime"]?.stringValue.flatMap({ Timestamp($0) })
             else { throw HistoryFormatError(reason: "a batch has firstEventId, eventTime and events") }
             for (place, event) in events.enumerated() {
-                guard let type = event["eventType"]?.stringValue else {
-                    throw HistoryFormatError(reason: "event \(first + Int64(place)) has no eventType")
+                let id = first + Int64(place)
+                guard let type = event["eventType"]?.stringValue.map(EventType.init(rawValue:)) else {
+                    throw HistoryFormatError(reason: "event \(id) has no eventType")
                 }
+                let attributes =
+                    event["attributes"] ?? .object(Self.whole(event["given"]?.objectValue ?? [:], type, id))
                 append(
                     HistoryEvent(
-                        eventId: first + Int64(place),
-                        eventTime: event["eventTime"]?.stringValue.flatMap { Timestamp($0) } ?? time,
-                        eventType: EventType(rawValue: type), attributes: event["attributes"] ?? [:]))
+                        eventId: id, eventTime: event["eventTime"]?.stringValue.flatMap { Timestamp($0) } ?? time,
+                        eventType: type, attributes: attributes))
             }
         }
+    }
+
+    /// Puts back attributes that are not stored because they follow from the rest, by the rules of `perdure.whole_event`: those
+    /// that decide how a run goes on, or that its code can ask for.
+    private static func whole(_ given: [String: JSON], _ type: EventType, _ id: Int64) -> [String: JSON] {
+        var attributes = given
+        func add(_ name: String, _ value: JSON) {
+            if attributes[name] == nil { attributes[name] = value }
+        }
+        switch type {
+        case .workflowExecutionStarted: add("workflowTaskTimeout", "10s")
+        case .activityTaskStarted: add("scheduledEventId", .number(id - 1))
+        case .activityTaskCompleted:
+            add("scheduledEventId", .number(id - 2))
+            add("startedEventId", .number(id - 1))
+        default: break
+        }
+        return attributes
     }
 
     /// The wire form, one batch an event.

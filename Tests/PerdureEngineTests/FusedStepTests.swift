@@ -29,6 +29,40 @@ struct FusedStepTests {
         }
     }
 
+    @Test(
+        "Of events as they are stored, a worker puts back what decides how a run goes on and what its code can ask for"
+    )
+    func storedEvents() async throws {
+        try await Stage.with { stage in
+            try await stage.withWorker(Self.code("sequence")) {
+                let handle = try await stage.start("W", input: [Payload(encoding: 7)])
+                _ = try await handle.resultPayloads()
+                let whole = try await handle.fetchHistory()
+                let runID = try #require(try await handle.describe().runID)
+                let stored = try await Engine(pool: stage.database.pool)
+                    .histories(shard: 0, of: [HistoryRequest(runID: runID, from: 1)])[0]
+                #expect(stored.map(\.eventType) == whole.map(\.eventType))
+                #expect(stored.map(\.eventTime) == whole.map(\.eventTime))
+                // Of workflow tasks a run sees when they began, and nothing else.
+                for (stored, whole) in zip(stored, whole) where !whole.eventType.rawValue.hasPrefix("WorkflowTask") {
+                    #expect(Self.seen(stored) == Self.seen(whole), "event \(whole.eventId)")
+                }
+            }
+        }
+    }
+
+    /// What no run looks at in an event, or knows without it.
+    private static func seen(_ event: HistoryEvent) -> [String: JSON] {
+        (event.attributes.objectValue ?? [:]).filter { name, _ in
+            ![
+                "identity", "requestId", "taskQueue", "workflowType", "workflowId", "originalExecutionRunId",
+                "firstExecutionRunId", "workflowTaskCompletedEventId",
+            ].contains(name)
+                && !(name == "attempt" && event.eventType != .activityTaskFailed)
+                && !(name == "retryPolicy" && event.eventType == .activityTaskScheduled)
+        }
+    }
+
     @Test("Activities that run side by side each end once, whoever's step comes first")
     func parallel() async throws {
         try await Stage.with { stage in

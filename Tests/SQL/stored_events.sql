@@ -75,7 +75,12 @@ select is((select jsonb_agg(e) from jsonb_array_elements(perdure.get_history(0::
     null, 'and whoever reads a history gets whole events');
 select is_empty('select from perdure.timers', 'nor is anything left of what they waited for');
 select t.start('again'), t.claim() \g /dev/null
-select is((select count(*) from t.workflow_task k, jsonb_array_elements(k.history) b, jsonb_array_elements(b -> 'events') e where workflow_id = 'again' and e ? 'attributes'),
-    3::bigint, 'so does who claims a run');
+select is((select jsonb_agg(e -> 'eventType' order by b.n, e.n) from t.workflow_task k, jsonb_array_elements(k.history) with ordinality b (batch, n), jsonb_array_elements(b.batch -> 'events') with ordinality e (e, n)
+    where workflow_id = 'again' and not e ? 'attributes'),
+    '["WorkflowExecutionStarted", "WorkflowTaskScheduled", "WorkflowTaskStarted"]', 'who claims a run gets them as they are stored');
+select is((select to_jsonb(array_agg(e order by h.first_event_id, n)) from perdure.history h, unnest(h.events) with ordinality u (e, n) where h.run_id = t.run('usual-short')),
+    (select jsonb_agg(e order by b.n, e.n) from perdure.get_histories(0::smallint, array[t.run('usual-short')], array[1]) h,
+        jsonb_array_elements(h.history) with ordinality b (batch, n), jsonb_array_elements(b.batch -> 'events') with ordinality e (e, n)),
+    'and so does a worker that reads what it has not cached any more');
 select * from finish();
 rollback;

@@ -160,9 +160,17 @@ select t.at(2000), t.start('k'), t.claim(), t.complete('k', jsonb_build_array(t.
 select is(t.claim(2), '', 'a workflow task is kept for the worker that has the run');
 select is((select worker_identity from perdure.pending_workflow_tasks where workflow_id = 'k'), 'worker-1', 'as people can see');
 select is(t.claim(1), 'k', 'which gets it');
-select is((select history_from from t.workflow_task where workflow_id = 'k' and worker = 1), 3::bigint, 'with the history from what it wrote last');
+select is((select history_from from t.workflow_task where workflow_id = 'k' and worker = 1), 6::bigint, 'with what has happened since what it wrote last');
 select is((select jsonb_path_query_array(history, '$[*].events[*].eventType') from t.workflow_task where workflow_id = 'k' and worker = 1),
-    '["WorkflowTaskStarted", "WorkflowTaskCompleted", "TimerStarted", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]', 'and no more');
+    '["WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]', 'and no more');
+select t.complete('k', '[{"commandType": "RecordMarker", "attributes": {"markerName": "m"}}]', p_sticky => true), perdure.signal_workflow('k', 's'), t.claim(1) \g /dev/null
+select is((select jsonb_path_query_array(history, '$[*].events[*].eventType') from t.workflow_task where workflow_id = 'k' and worker = 1),
+    '["WorkflowTaskStarted", "WorkflowTaskCompleted", "MarkerRecorded", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]',
+    'but for events that hold more than their commands');
+select perdure.signal_workflow('k', 'between'), t.complete('k', p_sticky => true), t.claim(1) \g /dev/null
+select is((select jsonb_path_query_array(history, '$[*].events[*].eventType') from t.workflow_task where workflow_id = 'k' and worker = 1),
+    '["WorkflowTaskStarted", "WorkflowTaskCompleted", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]',
+    'and for a batch with news');
 select t.complete('k', p_sticky => true), perdure.signal_workflow('k', 's') \g /dev/null
 select t.at(2004.9), t.upkeep() \g /dev/null
 select is(t.claim(2), '', 'it is kept for five seconds');

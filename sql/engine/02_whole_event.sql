@@ -72,10 +72,13 @@ return jsonb_build_object('eventType', 'ActivityTaskScheduled', 'given', case
     when p_is_first and p_other_queue is null and p_retry_policy is null and p_to_close is null and p_to_start is null and not p_attributes ? 'heartbeatTimeout'
         then jsonb_build_object('activityId', p_attributes -> 'activityId', 'activityType', p_attributes -> 'activityType', 'input', p_attributes -> 'input',
             'startToCloseTimeout', perdure.seconds(p_start_to_close))
-    else perdure.present(jsonb_build_object('activityId', p_attributes -> 'activityId', 'activityType', p_attributes -> 'activityType', 'input', p_attributes -> 'input',
-        'startToCloseTimeout', perdure.seconds(p_start_to_close), 'workflowTaskCompletedEventId', p_completed_event_id, 'retryPolicy', p_retry_policy,
-        'taskQueue', case when p_other_queue is not null then jsonb_build_object('name', p_other_queue, 'kind', 'Normal') end,
-        'scheduleToCloseTimeout', perdure.seconds(p_to_close), 'scheduleToStartTimeout', perdure.seconds(p_to_start),
-        'heartbeatTimeout', p_attributes -> 'heartbeatTimeout')) end);
+    -- Put together, which takes a quarter of the time that perdure.present does.
+    else jsonb_build_object('activityId', p_attributes -> 'activityId', 'activityType', p_attributes -> 'activityType', 'input', p_attributes -> 'input',
+        'startToCloseTimeout', perdure.seconds(p_start_to_close), 'workflowTaskCompletedEventId', p_completed_event_id)
+        || case when p_retry_policy is null then '{}' else jsonb_build_object('retryPolicy', p_retry_policy) end
+        || case when p_other_queue is null then '{}' else jsonb_build_object('taskQueue', jsonb_build_object('name', p_other_queue, 'kind', 'Normal')) end
+        || case when p_to_close is null then '{}' else jsonb_build_object('scheduleToCloseTimeout', perdure.seconds(p_to_close)) end
+        || case when p_to_start is null then '{}' else jsonb_build_object('scheduleToStartTimeout', perdure.seconds(p_to_start)) end
+        || case when p_attributes ? 'heartbeatTimeout' then jsonb_build_object('heartbeatTimeout', p_attributes -> 'heartbeatTimeout') else '{}' end end);
 comment on function perdure.stored_activity_scheduled(boolean, bigint, jsonb, interval, interval, interval, jsonb, text) is
     'The event ActivityTaskScheduled, as it is stored. The first one of a batch does not say which workflow task it comes from: it is the one before it.';

@@ -18,16 +18,13 @@ declare
     v_rows tid[];
     v_sticky uuid[];
     v_claimed uuid[];
+    v_attempts int[];
+    v_scheduled bigint[];
     v_row tid;
     v_run_id uuid;
     v_next_event_id bigint;
     v_sticky_event_id bigint;
     v_run perdure.run_states;
-    v_execution perdure.executions;
-    v_batch perdure.history;
-    v_event jsonb;
-    v_event_id bigint;
-    v_events jsonb;
 begin
     -- Found and locked by an index, changed in their places, then read by key: no plan that a quiet minute made can go through the queue
     -- (docs/decisions/0004-plans-without-statistics.md). Each priority is a range of its own, which begins where the time does that is looked
@@ -72,13 +69,10 @@ begin
             where t.shard = p_shard and t.ctid = v_row
             returning t.run_id, t.attempt, t.scheduled_event_id into v_run_id, attempt, scheduled_event_id;
             -- A new statement sees whatever was appended before the row was ours.
-            select r.workflow_id, r.workflow_type, r.task_queue, r.next_event_id, r.last_started_event_id, r.sticky_event_id
-            into workflow_id, workflow_type, v_execution.task_queue, v_next_event_id, previous_started_event_id, v_sticky_event_id
+            select r.workflow_id, r.workflow_type, r.next_event_id, r.last_started_event_id, r.sticky_event_id
+            into workflow_id, workflow_type, v_next_event_id, previous_started_event_id, v_sticky_event_id
             from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id;
             run_id := v_run_id;
-            v_execution.run_id := v_run_id;
-            v_execution.workflow_id := workflow_id;
-            v_execution.workflow_type := workflow_type;
             started_event_id := v_next_event_id;
             history_from := case when v_run_id = any (v_sticky) then coalesce(v_sticky_event_id, 1) else 1 end;
             if attempt > 1 then
@@ -86,22 +80,14 @@ begin
                 scheduled_event_id := v_next_event_id;
                 started_event_id := v_next_event_id + 1;
             end if;
-            history := '[]';
-            for v_batch in select * from perdure.history h where h.shard = p_shard and h.run_id = v_run_id and h.first_event_id >= history_from
-                order by h.first_event_id limit 500 loop
-                v_events := '[]';
-                v_event_id := v_batch.first_event_id;
-                foreach v_event in array v_batch.events loop
-                    v_events := v_events || perdure.whole_event(v_event, v_event_id, v_batch, v_execution);
-                    v_event_id := v_event_id + 1;
-                end loop;
-                history := history || jsonb_build_object('firstEventId', v_batch.first_event_id, 'eventTime', perdure.rfc3339(v_batch.event_time), 'events', v_events);
-            end loop;
-            history := history || jsonb_build_object(
-                'firstEventId', case when attempt = 1 then started_event_id else scheduled_event_id end, 'eventTime', perdure.rfc3339(v_now),
-                'events', case when attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(v_run, attempt)) else '[]' end
-                    || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',
-                        jsonb_build_object('scheduledEventId', scheduled_event_id, 'identity', v_worker.identity, 'requestId', p_worker_id)));
+            history := to_jsonb(array(
+                select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', h.events)
+                from perdure.history h where h.shard = p_shard and h.run_id = v_run_id and h.first_event_id >= history_from
+                order by h.first_event_id limit 500))
+                || jsonb_build_object(
+                    'firstEventId', case when attempt = 1 then started_event_id else scheduled_event_id end, 'eventTime', perdure.rfc3339(v_now),
+                    'events', case when attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(v_run, attempt)) else '[]' end
+                        || jsonb '{"eventType": "WorkflowTaskStarted"}');
             return next;
         end loop;
         return;
@@ -109,35 +95,27 @@ begin
     set local enable_indexscan = off;
     with u as (
         update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now, deadline = v_now + t.start_to_close_timeout
-        where t.shard = p_shard and t.ctid = any (v_rows) returning t.run_id)
-    select array_agg(u.run_id) into v_claimed from u;
+        where t.shard = p_shard and t.ctid = any (v_rows) returning t.run_id, t.attempt, t.scheduled_event_id)
+    select array_agg(u.run_id), array_agg(u.attempt), array_agg(u.scheduled_event_id) into v_claimed, v_attempts, v_scheduled from u;
     set local enable_indexscan = on;
 
     -- A new statement sees whatever was appended before the rows were ours.
     return query
-    select r.run_id, r.workflow_id, r.workflow_type, t.attempt,
-        ids.scheduled, ids.started, t.started_at, r.last_started_event_id, seen.from_event_id,
-        coalesce(b.batches, '[]') || jsonb_build_object(
-            'firstEventId', case when t.attempt = 1 then ids.started else ids.scheduled end, 'eventTime', perdure.rfc3339(t.started_at),
-            'events', case when t.attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(r, t.attempt)) else '[]' end
-                || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',
-                    jsonb_build_object('scheduledEventId', ids.scheduled, 'identity', v_worker.identity, 'requestId', p_worker_id)))
-    from unnest(v_claimed) as mine (run_id)
-    cross join lateral (select * from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = mine.run_id limit 1) t
+    select r.run_id, r.workflow_id, r.workflow_type, mine.attempt, ids.scheduled, ids.started, v_now, r.last_started_event_id, seen.from_event_id,
+        to_jsonb(array(
+            select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', h.events)
+            from perdure.history h where h.shard = p_shard and h.run_id = mine.run_id and h.first_event_id >= seen.from_event_id
+            order by h.first_event_id limit 500))
+        || jsonb_build_object(
+            'firstEventId', case when mine.attempt = 1 then ids.started else ids.scheduled end, 'eventTime', perdure.rfc3339(v_now),
+            'events', case when mine.attempt > 1 then jsonb_build_array(perdure.workflow_task_scheduled(r, mine.attempt)) else '[]' end
+                || jsonb '{"eventType": "WorkflowTaskStarted"}')
+    from unnest(v_claimed, v_attempts, v_scheduled) as mine (run_id, attempt, scheduled_event_id)
     cross join lateral (select * from perdure.run_states r where r.shard = p_shard and r.run_id = mine.run_id limit 1) r
-    cross join lateral (select e as run from perdure.executions e where e.shard = p_shard and e.run_id = mine.run_id limit 1) e
-    cross join lateral (select case when t.attempt = 1 then t.scheduled_event_id else r.next_event_id end as scheduled,
-        case when t.attempt = 1 then r.next_event_id else r.next_event_id + 1 end as started) ids
-    cross join lateral (select case when t.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) seen
-    left join lateral (
-        select jsonb_agg(jsonb_build_object('firstEventId', (page.batch).first_event_id, 'eventTime', perdure.rfc3339((page.batch).event_time),
-            'events', (
-                select jsonb_agg(perdure.whole_event(stored.event, (page.batch).first_event_id + stored.ordinality - 1, page.batch, e.run) order by stored.ordinality)
-                from unnest((page.batch).events) with ordinality as stored (event, ordinality))) order by (page.batch).first_event_id) as batches
-        from (select h as batch from perdure.history h
-            where h.shard = p_shard and h.run_id = t.run_id and h.first_event_id >= seen.from_event_id
-            order by h.first_event_id limit 500) page) b on true;
+    cross join lateral (select case when mine.attempt = 1 then mine.scheduled_event_id else r.next_event_id end as scheduled,
+        case when mine.attempt = 1 then r.next_event_id else r.next_event_id + 1 end as started) ids
+    cross join lateral (select case when mine.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) seen;
 end
 $$;
 comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int, timestamptz) is
-    'Hands out up to p_limit workflow tasks in priority and age order, each with the history that the worker has not seen. With p_since only those scheduled since then: for whoever has left none that is older.';
+    'Hands out up to p_limit workflow tasks in priority and age order, each with the events that the worker has not seen, as they are stored (perdure.whole_event). With p_since only those scheduled since then: for whoever has left none that is older.';

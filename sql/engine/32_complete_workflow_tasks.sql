@@ -195,6 +195,7 @@ declare
     v_message text;
     v_events jsonb[];
     v_completed bigint;
+    v_sticky_event_id bigint;
     v_scheduled bigint;
     v_command jsonb;
     v_a jsonb;
@@ -353,6 +354,7 @@ begin
     end if;
 
     next_event_id := v_run.next_event_id + cardinality(v_events);
+    v_sticky_event_id := next_event_id;
     delete from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = v_run.run_id;
     if cardinality(v_buffered) > 0 then
         v_events := v_events || perdure.in_flush_order(v_buffered);
@@ -365,9 +367,13 @@ begin
         v_events := perdure.number_events(v_run.next_event_id, v_events);
     end if;
     perform perdure.append_events(p_shard, v_run.run_id, v_now, v_run.next_event_id, v_events);
+    -- What became of activities and timers follows from their commands, so the worker has seen it. A batch is read whole.
+    if v_again or jsonb_path_exists(p_item -> 'commands', '$[*] ? (@.commandType != "ScheduleActivityTask" && @.commandType != "StartTimer")') then
+        v_sticky_event_id := v_run.next_event_id;
+    end if;
     update perdure.run_states r set next_event_id = v_run.next_event_id + cardinality(v_events),
         last_started_event_id = v_completed - 1, buffered_events = '{}',
-        sticky_worker = v_run.sticky_worker, sticky_event_id = v_run.next_event_id,
+        sticky_worker = v_run.sticky_worker, sticky_event_id = v_sticky_event_id,
         workflow_task_failure = null, workflow_task_failed_attempts = 0
     where r.shard = p_shard and r.run_id = v_run.run_id;
     outcome := 'completed';

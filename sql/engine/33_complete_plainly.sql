@@ -201,7 +201,7 @@ begin
         from batch b),
     kept as (
         update perdure.run_states r set next_event_id = b.first_event_id + cardinality(b.events), last_started_event_id = b.completed_id - 1,
-            sticky_worker = case when b.sticky then p_worker.worker_id end, sticky_event_id = b.first_event_id,
+            sticky_worker = case when b.sticky then p_worker.worker_id end, sticky_event_id = b.first_event_id + cardinality(b.events),
             workflow_task_failure = null, workflow_task_failed_attempts = 0
         from batch b where r.shard = p_shard and r.ctid = b.run_row and not b.closes),
     closed_run as (

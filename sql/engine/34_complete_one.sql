@@ -148,7 +148,7 @@ begin
                 'eventType', 'ActivityTaskScheduled', 'given', jsonb_build_object('activityId', v_a -> 'activityId', 'activityType', v_a -> 'activityType',
                     'input', v_a -> 'input', 'startToCloseTimeout', perdure.seconds(v_start_to_close)))))
         update perdure.run_states r set next_event_id = v_event_id + 1, last_started_event_id = v_completed_id - 1,
-            sticky_worker = case when coalesce((p_item ->> 'sticky')::boolean, true) then p_worker_id end, sticky_event_id = v_first_event_id,
+            sticky_worker = case when coalesce((p_item ->> 'sticky')::boolean, true) then p_worker_id end, sticky_event_id = v_event_id + 1,
             workflow_task_failure = null, workflow_task_failed_attempts = 0
         where r.shard = p_shard and r.ctid = v_run_row;
         if v_is_eager then
@@ -210,7 +210,7 @@ begin
     insert into perdure.history (shard, run_id, first_event_id, event_time, worker_id, worker_identity, worker_build_id, events)
     values (p_shard, v_run_id, v_first_event_id, v_time, p_worker_id, p_identity, p_build_id, v_events);
     update perdure.run_states r set next_event_id = v_first_event_id + cardinality(v_events), last_started_event_id = v_completed_id - 1,
-        sticky_worker = case when coalesce((p_item ->> 'sticky')::boolean, true) then p_worker_id end, sticky_event_id = v_first_event_id,
+        sticky_worker = case when coalesce((p_item ->> 'sticky')::boolean, true) then p_worker_id end, sticky_event_id = v_first_event_id + cardinality(v_events),
         workflow_task_failure = null, workflow_task_failed_attempts = 0
     where r.shard = p_shard and r.ctid = v_run_row;
 end

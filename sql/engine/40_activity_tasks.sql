@@ -275,7 +275,7 @@ declare
     v_now timestamptz := perdure.clock();
     v_worker perdure.workers := perdure.require_worker(p_worker_id);
     v_is_many boolean;
-    v_done jsonb := jsonb_build_array();
+    v_done uuid[] := array[]::uuid[];
     v_items jsonb[];
     v_item jsonb;
     v_run perdure.run_states;
@@ -290,16 +290,16 @@ begin
     if v_is_many then
         outcome := 'completed';
         for run_id, scheduled_event_id in select * from perdure.complete_activities_plainly(p_shard, v_worker, v_now, p_results) loop
-            v_done := v_done || jsonb_build_array(jsonb_build_array(run_id, scheduled_event_id));
+            -- Of a run it takes one result or none.
+            v_done := v_done || run_id;
             return next;
         end loop;
-        if jsonb_array_length(v_done) = jsonb_array_length(p_results) then
+        if cardinality(v_done) = jsonb_array_length(p_results) then
             return;
         end if;
     end if;
     select array_agg(f.value order by (f.value ->> 'runId')::uuid, (f.value ->> 'scheduledEventId')::bigint) into v_items
-    from jsonb_array_elements(p_results) f
-    where not v_done @> jsonb_build_array(jsonb_build_array((f.value ->> 'runId')::uuid, f.value -> 'scheduledEventId'));
+    from jsonb_array_elements(p_results) f where (f.value ->> 'runId')::uuid <> all (v_done);
     foreach v_item in array coalesce(v_items, '{}') loop
         run_id := (v_item ->> 'runId')::uuid;
         scheduled_event_id := (v_item ->> 'scheduledEventId')::bigint;

@@ -7,33 +7,38 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cach
 as $$
 begin
     return query
-    select asked.run_id, coalesce(b.batches, '[]')
-    from unnest(p_run_ids, p_from_event_ids) as asked (run_id, from_event_id)
-    cross join lateral (select e as run from perdure.executions e where e.shard = p_shard and e.run_id = asked.run_id limit 1) e
-    left join lateral (
-        select jsonb_agg(jsonb_build_object('firstEventId', (page.batch).first_event_id, 'eventTime', perdure.rfc3339((page.batch).event_time),
-            'events', (
-                select jsonb_agg(perdure.whole_event(stored.event, (page.batch).first_event_id + stored.ordinality - 1, page.batch, e.run) order by stored.ordinality)
-                from unnest((page.batch).events) with ordinality as stored (event, ordinality))) order by (page.batch).first_event_id) as batches
-        from (select h as batch from perdure.history h
-            where h.shard = p_shard and h.run_id = asked.run_id
-              and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
-                where f.shard = p_shard and f.run_id = asked.run_id and f.first_event_id <= asked.from_event_id)
-              and h.first_event_id + cardinality(h.events) > asked.from_event_id
-            order by h.first_event_id limit least(greatest(p_limit, 1), 10000)) page) b on true;
+    select asked.run_id, to_jsonb(array(
+        select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', h.events)
+        from perdure.history h
+        where h.shard = p_shard and h.run_id = asked.run_id
+          and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
+            where f.shard = p_shard and f.run_id = asked.run_id and f.first_event_id <= asked.from_event_id)
+          and h.first_event_id + cardinality(h.events) > asked.from_event_id
+        order by h.first_event_id limit least(greatest(p_limit, 1), 10000)))
+    from unnest(p_run_ids, p_from_event_ids) as asked (run_id, from_event_id);
 end
 $$;
 comment on function perdure.get_histories(smallint, uuid[], bigint[], int) is
-    'The histories of several runs as batches, each from the batch that holds an event of its own, at most p_limit batches: what a worker reads of runs that it has not cached any more. A run that does not exist is left out.';
+    'The histories of several runs as batches, each from the batch that holds an event of its own, at most p_limit batches, with events as they are stored (perdure.whole_event): what a worker reads of runs that it has not cached any more.';
 
 create or replace function perdure.get_history(p_shard smallint, p_run_id uuid, p_from_event_id bigint default 1, p_limit int default 1000)
 returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
-    select coalesce((select h.history from perdure.get_histories(p_shard, array[p_run_id], array[p_from_event_id], p_limit) h), '[]')
+    select to_jsonb(array(
+        select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', array(
+            select perdure.whole_event(stored.event, h.first_event_id + stored.ordinality - 1, h, e)
+            from unnest(h.events) with ordinality as stored (event, ordinality) order by stored.ordinality))
+        from perdure.executions e join perdure.history h on h.shard = e.shard and h.run_id = e.run_id
+        where e.shard = p_shard and e.run_id = p_run_id and h.shard = p_shard
+          and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
+            where f.shard = p_shard and f.run_id = p_run_id and f.first_event_id <= p_from_event_id)
+          and h.first_event_id + cardinality(h.events) > p_from_event_id
+        order by h.first_event_id limit least(greatest(p_limit, 1), 10000)))
 $$;
 comment on function perdure.get_history(smallint, uuid, bigint, int) is
-    'A run''s history as batches, from the batch that holds p_from_event_id, at most p_limit batches; empty when there is no more.';
+    'A run''s history as batches of whole events, from the batch that holds p_from_event_id, at most p_limit batches; empty when there is no more.';
 
 create or replace function perdure.workflow_result(p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid default null)
 returns table (run_id uuid, status text, result jsonb, failure jsonb, close_time timestamptz)

@@ -353,7 +353,13 @@ extension WorkerSession {
             run = try makeRun(workflowType: task.workflowType, workflowID: task.workflowID, runID: task.runID)
         }
         do {
-            let events = try await history(of: task, from: run.lastEventID + 1)
+            // Of its own commands the run knows what came.
+            let events =
+                if let next = run.nextEventID {
+                    run.ownEvents + (try await history(of: task, from: next))
+                } else {
+                    try await history(of: task, from: run.lastEventID + 1)
+                }
             if let scheduled = events.last(where: { $0.eventType == .workflowTaskScheduled }) {
                 metrics.workflowTaskScheduleToStart.record(task.startedAt.duration(since: scheduled.eventTime))
             }
