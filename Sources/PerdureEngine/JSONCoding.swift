@@ -6,10 +6,17 @@ extension JSON {
     ///
     /// - Throws: What the value's `encode(to:)` throws; `EncodingError` for a double that is no number.
     public init(encoding value: some Encodable) throws {
-        if let json = value as? JSON {
-            self = json
-            return
+        // Of what has one form only no coder needs to be asked, which would take most of the time.
+        switch value {
+        case let json as JSON: self = json
+        case let text as String: self = .string(text)
+        case let number as Int: self = .number(number)
+        case let truth as Bool: self = .bool(truth)
+        default: try self.init(byEncoder: value)
         }
+    }
+
+    private init(byEncoder value: some Encodable) throws {
         let encoder = JSONEncoder()
         encoder.dateEncodingStrategy = .custom { date, encoder in
             var container = encoder.singleValueContainer()
@@ -22,6 +29,12 @@ extension JSON {
     ///
     /// - Throws: `DecodingError` when it holds no such value.
     public func decode<Value: Decodable>(_ type: Value.Type = Value.self) throws -> Value {
+        switch self {
+        case .string(let text): if let value = text as? Value { return value }
+        case .number(let literal): if let number = Int(literal), let value = number as? Value { return value }
+        case .bool(let truth): if let value = truth as? Value { return value }
+        default: break
+        }
         if let json = self as? Value { return json }
         let decoder = JSONDecoder()
         decoder.dateDecodingStrategy = .custom { decoder in

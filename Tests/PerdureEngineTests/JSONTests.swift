@@ -123,6 +123,34 @@ struct JSONTests {
         #expect(try JSON(encoding: json) == json)
         #expect(try JSON(encoding: ["x": json])["x"] == json)
     }
+
+    @Test("Values of one piece become JSON and come back as Foundation's coders would have it")
+    func scalars() throws {
+        #expect(try JSON(encoding: 7) == 7)
+        #expect(try JSON(encoding: Int.min) == .number(Int64.min))
+        #expect(try JSON(encoding: "a\u{0}\"") == "a\u{0}\"")
+        #expect(try JSON(encoding: true) == true)
+        #expect(try JSON(encoding: Int?.none) == nil)
+        #expect(try JSON(encoding: Int?.some(7)) == 7)
+        #expect(try JSON(encoding: 1.5) == .number("1.5"))
+
+        #expect(try (7 as JSON).decode(Int.self) == 7)
+        #expect(try (7 as JSON).decode(Int?.self) == 7)
+        #expect(try (7 as JSON).decode(Double.self) == 7)
+        #expect(try (7 as JSON).decode(UInt8.self) == 7)
+        #expect(try JSON.number("1.5").decode(Double?.self) == 1.5)
+        #expect(try JSON.number("1e2").decode(Int.self) == 100)
+        #expect(try ("x" as JSON).decode(String?.self) == "x")
+        #expect(try ("x" as JSON).decode(JSON.self) == "x")
+        #expect(try (true as JSON).decode(Bool.self) == true)
+        #expect(try (nil as JSON).decode(String?.self) == nil)
+        #expect(throws: DecodingError.self) { try ("7" as JSON).decode(Int.self) }
+        #expect(throws: DecodingError.self) { try (7 as JSON).decode(String.self) }
+        #expect(throws: DecodingError.self) { try (1 as JSON).decode(Bool.self) }
+        #expect(throws: DecodingError.self) { try (300 as JSON).decode(UInt8.self) }
+        #expect(throws: DecodingError.self) { try JSON.number("99999999999999999999").decode(Int.self) }
+        #expect(throws: DecodingError.self) { try (nil as JSON).decode(Int.self) }
+    }
 }
 
 @Suite("Wire forms")

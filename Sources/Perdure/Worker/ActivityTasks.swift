@@ -15,7 +15,7 @@ final class RunningActivity: Sendable {
     enum Ending: Sendable {
         case returned(Result<[Payload], any Error>)
         /// It completed, and its run has gone on with the result already.
-        case advanced(FusedStep)
+        indirect case advanced(FusedStep)
         /// Its code did not stop when it was cancelled and its result does not count any more.
         case abandoned
     }

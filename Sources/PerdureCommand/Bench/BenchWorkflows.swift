@@ -15,6 +15,7 @@ struct BenchSteps {
 }
 
 struct BenchStep: ActivityDefinition {
+    static let name = "BenchStep"
     func run(input: Int) async throws -> Int { input }
 }
 
