@@ -1,5 +1,5 @@
-# Sourced by run and endurance: finds the programs, and starts a private PostgreSQL server that is gone afterwards.
-# Sets: perdure, server (its address without a database), pg_bin, settings.
+# Sourced by run, endurance and profile: finds the programs, and starts a private PostgreSQL server that is gone afterwards.
+# Sets: perdure, server (its address without a database), pg_bin, settings. Reads: preload, a library for the server to load.
 die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
 
 command -v python3 > /dev/null || die "there is no python3 here: apt-get install python3-venv"
@@ -43,6 +43,7 @@ done
 settings=(shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=15min wal_compression=lz4 max_connections=200)
 options=("-p $port" "-c listen_addresses=127.0.0.1" "-c unix_socket_directories=''")
 for setting in "${settings[@]}"; do options+=("-c $setting"); done
+if [ -n "${preload:-}" ]; then options+=("-c shared_preload_libraries=$preload"); fi
 (cd "$work" && as_postgres "$pg_bin/initdb" -D "$work/data" -U postgres -A trust -E UTF8 --no-instructions) > "$work/initdb.log" 2>&1 || { cat "$work/initdb.log" >&2; exit 1; }
 (cd "$work" && as_postgres "$pg_bin/pg_ctl" -D "$work/data" -w -l "$work/log" -o "${options[*]}" start) > /dev/null || { cat "$work/log" >&2; exit 1; }
 # Read by the scripts that source this.

@@ -11,6 +11,7 @@ import Testing
         ["latency", "--workflows", "3"], ["signal", "--workflows", "3"],
         ["timers", "--workflows", "30", "--seconds", "1", "--rate", "5", "--lead", "15"],
         ["sleeping", "--few", "200", "--many", "400", "--rate", "5", "--seconds", "1"],
+        ["scale", "--workflows", "20", "--processes", "1,2,1"],
         ["finished", "--workflows", "30", "--few", "200", "--finished", "400", "--pending", "300"],
     ])
     func `a measurement ends, finds every history complete, and leaves no worker`(_ arguments: [String]) async throws {

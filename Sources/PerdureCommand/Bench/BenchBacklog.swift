@@ -11,7 +11,7 @@ struct BenchBacklog: AsyncParsableCommand {
 
     func run() async throws {
         try await Bench.run(options) { bench in
-            let measured = try await bench.measureBacklog(workers: options.workers)
+            let measured = try await bench.measureBacklog("b-", workers: options.workers)
             var report = BenchReport(["workflows": Double(options.workflows)])
             report.add(measured.figures)
             return report
@@ -45,8 +45,10 @@ struct BenchThroughput: Sendable {
 extension Bench {
     /// Starts a backlog and has it worked off. The clock runs from before the worker processes start until the last
     /// workflow has closed.
-    func measureBacklog(workers: Int) async throws -> BenchThroughput {
-        let runs = try await startBacklog("b\(workers)-", options.workflows)
+    ///
+    /// - Parameter prefix: what the workflow ids begin with; another one for each backlog.
+    func measureBacklog(_ prefix: String, workers: Int) async throws -> BenchThroughput {
+        let runs = try await startBacklog(prefix, options.workflows)
         // So that none falls into the measurement.
         try await connection.simpleQuery("checkpoint")
         let before = try await ServerUsage.settled(connection)

@@ -10,7 +10,7 @@ struct BenchScale: AsyncParsableCommand {
     )
 
     @OptionGroup var options: BenchOptions
-    @Option(name: .customLong("processes"), help: "The numbers of worker processes, separated by commas.")
+    @Option(name: .customLong("processes"), help: "The numbers of worker processes, with commas; each as often as it is measured.")
     var processes = "1,2,4,8"
 
     private var counts: [Int] { processes.split(separator: ",").compactMap { Int($0) } }
@@ -32,9 +32,9 @@ struct BenchScale: AsyncParsableCommand {
                     "server_cpu_us_per_workflow", "waits", "limit",
                 ])
             var rates: [Double] = []
-            for count in counts {
+            for (number, count) in counts.enumerated() {
                 let (measured, waits) = try await BenchWaits.sampled(options) {
-                    try await bench.measureBacklog(workers: count)
+                    try await bench.measureBacklog("b\(number)-", workers: count)
                 }
                 let server = (measured.used.processorTime ?? 0) / measured.seconds
                 let workers = measured.workerProcessorTime / measured.seconds
