@@ -5,8 +5,10 @@ Called by Benchmarks/profile, which starts the server.
 
 import argparse
 import collections
+import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,8 +20,8 @@ from measuring import ENVIRONMENT, HERE, fresh, machine, measured, quietly
 
 # Threads by their names, which the kernel cuts to the last 15 characters.
 THREADS = {
-    "postgres": "the server's backends", "oot.default-qos": "worker and client: Swift's thread pool", "workflow-code": "worker: threads for workflow code",
-    "perdure-io": "worker and client: event loop", "swapper": "idle", "<idle>": "idle",
+    "postgres": "the server's backends", "oot.default-qos": "worker (and client): Swift's thread pool", "workflow-code": "worker: threads for workflow code",
+    "perdure-io": "worker (and client): event loop", "swapper": "idle", "<idle>": "idle",
 }
 # The first that matches a symbol names its group.
 SERVER = [
@@ -38,22 +40,39 @@ WORKER = [
 ]
 
 
+def start_backlog(options, url: str, count: int, connection) -> subprocess.Popen:
+    """Starts a measurement, and returns when its workers begin: what starts the backlog does not count."""
+    bench = subprocess.Popen([options.perdure, "bench", "backlog", "--database-url", url, "--workflows", str(count), "--output", "json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             text=True, env=ENVIRONMENT)
+    while bench.poll() is None and not has_workers(connection):
+        time.sleep(0.02)
+    return bench
+
+
+def has_workers(connection) -> bool:
+    return connection.execute("select exists (select from perdure.workers)").fetchone()[0]
+
+
+def figures(bench: subprocess.Popen) -> dict:
+    output = bench.communicate()[0]
+    if bench.returncode != 0:
+        sys.exit("Benchmarks/profile: perdure bench backlog failed")
+    return json.loads(output.strip().splitlines()[-1])
+
+
 def statements(options, url: str, count: int) -> list[str]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("create extension pg_stat_statements")
         name = url.rsplit("/", 1)[1]
         connection.execute(f"alter database \"{name}\" set pg_stat_statements.track = 'all'")
-        bench = subprocess.Popen([options.perdure, "bench", "backlog", "--database-url", url, "--workflows", str(count)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
-        # What starts the backlog does not count.
-        while bench.poll() is None and not connection.execute("select exists (select from perdure.workers)").fetchone()[0]:
-            time.sleep(0.05)
+        bench = start_backlog(options, url, count, connection)
         connection.execute("select pg_stat_statements_reset()")
-        if bench.wait() != 0:
-            sys.exit("Benchmarks/profile: perdure bench backlog failed")
+        figures(bench)
         rows = connection.execute("""
             select s.toplevel, s.query, s.calls, s.rows::float8 / s.calls, s.total_exec_time * 1000 / %(n)s, s.wal_bytes::float8 / %(n)s
             from pg_stat_statements s join pg_database d on d.oid = s.dbid
             where d.datname = current_database() and s.query like '%%perdure.%%' and s.total_exec_time * 1000 / %(n)s >= 3 order by s.total_exec_time desc limit 20""", {"n": count}).fetchall()
+        connection.execute(f'alter database "{name}" reset pg_stat_statements.track')
 
     def shown(query: str) -> str:
         text = re.sub(r"\s+", " ", query)
@@ -65,8 +84,14 @@ def statements(options, url: str, count: int) -> list[str]:
 
 def sampled(options, url: str, count: int, directory: pathlib.Path) -> tuple[list[str], dict]:
     data = directory / "load.data"
-    result = measured("backlog", ["perf", "record", "--quiet", "--all-cpus", "--event", "cpu-clock", "--freq", "1999", "--output", str(data), "--",
-                                  options.perdure, "bench", "backlog", "--database-url", url, "--workflows", str(count), "--output", "json"])
+    with psycopg.connect(url, autocommit=True) as connection:
+        bench = start_backlog(options, url, count, connection)
+        perf = subprocess.Popen(["perf", "record", "--quiet", "--all-cpus", "--event", "cpu-clock", "--freq", "1999", "--output", str(data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while bench.poll() is None and has_workers(connection):
+            time.sleep(0.1)
+        perf.send_signal(signal.SIGINT)
+        perf.wait()
+        result = figures(bench)
     report = subprocess.run(["perf", "report", "--input", str(data), "--sort", "comm,dso,sym", "--stdio", "--field-separator", "\t", "--show-nr-samples"],
                             capture_output=True, text=True, check=True).stdout
     lines = []
@@ -96,7 +121,7 @@ def sampled(options, url: str, count: int, directory: pathlib.Path) -> tuple[lis
         groups[side][group] += number
     total = sum(busy.values())
     out = ["| who | share of both processors |", "| --- | ---: |", *(f"| {who} | {100 * number / total:.1f} % |" for who, number in busy.most_common())]
-    for side, title in (("server", "The server's backends"), ("worker", "The worker (with the client, which starts the backlog and waits)")):
+    for side, title in (("server", "The server's backends"), ("worker", "The worker")):
         own = sum(groups[side].values())
         out += ["", f"| {title} | share of its samples |", "| --- | ---: |", *(f"| {group} | {100 * number / own:.1f} % |" for group, number in groups[side].most_common())]
     return out, result
@@ -142,8 +167,6 @@ def main() -> None:
         directory = pathlib.Path(temporary)
         print("[1/3] a backlog, by statement", flush=True)
         by_statement = statements(options, url, count)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"alter database \"{url.rsplit('/', 1)[1]}\" reset pg_stat_statements.track")
         print("[2/3] a backlog, by function", flush=True)
         by_function, load = sampled(options, url, count, directory)
         print("[3/3] one workflow after the other, by thread", flush=True)
@@ -152,7 +175,7 @@ def main() -> None:
             f"{count:,} workflows; pg_stat_statements with the statements inside of functions, which are marked –. Times are by the clock: a statement that waits for a processor takes longer.", "",
             *by_statement, "", "## Under load, by function", "",
             f"{load['workflows_per_second']:,.0f} workflows/s, {load['server_cpu_us_per_workflow']:.0f} µs of the server's and {load['worker_cpu_us_per_workflow']:.0f} µs of the worker's processor time a workflow; "
-            "sampled by perf on all processors, from the start of the backlog on. Debian's server has no names for its static functions.", "",
+            "sampled by perf on all processors while the workers ran. Debian's server has no names for its static functions.", "",
             *by_function, "", "## On an idle system, by thread", "", *by_thread, "", "Machine and settings:", "", *(f"- {line}" for line in machine(options.server, options.settings, options.python)), ""]
     directory = pathlib.Path(options.results)
     directory.mkdir(parents=True, exist_ok=True)
