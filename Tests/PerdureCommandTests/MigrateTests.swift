@@ -100,6 +100,28 @@ import Testing
         }
     }
 
+    @Test(arguments: ["perdure", "psql"])
+    func `a database that has migration 0007 in its first wording goes on`(_ program: String) async throws {
+        let first = "9e2e2c20a5a052e01d9e7a2b36e00a9bedcf303c84df0a0b7b6f1ab465bd2666"
+        try await EmptyDatabase.with { database in
+            try await database.migrator().migrate()
+            try await database.connected { connection in
+                try await connection.query(
+                    "update perdure.applied_files set checksum = \(first) where path = 'migrations/0007_unchecked_states.sql'")
+            }
+            #expect(try await database.migrator().status().contains { $0.state == .edited })
+            if program == "perdure" {
+                #expect(try await perdure(["migrate"], database: database).status == 0)
+            } else {
+                let root = try Migrator.findRoot().path
+                let psql = try await outcome(
+                    of: "/bin/sh", ["-c", "cd '\(root)' && psql -X '\(database.url)' -f sql/install.psql"])
+                #expect(psql.status == 0, "\(psql.errors)")
+            }
+            #expect(try await database.migrator().status().allSatisfy { $0.state == .applied })
+        }
+    }
+
     @Test func `a database that is newer than the code is refused in one line`() async throws {
         try await EmptyDatabase.with { database in
             let root = try copyOfSQL()
