@@ -1,5 +1,6 @@
-"""What both programs here share: fresh databases, commands that print JSON, and what the machine is."""
+"""What the programs here share: their arguments, fresh databases, commands that print JSON, and what the machine is."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -12,6 +13,16 @@ import psycopg
 
 HERE = pathlib.Path(__file__).parent
 ENVIRONMENT = os.environ | {"PERDURE_ROOT": str(HERE.parent)}
+
+
+def arguments(program: str, smaller: str, *given: str) -> argparse.ArgumentParser:
+    """The arguments that every program takes. Those that are `given` come from the script that starts the server."""
+    parser = argparse.ArgumentParser(prog=f"Benchmarks/{program}")
+    for name in ("server", "perdure", "python", "settings", *given):
+        parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help=smaller)
+    parser.add_argument("--results", default=str(HERE / "results"), help="where to write")
+    return parser
 
 
 def fresh(server: str, name: str) -> str:

@@ -3,7 +3,6 @@
 Called by Benchmarks/profile, which starts the server.
 """
 
-import argparse
 import collections
 import json
 import pathlib
@@ -16,7 +15,7 @@ import time
 
 import psycopg
 
-from measuring import ENVIRONMENT, HERE, fresh, machine, measured, quietly
+from measuring import ENVIRONMENT, arguments, fresh, machine, measured, quietly
 
 # Threads by their names, which the kernel cuts to the last 15 characters.
 THREADS = {
@@ -154,12 +153,7 @@ def one_by_one(options, url: str, count: int, directory: pathlib.Path) -> list[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="Benchmarks/profile")
-    for name in ("server", "perdure", "python", "settings"):
-        parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the size")
-    parser.add_argument("--results", default=str(HERE / "results"), help="where to write")
-    options = parser.parse_args()
+    options = arguments("profile", "a tenth of the size").parse_args()
     count = 2_000 if options.quick else 20_000
     url = fresh(options.server, "perdure")
     quietly(options.perdure, "migrate", "--database-url", url)

@@ -3,7 +3,6 @@
 Called by Benchmarks/run, which starts the server. Every measurement begins in a fresh database.
 """
 
-import argparse
 import json
 import pathlib
 import statistics
@@ -13,7 +12,7 @@ import time
 
 import chart
 import psycopg
-from measuring import HERE, fresh, machine, measured, quietly
+from measuring import HERE, arguments, fresh, machine, measured, quietly
 
 # How many workflows: for about ten seconds each, whoever it is.
 SIZES = {"perdure": 20_000, "slow path": 8_000, "perdure latency": 1_000, "absurd": 1_500, "absurd processes": 3_000, "absurd latency": 200,
@@ -136,13 +135,9 @@ def write(chosen: list[Contender], figures: dict, limits: dict, options) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="Benchmarks/run")
-    for name in ("server", "perdure", "python", "absurdctl", "pgbench", "settings"):
-        parser.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
+    parser = arguments("run", "a tenth of the size", "absurdctl", "pgbench")
     parser.add_argument("--rounds", type=int, help="five, or three with --quick")
     parser.add_argument("--only", default="perdure,absurd,dbos,limits", help="what to measure, separated by commas: perdure, absurd, dbos, limits")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the size")
-    parser.add_argument("--results", default=str(HERE / "results"), help="where to write")
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 5)
     only = set(options.only.split(","))

@@ -107,15 +107,17 @@ import Testing
             try await database.migrator().migrate()
             try await database.connected { connection in
                 try await connection.query(
-                    "update perdure.applied_files set checksum = \(first) where path = 'migrations/0007_unchecked_states.sql'")
+                    """
+                    update perdure.applied_files set checksum = \(first)
+                    where path = 'migrations/0007_unchecked_states.sql'
+                    """)
             }
             #expect(try await database.migrator().status().contains { $0.state == .edited })
             if program == "perdure" {
                 #expect(try await perdure(["migrate"], database: database).status == 0)
             } else {
-                let root = try Migrator.findRoot().path
                 let psql = try await outcome(
-                    of: "/bin/sh", ["-c", "cd '\(root)' && psql -X '\(database.url)' -f sql/install.psql"])
+                    of: "/bin/sh", ["-c", "cd '\(checkout.path)' && psql -X '\(database.url)' -f sql/install.psql"])
                 #expect(psql.status == 0, "\(psql.errors)")
             }
             #expect(try await database.migrator().status().allSatisfy { $0.state == .applied })

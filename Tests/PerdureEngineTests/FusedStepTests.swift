@@ -51,7 +51,7 @@ struct FusedStepTests {
         }
     }
 
-    /// What no run looks at in an event, or knows without it.
+    /// An event's attributes but for those that no run looks at, or that it knows without them.
     private static func seen(_ event: HistoryEvent) -> [String: JSON] {
         (event.attributes.objectValue ?? [:]).filter { name, _ in
             ![
@@ -60,6 +60,23 @@ struct FusedStepTests {
             ].contains(name)
                 && !(name == "attempt" && event.eventType != .activityTaskFailed)
                 && !(name == "retryPolicy" && event.eventType == .activityTaskScheduled)
+        }
+    }
+
+    @Test("A cached run goes on with what is new to it, and reads nothing else", arguments: ["sequence", "timers"])
+    func readsNothingElse(program: String) async throws {
+        try await Stage.with { stage in
+            // A worker that needed it would fail its task, and the history would say so.
+            try await stage.database.pool.query("drop function perdure.get_histories")
+            try await stage.withWorker(Self.code(program)) {
+                $0.fusesSteps = false
+            } _: {
+                let handle = try await stage.start("W", input: [Payload(encoding: 7)])
+                _ = try await handle.resultPayloads()
+                let types = try await stage.types(handle)
+                #expect(types.filter { $0 == "WorkflowTaskCompleted" }.count >= 5)
+                #expect(!types.contains("WorkflowTaskFailed"))
+            }
         }
     }
 

@@ -10,7 +10,7 @@ struct BenchScale: AsyncParsableCommand {
     )
 
     @OptionGroup var options: BenchOptions
-    @Option(name: .customLong("processes"), help: "The numbers of worker processes, with commas, as often as measured.")
+    @Option(name: .customLong("processes"), help: "Numbers of worker processes, in turn, separated by commas.")
     var processes = "1,2,4,8"
 
     private var counts: [Int] { processes.split(separator: ",").compactMap { Int($0) } }

@@ -15,6 +15,7 @@ struct BenchSteps {
 }
 
 struct BenchStep: ActivityDefinition {
+    /// As `@Activity` would make it; the name that a type has by itself is looked up each time.
     static let name = "BenchStep"
     func run(input: Int) async throws -> Int { input }
 }
