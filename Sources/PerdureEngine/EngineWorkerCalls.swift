@@ -444,7 +444,7 @@ extension Engine {
     ) async throws -> [[HistoryEvent]] {
         let rows = try await query(
             """
-            select run_id, history from perdure.get_histories(\(shard), \(requests.map(\.runID)), \
+            select run_id, history from perdure.get_histories_as_stored(\(shard), \(requests.map(\.runID)), \
             \(requests.map(\.from)), \(Int32(clamping: limit)))
             """)
         var pages: [UUID: JSON] = [:]

@@ -67,7 +67,7 @@ struct FusedStepTests {
     func readsNothingElse(program: String) async throws {
         try await Stage.with { stage in
             // A worker that needed it would fail its task, and the history would say so.
-            try await stage.database.pool.query("drop function perdure.get_histories")
+            try await stage.database.pool.query("drop function perdure.get_histories_as_stored")
             try await stage.withWorker(Self.code(program)) {
                 $0.fusesSteps = false
             } _: {

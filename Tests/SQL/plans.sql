@@ -91,9 +91,9 @@ select t.register(1, p_queue => 'small') \g /dev/null
 select t.register(2, p_queue => 'busy') \g /dev/null
 
 -- The hot path
-select t.measure('claim 20 workflow tasks', 1500, 'workflow_tasks_claimable history_pkey run_states_pkey', $$select * from perdure.claim_workflow_tasks(0::smallint, t.worker(1), 'small', 20)$$);
-select t.measure('claim 20 of a long queue', 1500, 'workflow_tasks_claimable', $$select * from perdure.claim_workflow_tasks(0::smallint, t.worker(2), 'busy', 20)$$);
-select t.measure('claim of an empty queue', 50, null, $$select * from perdure.claim_workflow_tasks(0::smallint, t.worker(1), 'empty', 20)$$);
+select t.measure('claim 20 workflow tasks', 1500, 'workflow_tasks_claimable history_pkey run_states_pkey', $$select * from perdure.claim_workflow_tasks_as_stored(0::smallint, t.worker(1), 'small', 20)$$);
+select t.measure('claim 20 of a long queue', 1500, 'workflow_tasks_claimable', $$select * from perdure.claim_workflow_tasks_as_stored(0::smallint, t.worker(2), 'busy', 20)$$);
+select t.measure('claim of an empty queue', 50, null, $$select * from perdure.claim_workflow_tasks_as_stored(0::smallint, t.worker(1), 'empty', 20)$$);
 select t.measure('claim 20 activity tasks', 1000, 'activity_tasks_claimable', $$select * from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'small', 20)$$);
 select t.measure('claim of an empty activity queue', 50, null, $$select * from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'empty', 20)$$);
 select t.measure('claim of no query', 50, null, $$select * from perdure.claim_queries(0::smallint, t.worker(1), 'busy', 20)$$);
@@ -109,7 +109,7 @@ as $$
 begin
     case p_step
     when 'start' then perform t.start('steps-' || gen_random_uuid()) from generate_series(1, current_setting('t.runs')::int);
-    when 'claim' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_workflow_tasks(0::smallint, t.worker(3), 'q', current_setting('t.runs')::int) c;
+    when 'claim' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_workflow_tasks_as_stored(0::smallint, t.worker(3), 'q', current_setting('t.runs')::int) c;
     when 'schedule' then perform count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(3), t.items(jsonb_build_object('commands', jsonb_build_array(t.activity('a')))));
     when 'claim activities' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_activity_tasks(0::smallint, t.worker(3), 'q', current_setting('t.runs')::int) c;
     when 'heartbeat' then perform count(*) from perdure.heartbeat_activity_tasks(0::smallint, t.worker(3), t.items('{}'));
@@ -182,7 +182,7 @@ select t.measure('result of an open run', 20, null, $$select * from perdure.work
 select t.measure('result of a named run', 30, null, $$select * from perdure.workflow_result(0::smallint, 'default', 'closed-506', t.id(1, 506))$$);
 select t.measure('query', 100, null, $$select perdure.start_query(0::smallint, 'default', 'open-507', null, 'state')$$);
 select t.measure('history', 50, 'history_pkey', $$select perdure.get_history(0::smallint, t.id(1, 508))$$);
-select t.measure('histories of twenty', 500, 'history_pkey', $$select * from perdure.get_histories(0::smallint, array(select t.id(1, n) from generate_series(508, 527) n), array_fill(1::bigint, array[20]))$$);
+select t.measure('histories of twenty', 500, 'history_pkey', $$select * from perdure.get_histories_as_stored(0::smallint, array(select t.id(1, n) from generate_series(508, 527) n), array_fill(1::bigint, array[20]))$$);
 select t.measure('a start that is refused', 100, null, $$select * from perdure.start_workflow('T', 'open-509', 'q', options => '{"workflowIdConflictPolicy": "UseExisting"}')$$);
 
 -- Views, by what people ask: a workflow's id
@@ -230,7 +230,7 @@ select t.measure('list a range of a search attribute', 6000, 'executions_by_amou
 select t.session('old'), t.run_in('old', 'begin isolation level repeatable read'), t.run_in('old', 'select count(*)::text from perdure.workers') \g /dev/null
 with c as (select run_id from perdure.workflow_tasks where task_queue = 'busy' and state = 'scheduled' and sticky_worker is null order by scheduled_at limit 5000)
 update perdure.workflow_tasks t set state = 'started', worker = t.worker(2), started_at = now(), deadline = now() + interval '1 hour' from c where t.run_id = c.run_id;
-select t.measure('claim 20 past five thousand that an old snapshot keeps', 12000, 'workflow_tasks_claimable', $$select * from perdure.claim_workflow_tasks(0::smallint, t.worker(2), 'busy', 20)$$);
+select t.measure('claim 20 past five thousand that an old snapshot keeps', 12000, 'workflow_tasks_claimable', $$select * from perdure.claim_workflow_tasks_as_stored(0::smallint, t.worker(2), 'busy', 20)$$);
 select dblink_disconnect('old') \g /dev/null
 
 -- The numbers, when they are asked for.

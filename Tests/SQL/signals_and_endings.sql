@@ -182,12 +182,14 @@ select is(jsonb_path_query_array(perdure.get_history(0::smallint, t.run('describ
 select is(jsonb_path_query_array(perdure.get_history(0::smallint, t.run('describe'), 3, 1), '$[*].firstEventId'), '[3]', 'so many');
 select is(perdure.get_history(0::smallint, t.run('describe'), 9), '[]', 'and none behind the last');
 select is(perdure.get_history(0::smallint, gen_random_uuid()), '[]', 'nor of no run');
-create function t.shape(p_history jsonb) returns jsonb language sql as $$
-    select jsonb_path_query_array(p_history, '$[*].firstEventId') || jsonb_path_query_array(p_history, '$[*].eventTime') || jsonb_path_query_array(p_history, '$[*].events[*].eventType')
-$$;
-select results_eq($$select t.shape(h.history) from perdure.get_histories(0::smallint, array[t.run('describe'), t.run('keep'), t.run('ended'), gen_random_uuid()], array[4, 1, 1, 1]) with ordinality h order by h.ordinality$$,
-    $$values (t.shape(perdure.get_history(0::smallint, t.run('describe'), 4))), (t.shape(perdure.get_history(0::smallint, t.run('keep')))), (t.shape(perdure.get_history(0::smallint, t.run('ended')))), ('[]')$$,
-    'histories read together are the same batches as alone');
+select results_eq($$select h.history from perdure.get_histories(0::smallint, array[t.run('describe'), t.run('keep'), gen_random_uuid()], array[4, 1, 1]) with ordinality h order by h.ordinality$$,
+    $$values (perdure.get_history(0::smallint, t.run('describe'), 4)), (perdure.get_history(0::smallint, t.run('keep'))), ('[]')$$,
+    'histories read together are what they are alone');
+select results_eq($$select jsonb_path_query_array(h.history, '$[*].firstEventId'), jsonb_path_query_array(h.history, '$[*].eventTime'), jsonb_path_query_array(h.history, '$[*].events[*].eventType')
+        from perdure.get_histories_as_stored(0::smallint, array[t.run('describe'), t.run('keep'), gen_random_uuid()], array[4, 1, 1]) with ordinality h order by h.ordinality$$,
+    $$select jsonb_path_query_array(h.history, '$[*].firstEventId'), jsonb_path_query_array(h.history, '$[*].eventTime'), jsonb_path_query_array(h.history, '$[*].events[*].eventType')
+        from perdure.get_histories(0::smallint, array[t.run('describe'), t.run('keep'), gen_random_uuid()], array[4, 1, 1]) with ordinality h order by h.ordinality$$,
+    'nor are there other events in them as they are stored');
 
 select * from finish();
 rollback;

@@ -74,13 +74,19 @@ select is(t.stored('usual-whole'), '13 whole, 4 short', 'which the general rules
 select is((select jsonb_agg(e) from jsonb_array_elements(perdure.get_history(0::smallint, t.run('unusual-short'))) b, jsonb_array_elements(b -> 'events') e where not e ? 'attributes'),
     null, 'and whoever reads a history gets whole events');
 select is_empty('select from perdure.timers', 'nor is anything left of what they waited for');
-select t.start('again'), t.claim() \g /dev/null
-select is((select jsonb_agg(e -> 'eventType' order by b.n, e.n) from t.workflow_task k, jsonb_array_elements(k.history) with ordinality b (batch, n), jsonb_array_elements(b.batch -> 'events') with ordinality e (e, n)
-    where workflow_id = 'again' and not e ? 'attributes'),
-    '["WorkflowExecutionStarted", "WorkflowTaskScheduled", "WorkflowTaskStarted"]', 'who claims a run gets them as they are stored');
-select is((select to_jsonb(array_agg(e order by h.first_event_id, n)) from perdure.history h, unnest(h.events) with ordinality u (e, n) where h.run_id = t.run('usual-short')),
-    (select jsonb_agg(e order by b.n, e.n) from perdure.get_histories(0::smallint, array[t.run('usual-short')], array[1]) h,
+create function t.event_types(p_history jsonb, p_are_whole boolean) returns text[] language sql
+as $$
+    select array_agg(e ->> 'eventType' order by b.n, e.n) from jsonb_array_elements(p_history) with ordinality b (batch, n), jsonb_array_elements(b.batch -> 'events') with ordinality e (e, n)
+    where (e ? 'attributes') = p_are_whole
+$$;
+select t.start('again'), t.start('once-more') \g /dev/null
+select is(t.event_types(c.history, true), array['WorkflowExecutionStarted', 'WorkflowTaskScheduled', 'WorkflowTaskStarted'], 'and so does who claims a run')
+from perdure.claim_workflow_tasks(0::smallint, t.worker(1), 'q', 1) c;
+select is(t.event_types(c.history, false), array['WorkflowExecutionStarted', 'WorkflowTaskScheduled', 'WorkflowTaskStarted'], 'if not as they are stored')
+from perdure.claim_workflow_tasks_as_stored(0::smallint, t.worker(1), 'q', 1) c;
+select is((select jsonb_agg(e order by b.n, e.n) from perdure.get_histories_as_stored(0::smallint, array[t.run('usual-short')], array[1]) h,
         jsonb_array_elements(h.history) with ordinality b (batch, n), jsonb_array_elements(b.batch -> 'events') with ordinality e (e, n)),
+    (select to_jsonb(array_agg(e order by h.first_event_id, n)) from perdure.history h, unnest(h.events) with ordinality u (e, n) where h.run_id = t.run('usual-short')),
     'and so does a worker that reads what it has not cached any more');
 select * from finish();
 rollback;

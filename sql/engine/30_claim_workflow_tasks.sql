@@ -1,7 +1,7 @@
 -- Hands out workflow tasks: first those that wait for this worker, which has the run cached, then any. Three quarters are for the first if there
 -- are many of both: runs are brought to their end before new ones begin, and yet new ones do begin.
 
-create or replace function perdure.claim_workflow_tasks(
+create or replace function perdure.claim_workflow_tasks_as_stored(
     p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int, p_since timestamptz default null)
 returns table (run_id uuid, workflow_id text, workflow_type text, attempt int, scheduled_event_id bigint, started_event_id bigint,
     started_at timestamptz, previous_started_event_id bigint, history_from bigint, history jsonb)
@@ -117,5 +117,26 @@ begin
     cross join lateral (select case when mine.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1) else 1 end as from_event_id) seen;
 end
 $$;
-comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int, timestamptz) is
+comment on function perdure.claim_workflow_tasks_as_stored(smallint, uuid, text, int, timestamptz) is
     'Hands out up to p_limit workflow tasks in priority and age order, each with the events that the worker has not seen, as they are stored (perdure.whole_event). With p_since only those scheduled since then: for whoever has left none that is older.';
+
+create or replace function perdure.claim_workflow_tasks(
+    p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int, p_since timestamptz default null)
+returns table (run_id uuid, workflow_id text, workflow_type text, attempt int, scheduled_event_id bigint, started_event_id bigint,
+    started_at timestamptz, previous_started_event_id bigint, history_from bigint, history jsonb)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_identity text := (perdure.require_worker(p_worker_id)).identity;
+begin
+    for run_id, workflow_id, workflow_type, attempt, scheduled_event_id, started_event_id, started_at, previous_started_event_id, history_from, history in
+        select * from perdure.claim_workflow_tasks_as_stored(p_shard, p_worker_id, p_task_queue, p_limit, p_since) loop
+        history := perdure.get_history(p_shard, run_id, history_from, 500) || jsonb_set(history -> -1, '{events,-1,attributes}', jsonb_build_object(
+            'scheduledEventId', scheduled_event_id, 'identity', v_identity, 'requestId', p_worker_id));
+        return next;
+    end loop;
+end
+$$;
+comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int, timestamptz) is
+    'The same with whole events, at several times the cost: for people, and for workers that cannot read events as they are stored, such as those of older builds.';

@@ -1,6 +1,6 @@
 -- What clients read of a run.
 
-create or replace function perdure.get_histories(p_shard smallint, p_run_ids uuid[], p_from_event_ids bigint[], p_limit int default 100)
+create or replace function perdure.get_histories_as_stored(p_shard smallint, p_run_ids uuid[], p_from_event_ids bigint[], p_limit int default 100)
 returns table (run_id uuid, history jsonb)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
@@ -18,7 +18,7 @@ begin
     from unnest(p_run_ids, p_from_event_ids) as asked (run_id, from_event_id);
 end
 $$;
-comment on function perdure.get_histories(smallint, uuid[], bigint[], int) is
+comment on function perdure.get_histories_as_stored(smallint, uuid[], bigint[], int) is
     'The histories of several runs as batches, each from the batch that holds an event of its own, at most p_limit batches, with events as they are stored (perdure.whole_event): what a worker reads of runs that it has not cached any more.';
 
 create or replace function perdure.get_history(p_shard smallint, p_run_id uuid, p_from_event_id bigint default 1, p_limit int default 1000)
@@ -39,6 +39,16 @@ as $$
 $$;
 comment on function perdure.get_history(smallint, uuid, bigint, int) is
     'A run''s history as batches of whole events, from the batch that holds p_from_event_id, at most p_limit batches; empty when there is no more.';
+
+create or replace function perdure.get_histories(p_shard smallint, p_run_ids uuid[], p_from_event_ids bigint[], p_limit int default 100)
+returns table (run_id uuid, history jsonb)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select asked.run_id, perdure.get_history(p_shard, asked.run_id, asked.from_event_id, p_limit)
+    from unnest(p_run_ids, p_from_event_ids) as asked (run_id, from_event_id)
+$$;
+comment on function perdure.get_histories(smallint, uuid[], bigint[], int) is
+    'The histories of several runs as get_history gives them, for workers that cannot read events as they are stored, such as those of older builds.';
 
 create or replace function perdure.workflow_result(p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid default null)
 returns table (run_id uuid, status text, result jsonb, failure jsonb, close_time timestamptz)

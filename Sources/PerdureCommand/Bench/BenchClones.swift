@@ -83,7 +83,7 @@ extension Bench {
         for _ in 0..<300 {
             let begin = ContinuousClock.now
             try await connection.query(
-                "select run_id from perdure.claim_workflow_tasks(\(shard), \(worker), 'nothing here', 20)")
+                "select run_id from perdure.claim_workflow_tasks_as_stored(\(shard), \(worker), 'nothing here', 20)")
             idle.append(begin.duration(to: .now) / .milliseconds(1))
         }
         var pages: [Double] = []
@@ -92,7 +92,7 @@ extension Bench {
             let lines = try await connection.query(
                 """
                 explain (analyze, buffers, timing off, summary on)
-                    select run_id from perdure.claim_workflow_tasks(\(shard), \(worker), \(queue), 20)
+                    select run_id from perdure.claim_workflow_tasks_as_stored(\(shard), \(worker), \(queue), 20)
                 """
             ).map { try $0.decode(String.self, at: 0) }
             pages.append(lines.first { $0.contains("Buffers:") }.map(Self.pages) ?? 0)
