@@ -28,6 +28,11 @@ return case when p_event ? 'attributes' then p_event
 comment on function perdure.whole_event(jsonb, bigint, perdure.history, perdure.executions) is
     'A stored event with all attributes: those that are not stored follow from its id, its batch and its run.';
 
+create or replace function perdure.batch_as_stored(p_batch perdure.history) returns jsonb
+language sql stable parallel safe
+return jsonb_build_object('firstEventId', p_batch.first_event_id, 'eventTime', perdure.rfc3339(p_batch.event_time), 'events', p_batch.events);
+comment on function perdure.batch_as_stored(perdure.history) is 'A batch of a history for a worker: its events as they are stored.';
+
 create or replace function perdure.stored_attribute(p_event jsonb, p_name text) returns jsonb
 language sql immutable parallel safe
 return coalesce(p_event -> 'attributes', p_event -> 'given') -> p_name;

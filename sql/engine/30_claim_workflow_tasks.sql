@@ -81,7 +81,7 @@ begin
                 started_event_id := v_next_event_id + 1;
             end if;
             history := to_jsonb(array(
-                select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', h.events)
+                select perdure.batch_as_stored(h)
                 from perdure.history h where h.shard = p_shard and h.run_id = v_run_id and h.first_event_id >= history_from
                 order by h.first_event_id limit 500))
                 || jsonb_build_object(
@@ -103,7 +103,7 @@ begin
     return query
     select r.run_id, r.workflow_id, r.workflow_type, mine.attempt, ids.scheduled, ids.started, v_now, r.last_started_event_id, seen.from_event_id,
         to_jsonb(array(
-            select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', h.events)
+            select perdure.batch_as_stored(h)
             from perdure.history h where h.shard = p_shard and h.run_id = mine.run_id and h.first_event_id >= seen.from_event_id
             order by h.first_event_id limit 500))
         || jsonb_build_object(
@@ -139,4 +139,4 @@ begin
 end
 $$;
 comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int, timestamptz) is
-    'The same with whole events, at several times the cost: for people, and for workers that cannot read events as they are stored, such as those of older builds.';
+    'The same with whole events, at twice the cost and more: for people, and for workers that cannot read events as they are stored, such as those of older builds.';

@@ -8,7 +8,7 @@ as $$
 begin
     return query
     select asked.run_id, to_jsonb(array(
-        select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', h.events)
+        select perdure.batch_as_stored(h)
         from perdure.history h
         where h.shard = p_shard and h.run_id = asked.run_id
           and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
@@ -23,10 +23,11 @@ comment on function perdure.get_histories_as_stored(smallint, uuid[], bigint[], 
 
 create or replace function perdure.get_history(p_shard smallint, p_run_id uuid, p_from_event_id bigint default 1, p_limit int default 1000)
 returns jsonb
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
-    select to_jsonb(array(
+begin
+    return to_jsonb(array(
         select jsonb_build_object('firstEventId', h.first_event_id, 'eventTime', perdure.rfc3339(h.event_time), 'events', array(
             select perdure.whole_event(stored.event, h.first_event_id + stored.ordinality - 1, h, e)
             from unnest(h.events) with ordinality as stored (event, ordinality) order by stored.ordinality))
@@ -35,7 +36,8 @@ as $$
           and h.first_event_id >= (select coalesce(max(f.first_event_id), 1) from perdure.history f
             where f.shard = p_shard and f.run_id = p_run_id and f.first_event_id <= p_from_event_id)
           and h.first_event_id + cardinality(h.events) > p_from_event_id
-        order by h.first_event_id limit least(greatest(p_limit, 1), 10000)))
+        order by h.first_event_id limit least(greatest(p_limit, 1), 10000)));
+end
 $$;
 comment on function perdure.get_history(smallint, uuid, bigint, int) is
     'A run''s history as batches of whole events, from the batch that holds p_from_event_id, at most p_limit batches; empty when there is no more.';
