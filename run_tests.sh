@@ -31,6 +31,7 @@ need() { # package, test for its presence
 find_pg_bin() { find /usr/lib/postgresql -maxdepth 2 -name bin 2> /dev/null | sort -Vr | head -n 1; }
 need postgresql test -n "$(find_pg_bin)"
 need libpq-dev test -f /usr/include/postgresql/libpq-fe.h
+need libjemalloc-dev test -f /usr/include/jemalloc/jemalloc.h
 need pkg-config command -v pkg-config
 need curl command -v curl
 need shellcheck command -v shellcheck

@@ -75,6 +75,7 @@ find_pg_bin() {
 }
 missing=()
 [ -f /usr/include/postgresql/libpq-fe.h ] || [ -f /usr/include/libpq-fe.h ] || missing+=(libpq-dev)
+[ -f /usr/include/jemalloc/jemalloc.h ] || missing+=(libjemalloc-dev)
 command -v pkg-config > /dev/null || missing+=(pkg-config)
 command -v curl > /dev/null || missing+=(curl)
 if $own_database && [ -z "$(find_pg_bin)" ]; then missing+=(postgresql); fi
