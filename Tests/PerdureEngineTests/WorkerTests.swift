@@ -36,6 +36,42 @@ struct WorkerTests {
         }
     }
 
+    @Test("A worker that finds a database older than itself says so and ends", .timeLimit(.minutes(1)))
+    func olderDatabase() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "W", activity: "quick")
+            try await stage.database.pool.query("drop function perdure.claim_workflow_tasks_as_stored")
+            let error = await #expect(throws: EngineError.self) { try await stage.worker(code).run() }
+            #expect(error?.code == .incompatibleDatabase)
+            #expect("\(error!)".contains("run perdure migrate"))
+        }
+    }
+
+    @Test("A worker outlasts a migration that takes a function away for a while", .timeLimit(.minutes(1)))
+    func migrationUnderWay() async throws {
+        try await Stage.with { stage in
+            var code = WorkerCode()
+            code.oneActivity(workflow: "W", activity: "quick")
+            code.activity("quick") { _ in [] }
+            let pool = stage.database.pool
+            @Sendable func rollbacks() async throws -> Int64 {
+                try await pool.query(
+                    "select pg_stat_get_db_xact_rollback(oid) from pg_database where datname = current_database()")[0]
+                    .decode(at: 0)
+            }
+            try await stage.withWorker(code) {
+                _ = try await stage.start("W").resultPayloads()
+                let before = try await rollbacks()
+                try await pool.query("alter function perdure.claim_workflow_tasks_as_stored rename to gone")
+                let handle = try await stage.start("W")
+                while try await rollbacks() == before { try await Task.sleep(for: .milliseconds(50)) }
+                try await pool.query("alter function perdure.gone rename to claim_workflow_tasks_as_stored")
+                _ = try await handle.resultPayloads()
+            }
+        }
+    }
+
     @Test(
         "A backlog longer than a worker's slots is worked off without a way through the queue for its activities",
         .timeLimit(.minutes(2)))

@@ -67,6 +67,7 @@ extension WorkerSession {
             var failure = Backoff(from: .milliseconds(50), to: .seconds(2))
             var busySince: ContinuousClock.Instant?
             var lookbacks = ClaimLookbacks()
+            var hasClaimed = false
             var kinds = WorkKinds.all
             while isWorking {
                 do {
@@ -78,6 +79,7 @@ extension WorkerSession {
                         }
                     }
                     failure.reset()
+                    hasClaimed = true
                     metrics.workflowSlotsUsed.record(workflowSlots.inUse)
                     metrics.activitySlotsUsed.record(activitySlots.inUse)
                     kinds = .all
@@ -112,6 +114,12 @@ extension WorkerSession {
                         poll.reset()
                         kinds = takeNews()
                     }
+                } catch let error as PostgresError where error.sqlState == "42883" && !hasClaimed {
+                    // undefined_function. Later it may be a migration that is under way.
+                    refuse(
+                        EngineError(
+                            .incompatibleDatabase, error.message,
+                            hint: "The database is older than this worker: run perdure migrate."))
                 } catch {
                     guard noteError(error, "Claiming failed; the worker tries again") else { break }
                     await work.sleep(atMost: failure.nextSpread())

@@ -49,6 +49,8 @@ final class WorkerSession: Sendable {
     let upkeepDue = Wakeup()
     private let renewal = Wakeup()
     private let phase = Mutex(Phase.working)
+    /// Why this worker can never work here.
+    private let refusal = Mutex<EngineError?>(nil)
     /// Whether producers were told to notify, and whether the listener hears them.
     let isWaiting = Mutex(false)
     let isListening = Mutex(false)
@@ -82,6 +84,12 @@ final class WorkerSession: Sendable {
     /// Claims no more; what runs may end.
     func drain() { enter(.draining) }
 
+    /// Claims no more, because it cannot: when what runs has ended, so does the session, with this error.
+    func refuse(_ error: EngineError) {
+        refusal.withLock { $0 = error }
+        drain()
+    }
+
     /// The engine does not know this worker any more: nothing that it holds can be written.
     func loseLease() {
         guard enter(.leaseLost) else { return }
@@ -104,6 +112,8 @@ final class WorkerSession: Sendable {
     }
 
     /// Works until ``drain()``, a lost lease or cancellation.
+    ///
+    /// - Throws: ``EngineError`` when the engine refuses this worker for good.
     func run() async throws -> End {
         try await engine.registerWorker(
             workerID: workerID, namespace: options.namespace, identity: options.identity, buildID: options.buildID,
@@ -124,6 +134,7 @@ final class WorkerSession: Sendable {
         for run in cache.removeAll() { await threads.evict(run.run) }
         if hasLostLease { return .leaseLost }
         await stop()
+        if let refusal = refusal.withLock({ $0 }) { throw refusal }
         return .stopped
     }
 
