@@ -179,7 +179,8 @@ let package = Package(
             dependencies: [
                 "HistoryWeb", "Postgres", "TestSupport", "WebCommon",
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
-            ]
+            ],
+            exclude: ["runs.sql"]
         ),
         .testTarget(
             name: "BankTests",
