@@ -49,11 +49,18 @@ public final class PostgresConnection: Sendable {
 
     /// Runs `body` between `begin` and `commit`; rolls back and rethrows when it throws.
     ///
-    /// Throws too if `body` went on after a statement had failed, for then the server rolls back instead of committing.
+    /// Throws too if `body` went on after a statement had failed, for then the server rolls back instead of committing; and if a
+    /// transaction is open already, for PostgreSQL has none inside of another: use `savepoint`.
+    @discardableResult
     public func transaction<T>(
         isolation: PostgresIsolation = .readCommitted, isolationOf _: isolated (any Actor)? = #isolation,
         _ body: (PostgresConnection) async throws -> sending T
     ) async throws -> sending T {
+        guard transactionStatus == .none else {
+            throw PostgresError(
+                .server, "a transaction is open on this connection already", sqlState: "25001",
+                hint: "It is committed or not as a whole; use a savepoint to undo a part of it.")
+        }
         try await simpleQuery("begin isolation level \(isolation.rawValue)")
         do {
             let value = try await body(self)
@@ -117,6 +124,9 @@ public final class PostgresConnection: Sendable {
     /// Whether it was closed or lost.
     public var isClosed: Bool { wire.isClosed }
 
+    /// Whether a transaction is open, after the last statement that has ended.
+    public var transactionStatus: PostgresTransactionStatus { wire.transactionStatus }
+
     private static func quote(_ identifier: String) -> String {
         "\"" + identifier.replacing("\"", with: "\"\"") + "\""
     }
@@ -127,6 +137,16 @@ public enum PostgresIsolation: String, Sendable {
     case readCommitted = "read committed"
     case repeatableRead = "repeatable read"
     case serializable
+}
+
+/// What a connection's next statement is a part of.
+public enum PostgresTransactionStatus: Sendable, Hashable {
+    /// A transaction of its own.
+    case none
+    /// The transaction that is open.
+    case open
+    /// A transaction in which a statement has failed: until it is rolled back, or goes back to a savepoint, it takes no other.
+    case failed
 }
 
 /// What `notify` said.

@@ -64,6 +64,7 @@ public final class PostgresPool: Sendable {
     }
 
     /// Runs `body` in a transaction on one connection.
+    @discardableResult
     public func transaction<T>(
         isolation: PostgresIsolation = .readCommitted, isolationOf actor: isolated (any Actor)? = #isolation,
         _ body: (PostgresConnection) async throws -> sending T

@@ -27,6 +27,15 @@ final class Wire: @unchecked Sendable {
     /// Whether nothing runs, outside of any transaction, as the last operation left it. Anybody may read it, without waiting for the loop.
     private let idle = Atomic(false)
     var isIdle: Bool { idle.load(ordering: .acquiring) }
+    private let transaction = Atomic(PQTRANS_IDLE.rawValue)
+    /// Whether a transaction is open, as the last operation left it.
+    var transactionStatus: PostgresTransactionStatus {
+        switch PGTransactionStatusType(transaction.load(ordering: .acquiring)) {
+        case PQTRANS_INTRANS: .open
+        case PQTRANS_INERROR: .failed
+        default: .none
+        }
+    }
     private let closed = Atomic(false)
     var isClosed: Bool { closed.load(ordering: .acquiring) }
 
@@ -251,7 +260,9 @@ final class Wire: @unchecked Sendable {
         current = nil
         operation.end(on: self)
         // Before whoever waits for the operation goes on.
-        idle.store(waiting.isEmpty && PQtransactionStatus(connection) == PQTRANS_IDLE, ordering: .releasing)
+        let status = PQtransactionStatus(connection)
+        transaction.store(status.rawValue, ordering: .releasing)
+        idle.store(waiting.isEmpty && status == PQTRANS_IDLE, ordering: .releasing)
         if let error = operation.error {
             operation.finish(.failure(operation.wasCancelled && error.sqlState == "57014" ? .cancelled : error))
         } else {

@@ -105,7 +105,7 @@ import Testing
         let first = "9e2e2c20a5a052e01d9e7a2b36e00a9bedcf303c84df0a0b7b6f1ab465bd2666"
         try await EmptyDatabase.with { database in
             try await database.migrator().migrate()
-            try await database.connected { connection in
+            _ = try await database.connected { connection in
                 try await connection.query(
                     """
                     update perdure.applied_files set checksum = \(first)

@@ -43,6 +43,35 @@ import Testing
         }
     }
 
+    @Test func `one inside of another is refused, and nothing of either is committed`() async throws {
+        try await withConnection { connection async throws in
+            try await connection.simpleQuery("create temp table t (a int)")
+            #expect(connection.transactionStatus == .none)
+            let error = try await postgresError {
+                try await connection.transaction { outer in
+                    try await outer.query("insert into t values (1)")
+                    #expect(connection.transactionStatus == .open)
+                    try await outer.transaction { try await $0.query("insert into t values (2)") }
+                }
+            }
+            #expect(error.sqlState == "25001")
+            #expect(try await connection.value("select count(*) from t", as: Int.self) == 0)
+        }
+    }
+
+    @Test func `after an error the status is failed until a savepoint or the end`() async throws {
+        try await withConnection { connection async throws in
+            try await connection.transaction { connection in
+                try await connection.simpleQuery("savepoint here")
+                _ = try? await connection.query("selekt")
+                #expect(connection.transactionStatus == .failed)
+                try await connection.simpleQuery("rollback to here")
+                #expect(connection.transactionStatus == .open)
+            }
+            #expect(connection.transactionStatus == .none)
+        }
+    }
+
     @Test func `an error at commit is thrown`() async throws {
         try await withConnection { connection async throws in
             try await connection.simpleQuery("create temp table t (a int unique deferrable initially deferred)")
