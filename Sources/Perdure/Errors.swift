@@ -1,4 +1,5 @@
 public import PerdureEngine
+import Postgres
 
 /// An error that histories can hold: what a workflow or an activity may fail with.
 ///
@@ -129,6 +130,8 @@ extension Failure {
         switch error {
         case let error as any FailureError: self = error.failure
         case is CancellationError: self = CanceledError().failure
+        // A statement that ended because its Swift task was canceled.
+        case let error as PostgresError where error.kind == .cancelled: self = CanceledError().failure
         default: self.init(unexpected: error)
         }
     }

@@ -42,6 +42,9 @@ public macro ActivityContainer() = #externalMacro(module: "PerdureMacros", type:
 
 /// Marks a method of an `@ActivityContainer` as an activity: `func name(input: Input) async throws -> Output`.
 ///
+/// One that takes a `PostgresConnection`, before or after its input, is a ``TransactionalActivityDefinition``: it runs inside the
+/// transaction that records its completion.
+///
 /// - Parameter name: the activity type; the method's name, capitalised, if left out.
 @attached(peer)
 public macro Activity(name: String? = nil) = #externalMacro(module: "PerdureMacros", type: "ActivityMacro")

@@ -54,10 +54,10 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
                     "\(access)static var sourceCode: SourceCode? { Activities.sourceCode.beginning(atLine: \($0)) }\n    "
                 } ?? ""
             return """
-                \(access)struct \(handler.typeName): ActivityDefinition {
+                \(access)struct \(handler.typeName): \(handler.takesConnection ? "Transactional" : "")ActivityDefinition {
                     \(access)static var name: String { \(handler.wireName) }
                     \(code)let container: \(name)
-                    \(access)func run(input: \(handler.inputType)) async throws -> \(handler.outputType) {
+                    \(access)func run(\(handler.takesConnection ? "connection: PostgresConnection, " : "")input: \(handler.inputType)) async throws -> \(handler.outputType) {
                         \(effects)container.\(handler.call)
                     }
                 }

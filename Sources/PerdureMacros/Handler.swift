@@ -14,6 +14,8 @@ struct Handler {
     /// `self.method(input: input)` without what comes before.
     let call: String
     let takesContext: Bool
+    /// Whether an activity runs inside a transaction.
+    let takesConnection: Bool
     let isAsync: Bool
     let isThrowing: Bool
     let access: String
@@ -30,8 +32,18 @@ struct Handler {
         }
         let all = function.signature.parameterClause.parameters
         // As in `run`, a `context` may stand before the input.
-        takesContext = all.first?.type.trimmedDescription.hasPrefix("WorkflowContext") ?? false
-        let parameters = all.dropFirst(takesContext ? 1 : 0)
+        let takesContext = all.first?.type.trimmedDescription.hasPrefix("WorkflowContext") ?? false
+        self.takesContext = takesContext
+        func isConnection(_ parameter: FunctionParameterSyntax) -> Bool {
+            macro == "@Activity"
+                && ["PostgresConnection", "Postgres.PostgresConnection"].contains(parameter.type.trimmedDescription)
+        }
+        takesConnection = all.contains(where: isConnection)
+        let parameters = all.dropFirst(takesContext ? 1 : 0).filter { !isConnection($0) }
+        guard all.count(where: isConnection) <= 1 else {
+            refuse("takes one connection, that of its transaction")
+            return nil
+        }
         guard parameters.count <= 1 else {
             refuse("takes at most one input; put several values into a struct")
             return nil
@@ -58,9 +70,10 @@ struct Handler {
         func argument(_ parameter: FunctionParameterSyntax, _ value: String) -> String {
             parameter.firstName.text == "_" ? value : "\(parameter.firstName.text): \(value)"
         }
-        let arguments =
-            (takesContext ? all.first.map { [argument($0, "context")] } ?? [] : [])
-            + parameters.map { argument($0, "input") }
+        let arguments = all.enumerated().map { place, parameter in
+            argument(
+                parameter, takesContext && place == 0 ? "context" : isConnection(parameter) ? "connection" : "input")
+        }
         call = "\(method)(\(arguments.joined(separator: ", ")))"
         let access =
             function.modifiers.contains { ["public", "package", "open"].contains($0.name.text) } ? "public " : ""

@@ -165,6 +165,27 @@ struct MacroTests {
             ])
     }
 
+    @Test("An activity that takes a connection runs in the transaction that records its completion")
+    func transactionalActivities() {
+        expectExpansion(
+            """
+            @ActivityContainer
+            struct Books {
+                @Activity func book(_ entry: Int, in connection: PostgresConnection) async throws -> Int { 1 }
+                @Activity func close(connection: Postgres.PostgresConnection) async throws {}
+                @Activity func read(page: Int) -> Int { 1 }
+            }
+            """,
+            contains: [
+                "struct Book: TransactionalActivityDefinition {",
+                "func run(connection: PostgresConnection, input: Int) async throws -> Int {",
+                "try await container.book(input, in: connection)",
+                "func run(connection: PostgresConnection, input: Void) async throws -> Void {",
+                "try await container.close(connection: connection)",
+                "struct Read: ActivityDefinition {",
+            ])
+    }
+
     @Test(
         "What cannot work is refused at compile time, with what to do instead",
         arguments: [
@@ -194,6 +215,11 @@ struct MacroTests {
             ("@ActivityContainer enum Mail {}", "goes on a struct, a final class or an actor"),
             ("@ActivityContainer struct Mail { @Activity func a(b: Int, c: Int) {} }", "at most one input"),
             ("struct Mail { @Activity var a = 1 }", "@Activity goes on a method"),
+            (
+                "@ActivityContainer struct Mail { @Activity func a(b: PostgresConnection, c: PostgresConnection) {} }",
+                "takes one connection"
+            ),
+            ("struct Order { @WorkflowSignal func s(a: Int, b: PostgresConnection) {} }", "at most one input"),
         ])
     func diagnostics(source: String, message: String) {
         let messages = expand(source).messages

@@ -1,6 +1,7 @@
 public import Foundation
 public import Logging
 public import PerdureEngine
+import Postgres
 
 /// What an activity may know of the attempt that it is, and say of itself.
 public struct ActivityExecutionContext: Sendable {
@@ -17,6 +18,9 @@ public struct ActivityExecutionContext: Sendable {
         self.attempt = attempt
         info = Info(attempt)
     }
+
+    /// Where a transactional activity's attempt works.
+    var transaction: PostgresConnection? { attempt.transaction }
 
     /// Logs with the ids of the run, the activity and the attempt.
     public var logger: Logger { attempt.logger }

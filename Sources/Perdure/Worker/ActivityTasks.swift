@@ -16,6 +16,8 @@ final class RunningActivity: Sendable {
         case returned(Result<[Payload], any Error>)
         /// It completed, and its run has gone on with the result already.
         indirect case advanced(FusedStep)
+        /// It completed in a transaction of its own, and the engine knows.
+        case recorded
         /// Its code did not stop when it was cancelled and its result does not count any more.
         case abandoned
     }
@@ -191,8 +193,21 @@ extension WorkerSession {
 
         let outcome: ActivityTaskResult.Outcome
         switch (ending, activity.cancellation) {
+        case (.recorded, _):
+            metrics.activityEnded(ActivityTaskOutcome.State.completed.rawValue)
+            finishedTasks.withLock { $0 += FinishedTasks(activity: 1) }
+            return []
+        case (.returned(.failure(let error as NoTransaction)), _):
+            metrics.activityEnded("released")
+            task.logger(logger).warning(
+                "No transaction for an activity; it is handed back", metadata: ["error": "\(error.reason)"])
+            // Not at once, or it would come back at once.
+            try? await Task.sleep(for: .seconds(1))
+            await release(task)
+            return []
         // What ended well just before its time was over is for the engine to judge.
-        case (_, .leaseLost), (_, .lost), (.abandoned, .timedOut), (.returned(.failure), .timedOut):
+        case (_, .leaseLost), (_, .lost), (.abandoned, .timedOut), (.returned(.failure), .timedOut),
+            (.returned(.failure(is AttemptLost)), _):
             if case .advanced(let step) = ending { await forget(step, of: task) }
             task.logger(logger).info(
                 "An attempt of an activity is not this worker's any more; its end is not reported")
@@ -238,12 +253,16 @@ extension WorkerSession {
                             type: "NotFoundError"))))
             return
         }
+        let isTransactional = code.transactionalActivities.contains(task.activityType)
         activity.run { [runningCode] in
             runningCode.take(1)
             defer { runningCode.give() }
-            return try await operation(attempt)
+            return try await isTransactional
+                ? self.completeInTransaction(attempt, operation) : operation(attempt)
         } advance: { result in
-            self.advance(with: result, of: activity)
+            guard isTransactional else { return self.advance(with: result, of: activity) }
+            activity.ending.settle(.recorded)
+            return true
         }
     }
 
@@ -284,10 +303,7 @@ extension WorkerSession {
                 logger.error("The result of an activity was refused", metadata: ["error": "\(error)"])
                 state = try await activityEnds.submit(
                     end(
-                        .failed(
-                            .application(
-                                "the database refused the activity's result: \(error)", type: "ResultRefused",
-                                nonRetryable: true))))
+                        .failed(.refusedResult("\(error)"))))
             }
             metrics.activityEnded(state.rawValue)
             if state == .retrying { upkeepDue.signal() }
@@ -337,8 +353,9 @@ extension WorkerSession {
 
 extension Error {
     /// Whether it says that the activity stopped because it was told to.
-    fileprivate var isCancellation: Bool {
+    var isCancellation: Bool {
         self is CancellationError || (self as? Failure)?.isCancellation == true
+            || (self as? PostgresError)?.kind == .cancelled
     }
 
     fileprivate var canceledDetails: [Payload] {

@@ -37,13 +37,19 @@ public final class Worker: Service {
         let metrics = WorkerMetrics(namespace: options.namespace, taskQueue: options.taskQueue)
         let threads = WorkflowThreads(
             deadlockTimeout: options.deadlockTimeout, logger: logger, writtenOffThreads: metrics.writtenOffThreads)
+        let transactions = PostgresPool(
+            engine.pool.configuration, maximumConnections: options.maxConcurrentTransactions,
+            acquireTimeout: options.lease, logger: logger)
         let result: Result<Void, any Error>
-        do { result = .success(try await run(threads, metrics)) } catch { result = .failure(error) }
+        do { result = .success(try await run(threads, transactions, metrics)) } catch { result = .failure(error) }
         await threads.stop()
+        await transactions.close()
         try result.get()
     }
 
-    private func run(_ threads: WorkflowThreads, _ metrics: WorkerMetrics) async throws {
+    private func run(
+        _ threads: WorkflowThreads, _ transactions: PostgresPool, _ metrics: WorkerMetrics
+    ) async throws {
         let stop = StopSwitch()
         try await withGracefulShutdownHandler {
             var retry = Backoff(from: .milliseconds(100), to: .seconds(5))
@@ -51,7 +57,7 @@ public final class Worker: Service {
                 do {
                     let session = WorkerSession(
                         engine: engine, options: options, code: code, shards: try await engine.shards(),
-                        logger: logger, metrics: metrics, threads: threads)
+                        logger: logger, metrics: metrics, threads: threads, transactions: transactions)
                     stop.attach(session)
                     if try await session.run() == .stopped { return }
                     retry.reset()

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import PerdureEngine
+import Postgres
 
 /// A run of a workflow that is live in this process. The worker calls it from one thread at a time.
 protocol LiveRun: Sendable {
@@ -36,6 +37,8 @@ struct ActivityAttempt: Sendable {
     let heartbeat: @Sendable ([Payload]) -> Void
     /// Why the attempt's task was cancelled; nil while it was not.
     let cancellation: @Sendable () -> ActivityCancellation?
+    /// Where it works, if its completion belongs to a transaction of its own.
+    var transaction: PostgresConnection?
 
     var logger: Logger { task.logger(baseLogger) }
 }
@@ -58,6 +61,8 @@ enum ActivityCancellation: Sendable {
 struct WorkerCode: Sendable {
     var workflows: [String: @Sendable (LiveRunInfo) throws -> any LiveRun] = [:]
     var activities: [String: @Sendable (ActivityAttempt) async throws -> [Payload]] = [:]
+    /// Those of them that run inside the transaction that records their completion.
+    var transactionalActivities: Set<String> = []
 
     /// What people read of them: an array for `perdure.register_sources`.
     var sources: [JSON] = []

@@ -20,6 +20,8 @@ final class WorkerSession: Sendable {
     let metrics: WorkerMetrics
     /// Where workflow code runs; they outlive the session.
     let threads: WorkflowThreads
+    /// Where transactional activities run; it outlives the session.
+    let transactions: PostgresPool
     /// Runs whose code runs at this moment, those included that were given up and do not come back.
     let activeRuns = Shared<Set<UUID>>([])
 
@@ -61,7 +63,7 @@ final class WorkerSession: Sendable {
 
     init(
         engine: Engine, options: WorkerOptions, code: WorkerCode, shards: [Int16], logger: Logger,
-        metrics: WorkerMetrics, threads: WorkflowThreads
+        metrics: WorkerMetrics, threads: WorkflowThreads, transactions: PostgresPool
     ) {
         self.engine = engine
         self.options = options
@@ -72,6 +74,7 @@ final class WorkerSession: Sendable {
         self.logger = logger
         self.metrics = metrics
         self.threads = threads
+        self.transactions = transactions
         workflowSlots = Slots(limit: options.maxConcurrentWorkflowTasks)
         activitySlots = Slots(limit: options.maxConcurrentActivities)
         cache = RunCache(limit: options.maxCachedWorkflows)

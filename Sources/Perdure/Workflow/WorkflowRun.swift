@@ -227,6 +227,7 @@ extension WorkerCode {
         for activity in activities {
             let type = Swift.type(of: activity)
             self.activities[type.name] = activity.operation()
+            if activity is any TransactionalActivityDefinition { transactionalActivities.insert(type.name) }
             if let code = type.sourceCode { sources.append(code.json(kind: "activity", type: type.name)) }
         }
     }
