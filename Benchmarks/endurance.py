@@ -94,7 +94,7 @@ def parts(options) -> dict[str, Part]:
         "slow-path": Part(0.6, ["backlog", "--slow-path", "--workflows", size(8_000, 200)], throughput(800)),
         "latency": Part(0.3, ["latency", "--workflows", size(1_000, 50)], latency(4, 12)),
         "signal": Part(0.7, ["signal", "--workflows", size(1_000, 50)], latency(2, 12)),
-        "scale": Part(5, ["scale", "--workflows", size(10_000, 300), "--processes", ",".join(["1,2,4,8"] * (1 if options.quick else 5))], scale),
+        "scale": Part(9, ["scale", "--workflows", size(20_000, 300), "--processes", ",".join(["1,2,4,8"] * (1 if options.quick else 5))], scale),
         "timers": Part(5, ["timers", "--workflows", size(100_000, 500), "--seconds", size(60, 5), "--rate", size(200, 20), "--lead", size(210, 15)], timers),
         "sleeping": Part(6, ["sleeping", "--many", size(1_000_000, 10_000), "--rate", size(200, 20), "--seconds", size(30, 5)], sleeping),
         "finished": Part(9, ["finished", "--workflows", size(5_000, 300), "--finished", size(2_000_000, 10_000), "--pending", size(1_000_000, 5_000)], finished),
