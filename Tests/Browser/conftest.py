@@ -93,7 +93,9 @@ def services():
     log = open(ROOT / ".build" / "browser-services.log", "w")
     process = subprocess.Popen(
         [str(ROOT / "start_services.sh")], cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        start_new_session=True)
+        start_new_session=True,
+        # Ctrl-C stops it, even where the tests run in the background of a script, whose children ignore that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     url = f"http://127.0.0.1:{ports['TRANSFER_WEB_PORT']}"
     try:
         wait_for(lambda: process.poll() is not None or answers(f"{url}/health"), 900, "the start of the services")
@@ -105,7 +107,8 @@ def services():
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
+                raise AssertionError(f"Ctrl-C did not stop the services; see {log.name}") from None
         log.close()
         shutil.rmtree(state, ignore_errors=True)
 
