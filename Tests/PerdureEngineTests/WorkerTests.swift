@@ -65,7 +65,7 @@ struct WorkerTests {
                 let before = try await rollbacks()
                 try await pool.query("alter function perdure.claim_workflow_tasks_as_stored rename to gone")
                 let handle = try await stage.start("W")
-                while try await rollbacks() == before { try await Task.sleep(for: .milliseconds(50)) }
+                try await eventually("a claim fails") { try await rollbacks() > before }
                 try await pool.query("alter function perdure.gone rename to claim_workflow_tasks_as_stored")
                 _ = try await handle.resultPayloads()
             }

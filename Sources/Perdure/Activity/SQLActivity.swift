@@ -17,7 +17,8 @@ public import Postgres
 /// An error that it raises fails the attempt with the SQLSTATE as its type, which retry policies can name, and PL/pgSQL's call
 /// stack as its stack trace.
 public protocol SQLActivityDefinition: TransactionalActivityDefinition {
-    /// The function's name, and its schema's before a dot if it is not on the worker's search path.
+    /// The function's name, and its schema's before a dot if it is not on the worker's search path. As the catalog has it: in lower case, if it
+    /// was created without quotes.
     static var function: String { get }
 }
 

@@ -42,7 +42,8 @@ final class RunningActivity: Sendable {
     /// Whether its code has ended, so that its time cannot be over any more.
     var hasReturned: Bool { state.withLock { $0.hasReturned } }
 
-    /// - Parameter advance: lets the run go on with the result, if that can be done at once, and settles the ending then.
+    /// - Parameter advance: says whether it settles the ending: because the run goes on with the result at once, or the engine has it
+    ///   already. Else the result is still to be reported.
     func run(
         _ operation: @escaping @Sendable () async throws -> [Payload],
         advance: @escaping @Sendable ([Payload]) -> Bool

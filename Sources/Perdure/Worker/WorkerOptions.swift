@@ -12,7 +12,7 @@ public struct WorkerOptions: Sendable {
     /// Workflow tasks in progress at a time. They compute and do not wait, so more than a few per core gain nothing.
     public var maxConcurrentWorkflowTasks: Int = 64
     public var maxConcurrentActivities: Int = 100
-    /// Transactional activities that run at a time, each on a connection of its own beside the pool's, made when it is needed. An
+    /// Transactional activities that run at a time, one at least, each on a connection of its own beside the pool's, made when it is needed. An
     /// attempt that has waited for one as long as the lease lasts is handed back, and does not count.
     public var maxConcurrentTransactions: Int = 8
     /// Runs kept live in memory; one that does not fit is replayed from its history at its next workflow task.
