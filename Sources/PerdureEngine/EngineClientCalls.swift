@@ -192,6 +192,21 @@ extension Engine {
             closeTime: try row.decode("close_time"))
     }
 
+    /// The channel on which runs give notice when they close, if somebody awaits results and the server is not busy.
+    public func resultChannel(namespace: String) async throws -> String {
+        try await row("select perdure.result_channel(\(namespace))").decode(at: 0)
+    }
+
+    /// Says that a connection listens on ``resultChannel(namespace:)``, for as long as it lasts. Made ``on(_:)`` it.
+    public func awaitResults(namespace: String) async throws {
+        _ = try await query("select perdure.await_results(\(namespace))")
+    }
+
+    /// Sends an empty notification.
+    public func notify(_ channel: String) async throws {
+        _ = try await query("select pg_notify(\(channel), '')")
+    }
+
     /// Events of a run from one on, of at most `limit` batches; empty when there is no more.
     public func history(
         namespace: String, workflowID: String, runID: UUID, from eventID: Int64 = 1, limit: Int = 1000

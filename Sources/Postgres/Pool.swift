@@ -22,7 +22,7 @@ public final class PostgresPool: Sendable {
     public let configuration: PostgresConfiguration
     private let maximumConnections: Int
     private let acquireTimeout: Duration
-    private let logger: Logger
+    package let logger: Logger
     private let state = Mutex(State())
 
     /// - Parameters:

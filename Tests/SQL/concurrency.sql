@@ -186,6 +186,40 @@ select t.run_in('c', 'select 1::text') \g /dev/null
 select is(t.notified('c'), 'query', 'and of queries');
 select perdure.stop_worker(t.worker(7)), t.terminate_all() \g /dev/null
 
+-- Results: only for sessions that wait for some
+select t.run_in('c', format('listen %I', perdure.result_channel('default'))) \g /dev/null
+create function t.told() returns text language sql
+as $$
+    select coalesce(string_agg(w.workflow_id, ' ' order by w.workflow_id), '') from dblink_get_notify('c') n join perdure.workflows w on w.run_id::text = n.extra
+$$;
+create procedure t.close_one(p_id text, p_command jsonb) language plpgsql
+as $$
+begin
+    perform t.start(p_id);
+    perform t.claim();
+    perform t.complete(p_id, jsonb_build_array(p_command));
+    commit;
+    perform t.run_in('c', 'select 1::text');
+end
+$$;
+call t.close_one('told-1', t.command('CompleteWorkflowExecution', '{"result": []}'));
+select is(t.told(), '', 'nobody is told of a result while nobody waits');
+select t.run_in('c', $$select perdure.await_results('other')::text$$) \g /dev/null
+call t.close_one('told-2', t.command('CompleteWorkflowExecution', '{"result": []}'));
+select is(t.told(), '', 'or waits in another namespace');
+select t.run_in('c', $$select perdure.await_results('default')::text$$) \g /dev/null
+call t.close_one('told-3', t.command('CompleteWorkflowExecution', '{"result": []}'));
+select is(t.told(), 'told-3', 'a session that waits is told of a run that completes');
+call t.close_one('told-4', t.command('FailWorkflowExecution', '{"failure": {"message": "no"}}'));
+select is(t.told(), 'told-4', 'of one that fails');
+select t.start('told-5'), perdure.terminate_workflow('told-5') \g /dev/null
+select t.run_in('c', 'select 1::text') \g /dev/null
+select is(t.told(), 'told-5', 'and of one that is terminated');
+select t.run_in('c', 'select pg_advisory_unlock_all()::text') \g /dev/null
+call t.close_one('told-6', t.command('CompleteWorkflowExecution', '{"result": []}'));
+select is(t.told(), '', 'no more than it wants to know');
+select is((select count(*)::int from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())), 0, 'and no lock stays behind');
+
 -- Whatever meets whatever: no deadlock, no gap, one open run of an id. A worker completes what it has and then claims, in one transaction.
 create procedure t.storm(p_worker int, p_seed double precision) language plpgsql
 as $$

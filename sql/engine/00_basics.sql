@@ -103,12 +103,29 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- NOTIFY serialises commits, so only a queue whose workers sleep gets one.
-    if exists (select from perdure.workers w where w.waiting and w.namespace = p_namespace and w.task_queues @> array[p_task_queue]) then
-        perform pg_notify(perdure.wake_channel(p_namespace, p_task_queue), p_kind);
-    end if;
+    perform pg_notify(perdure.wake_channel(p_namespace, p_task_queue), p_kind)
+    from (select from perdure.workers w where w.waiting and w.namespace = p_namespace and w.task_queues @> array[p_task_queue] limit 1) w;
 end
 $$;
 comment on function perdure.wake(text, text, text) is 'Notifies a task queue that has idle listeners; does nothing for a busy one.';
+
+create or replace function perdure.result_channel(p_namespace text) returns text
+language sql immutable parallel safe
+return 'perdure_results_' || md5(p_namespace);
+comment on function perdure.result_channel(text) is 'The channel on which clients that wait for results LISTEN; a message is the id of a run that has closed.';
+
+create or replace function perdure.await_results(p_namespace text) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    select pg_advisory_lock_shared(1885630053, hashtext(p_namespace))
+$$;
+comment on function perdure.await_results(text) is
+    'Says for as long as this session lasts that it listens on result_channel. A lock is what says it, so that it costs no commit and ends with the session.';
+
+create or replace function perdure.are_results_awaited(p_namespace text) returns boolean
+language sql volatile
+return case when pg_try_advisory_lock(1885630053, hashtext(p_namespace)) then not pg_advisory_unlock(1885630053, hashtext(p_namespace)) else true end;
+comment on function perdure.are_results_awaited(text) is 'Whether a session of this server has called await_results.';
 
 create or replace function perdure.plain(p_payloads jsonb) returns jsonb
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp

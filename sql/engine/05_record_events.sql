@@ -150,18 +150,24 @@ create or replace function perdure.close_run(p_shard smallint, p_run_id uuid, p_
 returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_namespace text;
 begin
     update perdure.executions e set status = p_status, close_time = p_now, history_length = p_history_length
-    where e.shard = p_shard and e.run_id = p_run_id;
+    where e.shard = p_shard and e.run_id = p_run_id
+    returning e.namespace into v_namespace;
     delete from perdure.run_states r where r.shard = p_shard and r.run_id = p_run_id;
     delete from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = p_run_id;
     delete from perdure.activity_tasks a where a.shard = p_shard and a.run_id = p_run_id;
     delete from perdure.timers t where t.shard = p_shard and t.run_id = p_run_id;
     delete from perdure.request_ids i where i.shard = p_shard and i.run_id = p_run_id;
+    if perdure.are_results_awaited(v_namespace) then
+        perform pg_notify(perdure.result_channel(v_namespace), p_run_id::text);
+    end if;
 end
 $$;
 comment on function perdure.close_run(smallint, uuid, perdure.execution_status, timestamptz, bigint) is
-    'Ends a run: sets its status and takes away its working memory, tasks and timers.';
+    'Ends a run: sets its status, takes away its working memory, tasks and timers, and tells who waits for its result.';
 
 create or replace function perdure.workflow_task_started(p_scheduled_event_id bigint, p_identity text, p_request_id uuid, p_started_at timestamptz) returns jsonb
 language sql stable

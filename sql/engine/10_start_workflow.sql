@@ -38,12 +38,28 @@ declare
     v_task_timeout interval := interval '10 s';
     v_delay interval;
     v_priority smallint := smallint '3';
-    v_latest perdure.executions;
+    v_shards bigint;
+    v_known_namespace text;
+    v_latest_run_id uuid;
+    v_latest_status perdure.execution_status;
+    v_latest_request text;
     v_run_id uuid;
     v_given jsonb;
     v_events jsonb[];
 begin
-    perform perdure.check_shard(p_shard, p_namespace, p_workflow_id);
+    -- As check_shard and latest_run read it, in one statement.
+    select (s.value #>> '{}')::bigint, (select n.namespace from perdure.namespaces n where n.namespace = p_namespace), l.run_id, l.status, l.request_id
+    into v_shards, v_known_namespace, v_latest_run_id, v_latest_status, v_latest_request
+    from perdure.settings s
+    left join lateral (
+        select e.run_id, e.status, e.request_id from perdure.executions e
+        where e.shard = p_shard and e.workflow_id = p_workflow_id and e.namespace || '' = p_namespace
+        order by e.namespace, e.start_time desc, e.run_id desc limit 1) l on true
+    where s.name = 'shard_count';
+    if (v_known_namespace is not null and octet_length(p_workflow_id) between 1 and 1000
+        and p_shard = perdure.shard_among(v_shards, p_namespace, p_workflow_id)) is not true then
+        perform perdure.check_shard(p_shard, p_namespace, p_workflow_id);
+    end if;
     -- To call a check costs more than to see that there is no need.
     if (octet_length(p_workflow_type) between 1 and 1000 and octet_length(p_task_queue) between 1 and 1000) is not true then
         perform perdure.check_name(p_workflow_type, 'workflow type');
@@ -85,27 +101,33 @@ begin
 
     -- Two tries: a run that another transaction is starting at this moment is seen as such on the second.
     for i in 1 .. 2 loop
-        v_latest := perdure.latest_run(p_shard, p_namespace, p_workflow_id);
-
-        if v_latest.run_id is not null and v_latest.request_id = v_request then
-            return query select v_latest.run_id, false;
+        if i > 1 then
+            select l.run_id, l.status, l.request_id into v_latest_run_id, v_latest_status, v_latest_request
+            from perdure.latest_run(p_shard, p_namespace, p_workflow_id) l;
+        end if;
+        if v_latest_run_id is not null and v_latest_request = v_request then
+            run_id := v_latest_run_id;
+            started := false;
+            return next;
             return;
         end if;
-        if v_latest.status = 'Running' then
+        if v_latest_status = 'Running' then
             if v_conflict = 'UseExisting' then
-                return query select v_latest.run_id, false;
+                run_id := v_latest_run_id;
+                started := false;
+                return next;
                 return;
             elsif v_conflict = 'Fail' then
                 raise exception 'workflow % is already running', quote_literal(left(p_workflow_id, 200)) using errcode = 'PD002',
-                    detail = v_latest.run_id::text, hint = 'Choose another workflow id, or the conflict policy UseExisting or TerminateExisting.';
+                    detail = v_latest_run_id::text, hint = 'Choose another workflow id, or the conflict policy UseExisting or TerminateExisting.';
             end if;
-            perform perdure.terminate_workflow(p_shard, p_namespace, p_workflow_id, v_latest.run_id,
+            perform perdure.terminate_workflow(p_shard, p_namespace, p_workflow_id, v_latest_run_id,
                 'TerminateIfRunning WorkflowIdReusePolicy', null, p_options ->> 'identity');
             v_now := greatest(v_now, perdure.clock());
-        elsif v_latest.run_id is not null and (v_reuse = 'RejectDuplicate'
-            or v_reuse = 'AllowDuplicateFailedOnly' and v_latest.status = 'Completed') then
+        elsif v_latest_run_id is not null and (v_reuse = 'RejectDuplicate'
+            or v_reuse = 'AllowDuplicateFailedOnly' and v_latest_status = 'Completed') then
             raise exception 'workflow % has already run', quote_literal(left(p_workflow_id, 200)) using errcode = 'PD002',
-                detail = v_latest.run_id::text, hint = format('The reuse policy is %s, and that run is %s.', v_reuse, v_latest.status);
+                detail = v_latest_run_id::text, hint = format('The reuse policy is %s, and that run is %s.', v_reuse, v_latest_status);
         end if;
 
         v_run_id := perdure.new_run_id(v_now);
@@ -146,7 +168,9 @@ begin
             ('run_timeout', nullif(v_run_timeout, interval '0'))) as due (kind, after)
         where due.after is not null;
     end if;
-    return query select v_run_id, true;
+    run_id := v_run_id;
+    started := true;
+    return next;
 end
 $$;
 comment on function perdure.start_workflow(smallint, text, text, text, text, jsonb, jsonb) is

@@ -12,7 +12,7 @@ as $$
 declare
     v_now timestamptz := perdure.clock();
     v_since timestamptz := coalesce(p_since, '-infinity');
-    v_worker perdure.workers := perdure.require_worker(p_worker_id);
+    v_namespace text;
     -- Of one or two or three a quarter at times, which the clock decides.
     v_share int := p_limit - (p_limit + (extract(microseconds from v_now)::bigint % 4)::int) / 4;
     v_rows tid[];
@@ -26,28 +26,32 @@ declare
     v_sticky_event_id bigint;
     v_run perdure.run_states;
 begin
+    select w.namespace into v_namespace from perdure.workers w where w.worker_id = p_worker_id;
+    if not found then
+        -- Says what is wrong.
+        perform perdure.require_worker(p_worker_id);
+    end if;
     -- Found and locked by an index, changed in their places, then read by key: no plan that a quiet minute made can go through the queue
     -- (docs/decisions/0004-plans-without-statistics.md). Each priority is a range of its own, which begins where the time does that is looked
     -- at (docs/decisions/0006-passes-look-back-a-little.md).
-    select coalesce(array_agg(c.ctid), '{}'), coalesce(array_agg(c.run_id), '{}') into v_rows, v_sticky from (
-        select t.ctid, t.run_id from generate_series(1, 5) p (priority)
-        cross join lateral (
-            select t.ctid, t.run_id from perdure.workflow_tasks t
-            where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
-              and t.priority = p.priority::smallint and t.scheduled_at > v_since
-            order by t.scheduled_at for update skip locked) t
-        limit v_share) c;
-    if cardinality(v_rows) < p_limit then
-        select v_rows || coalesce(array_agg(c.ctid), '{}') into v_rows from (
-            select t.ctid from generate_series(1, 5) p (priority)
+    select coalesce(array_agg(c.ctid), '{}'), coalesce(array_agg(c.run_id) filter (where c.is_sticky), '{}') into v_rows, v_sticky from (
+        select * from (
+            select t.ctid, t.run_id, true as is_sticky from generate_series(1, 5) p (priority)
             cross join lateral (
-                select t.ctid from perdure.workflow_tasks t
-                where t.shard = p_shard and t.namespace = v_worker.namespace and t.task_queue = p_task_queue
-                  and t.state = 'scheduled' and t.sticky_worker is null
+                select t.ctid, t.run_id from perdure.workflow_tasks t
+                where t.shard = p_shard and t.sticky_worker = p_worker_id and t.task_queue = p_task_queue and t.state = 'scheduled'
                   and t.priority = p.priority::smallint and t.scheduled_at > v_since
                 order by t.scheduled_at for update skip locked) t
-            limit p_limit - cardinality(v_rows)) c;
-    end if;
+            limit v_share) sticky
+        union all
+        select t.ctid, t.run_id, false from generate_series(1, 5) p (priority)
+        cross join lateral (
+            select t.ctid, t.run_id from perdure.workflow_tasks t
+            where t.shard = p_shard and t.namespace = v_namespace and t.task_queue = p_task_queue
+              and t.state = 'scheduled' and t.sticky_worker is null
+              and t.priority = p.priority::smallint and t.scheduled_at > v_since
+            order by t.scheduled_at for update skip locked) t
+        limit p_limit) c;
     if cardinality(v_sticky) = v_share and cardinality(v_rows) < p_limit then
         select v_rows || coalesce(array_agg(c.ctid), '{}'), v_sticky || coalesce(array_agg(c.run_id), '{}') into v_rows, v_sticky from (
             select t.ctid, t.run_id from generate_series(1, 5) p (priority)

@@ -13,12 +13,15 @@ public struct PerdureClient: Sendable {
     /// On the pool, whatever transaction the client is a part of.
     private let pooled: Engine
     private var connection: PostgresConnection?
+    /// Shared by all copies.
+    let notices: ResultNotices
 
     /// - Parameters:
     ///   - pool: may be shared with the application and with workers.
     ///   - identity: `pid@host` by default.
     public init(pool: PostgresPool, namespace: String = "default", identity: String? = nil) {
         pooled = Engine(pool: pool)
+        notices = ResultNotices(engine: pooled, namespace: namespace)
         self.namespace = namespace
         self.identity = identity ?? WorkerOptions.defaultIdentity
     }

@@ -24,7 +24,11 @@ extension UntypedWorkflowHandle {
     }
 
     private func pollResult() async throws -> [Payload] {
-        let pause = Wakeup()
+        let closed = Wakeup()
+        return try await client.notices.of(resultRunID, to: closed) { try await pollResult(closed) }
+    }
+
+    private func pollResult(_ closed: Wakeup) async throws -> [Payload] {
         let start = ContinuousClock.now
         // Nothing ends sooner.
         var wait = Duration.milliseconds(2)
@@ -37,10 +41,15 @@ extension UntypedWorkflowHandle {
             }
             switch outcome.status {
             case .running:
-                await pause.sleep(atMost: wait)
+                // A workflow that is done soon is one of few, and those give notice.
+                let isNoticed = resultRunID != nil && client.notices.areComing
+                if isNoticed { wait = max(wait, .milliseconds(25) - start.duration(to: .now)) }
+                await closed.sleep(atMost: wait)
                 try Task.checkCancellation()
                 // A result is learnt late by a millisecond, or by a tenth of the time that it took.
-                wait = min(max(start.duration(to: .now) / 10, .milliseconds(1)), .milliseconds(500))
+                let waited = start.duration(to: .now)
+                wait = min(max(waited / 10, .milliseconds(1)), .milliseconds(500))
+                if waited > .milliseconds(25), resultRunID != nil { client.notices.listen() }
             case .completed: return outcome.result
             case .failed, .canceled, .terminated, .timedOut, .continuedAsNew:
                 throw WorkflowFailedError(
