@@ -1,5 +1,14 @@
 -- Signals: a message to a running workflow, delivered once a request id.
 
+create or replace function perdure.workflow_signaled(p_signal_name text, p_input jsonb, p_identity text, p_request_id text) returns jsonb
+language sql stable parallel safe
+-- Put together, which takes a quarter of the time that perdure.present does.
+return jsonb_build_object('eventType', 'WorkflowExecutionSignaled', 'attributes', jsonb_build_object('signalName', p_signal_name)
+    || case when p_input is null then '{}' else jsonb_build_object('input', p_input) end
+    || case when p_identity is null then '{}' else jsonb_build_object('identity', p_identity) end
+    || case when p_request_id is null then '{}' else jsonb_build_object('requestId', p_request_id) end);
+comment on function perdure.workflow_signaled(text, jsonb, text, text) is 'The event WorkflowExecutionSignaled.';
+
 create or replace function perdure.signal_workflow(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_signal_name text,
     p_input jsonb default '[]', p_identity text default null, p_request_id text default null)
@@ -28,8 +37,7 @@ begin
             return v_run.run_id;
         end if;
     end if;
-    perform perdure.record_events(p_shard, v_run, v_now, array[perdure.event('WorkflowExecutionSignaled', jsonb_build_object(
-        'signalName', p_signal_name, 'input', p_input, 'identity', p_identity, 'requestId', p_request_id))]);
+    perform perdure.record_events(p_shard, v_run, v_now, array[perdure.workflow_signaled(p_signal_name, p_input, p_identity, p_request_id)]);
     return v_run.run_id;
 end
 $$;
@@ -69,14 +77,12 @@ begin
     end if;
     if v_started.started then
         -- Temporal writes the signal before the first workflow task is scheduled.
-        update perdure.history h set events = array[h.events[1], perdure.event('WorkflowExecutionSignaled', jsonb_build_object(
-            'signalName', p_signal_name, 'input', p_signal_input, 'identity', p_options ->> 'identity'))] || h.events[2:]
+        update perdure.history h set events = array[h.events[1], perdure.workflow_signaled(p_signal_name, p_signal_input, p_options ->> 'identity', null)] || h.events[2:]
         where h.shard = p_shard and h.run_id = v_run.run_id and h.first_event_id = 1;
         update perdure.workflow_tasks t set scheduled_event_id = 3 where t.shard = p_shard and t.run_id = v_run.run_id;
         update perdure.run_states r set next_event_id = r.next_event_id + 1 where r.shard = p_shard and r.run_id = v_run.run_id;
     else
-        perform perdure.record_events(p_shard, v_run, v_now, array[perdure.event('WorkflowExecutionSignaled', jsonb_build_object(
-            'signalName', p_signal_name, 'input', p_signal_input, 'identity', p_options ->> 'identity'))]);
+        perform perdure.record_events(p_shard, v_run, v_now, array[perdure.workflow_signaled(p_signal_name, p_signal_input, p_options ->> 'identity', null)]);
     end if;
     return query select v_run.run_id, v_started.started;
 end
