@@ -4,6 +4,8 @@ import Postgres
 import TestSupport
 import Testing
 
+@testable import PerdureCommand
+
 /// That measurements come to their end and count right. What they measure is not looked at.
 @Suite struct BenchTests {
     @Test(arguments: [
@@ -26,6 +28,19 @@ import Testing
                 try await connection.query("select count(*) from perdure.live_workers")[0].decode(Int.self, at: 0)
             }
             #expect(working == 0)
+        }
+    }
+
+    @Test func `to look at what statements wait for ends well whenever it is over`() async throws {
+        try await EmptyDatabase.with { database in
+            let options = try BenchOptions.parse(["--database-url", database.url])
+            for round in 0..<40 {
+                let (value, _) = try await BenchWaits.sampled(options) {
+                    try await Task.sleep(for: .microseconds(50 * round))
+                    return round
+                }
+                #expect(value == round)
+            }
         }
     }
 }

@@ -89,12 +89,17 @@ struct BenchWaits: Sendable {
         let sampler = Task {
             var waits = BenchWaits()
             while !Task.isCancelled {
-                let rows = try await connection.query(
-                    """
-                    select coalesce(wait_event_type || ' ' || wait_event, 'running') as event from pg_stat_activity
-                    where datname = current_database() and state = 'active' and application_name = \(BenchWorker.applicationName)
-                    """)
-                for row in rows { waits.seen[try row.decode("event"), default: 0] += 1 }
+                do {
+                    let rows = try await connection.query(
+                        """
+                        select coalesce(wait_event_type || ' ' || wait_event, 'running') as event from pg_stat_activity
+                        where datname = current_database() and state = 'active' and application_name = \(BenchWorker.applicationName)
+                        """)
+                    for row in rows { waits.seen[try row.decode("event"), default: 0] += 1 }
+                } catch  where Task.isCancelled {
+                    // The look that was under way when it was over.
+                    break
+                }
                 // Ends early when it is cancelled, and so does the loop.
                 try? await Task.sleep(for: .milliseconds(50))
             }
