@@ -215,6 +215,10 @@ select is(t.told(), 'told-4', 'of one that fails');
 select t.start('told-5'), perdure.terminate_workflow('told-5') \g /dev/null
 select t.run_in('c', 'select 1::text') \g /dev/null
 select is(t.told(), 'told-5', 'and of one that is terminated');
+select set_config('perdure.many', '1', false) \g /dev/null
+call t.close_one('told-among-many', t.command('CompleteWorkflowExecution', '{"result": []}'));
+select is(t.status('told-among-many') || t.told(), 'Completed', 'but not of those that close among many, where a notification would cost all of them');
+select set_config('perdure.many', '', false) \g /dev/null
 select t.run_in('c', 'select pg_advisory_unlock_all()::text') \g /dev/null
 call t.close_one('told-6', t.command('CompleteWorkflowExecution', '{"result": []}'));
 select is(t.told(), '', 'no more than it wants to know');

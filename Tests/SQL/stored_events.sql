@@ -75,21 +75,6 @@ select is((select jsonb_agg(e) from jsonb_array_elements(perdure.get_history(0::
     null, 'and whoever reads a history gets whole events');
 select is_empty('select from perdure.timers', 'nor is anything left of what they waited for');
 -- One activity, as workers send it: the most common command of all has a way of its own. What one differs in decides whether it takes that.
-create function t.one(p_id text, p_second int, p_general boolean, p_eager boolean, p_more jsonb) returns text language plpgsql
-as $$
-declare
-    v_commands jsonb := jsonb_build_array(t.activity('one', '{"input": [{"encoding": "json/plain", "data": {"a": [1, null]}}]}'::jsonb || p_more
-        || case when p_eager and not p_general then '{"requestEagerExecution": true}' else '{}' end::jsonb));
-begin
-    perform t.at(p_second), t.start(p_id), t.claim(), t.at(p_second + 1);
-    return case when p_general then t.complete_generally(p_id, v_commands) else split_part(t.complete(p_id, v_commands), ' ', 1) end;
-end
-$$;
-create function t.row_of(p_id text) returns jsonb language sql
-as $$
-    select jsonb_set(to_jsonb(a), '{retry_policy}', coalesce(a.retry_policy, perdure.retry_policy(null))) - array['run_id', 'workflow_id', 'state', 'started_at', 'worker', 'last_worker_identity', 'deadline']
-    from perdure.activity_tasks a where a.run_id = t.run(p_id)
-$$;
 create table t.difference (n serial, more jsonb, is_short boolean);
 insert into t.difference (more, is_short) values
     ('{}', true), ('{"taskQueue": {"name": "q"}}', true), ('{"taskQueue": {"name": "elsewhere"}}', true), ('{"taskQueue": {"name": "q", "kind": "Normal"}}', true),
@@ -97,16 +82,30 @@ insert into t.difference (more, is_short) values
     ('{"startToCloseTimeout": "007s"}', true), ('{"startToCloseTimeout": "1.000001s"}', true), ('{"startToCloseTimeout": "0.0000001s"}', false),
     ('{"startToCloseTimeout": "1.0000001s"}', true), ('{"startToCloseTimeout": "999999999s"}', true), ('{"startToCloseTimeout": "9999999999s"}', true),
     ('{"startToCloseTimeout": "30s", "scheduleToCloseTimeout": "60s"}', true), ('{"heartbeatTimeout": "3s"}', true), ('{"retryPolicy": {"maximumAttempts": 2}}', true);
-select is(t.one('one-' || n, 1000 + 10 * n, false, false, more), t.one('gen-' || n, 1000 + 10 * n, true, false, more), 'one activity with ' || more::text)
-from t.difference order by n;
-select is(t.one('eager-' || n, 1000 + 10 * n, false, true, more), t.one('gen2-' || n, 1000 + 10 * n, true, false, more), 'started at once, too') from t.difference order by n;
-select is(t.content('one-' || n), t.content('gen-' || n), 'the same events with ' || more::text) from t.difference order by n;
-select is(t.content('eager-' || n), t.content('gen-' || n), 'started at once, too') from t.difference order by n;
-select is(t.row_of('one-' || n), t.row_of('gen-' || n), 'the same activity with ' || more::text) from t.difference order by n;
-select is(t.row_of('eager-' || n), t.row_of('gen-' || n), 'started at once, too') from t.difference order by n;
+-- The ways: by the statements for few, with the activity waiting or started at once, by the one for many, and by the general rules.
+create function t.one(p_way text, p_n int, p_more jsonb) returns text language plpgsql
+as $$
+declare
+    v_id text := p_way || '-' || p_n;
+    v_commands jsonb := jsonb_build_array(t.activity('one', '{"input": [{"encoding": "json/plain", "data": {"a": [1, null]}}]}'::jsonb || p_more
+        || case when p_way = 'eager' then '{"requestEagerExecution": true}' else '{}' end::jsonb));
+begin
+    perform set_config('perdure.many', case p_way when 'many' then '1' else '8' end, true);
+    perform t.at(1000 + 10 * p_n), t.start(v_id), t.claim(), t.at(1001 + 10 * p_n);
+    return case p_way when 'general' then t.complete_generally(v_id, v_commands) else split_part(t.complete(v_id, v_commands), ' ', 1) end;
+end
+$$;
+create function t.row_of(p_id text) returns jsonb language sql
+as $$
+    select jsonb_set(to_jsonb(a), '{retry_policy}', coalesce(a.retry_policy, perdure.retry_policy(null))) - array['run_id', 'workflow_id', 'state', 'started_at', 'worker', 'last_worker_identity', 'deadline']
+    from perdure.activity_tasks a where a.run_id = t.run(p_id)
+$$;
+create table t.outcome as select n, way, more, is_short, t.one(way, n, more) as outcome from t.difference, unnest(array['general', 'few', 'eager', 'many']) way order by n;
+select unnest(array[is(o.outcome, g.outcome, o.way || ': one activity with ' || o.more::text), is(t.content(o.way || '-' || n), t.content('general-' || n), 'the same events'),
+    is(t.row_of(o.way || '-' || n), t.row_of('general-' || n), 'the same activity'), is(t.stored(o.way || '-' || n) ~ '^0 whole', o.is_short, 'and whether it is stored short')])
+from t.outcome o join t.outcome g using (n) where o.way <> 'general' and g.way = 'general' order by n, o.way;
 select is((select bool_and(a.deadline = a.started_at + least(a.start_to_close_timeout, a.schedule_to_close_timeout, a.heartbeat_timeout)) from perdure.activity_tasks a where a.state = 'started'), true,
-    'and each that is started has its deadline');
-select is(t.stored('eager-' || n) ~ '^0 whole', is_short, 'stored short: ' || more::text) from t.difference order by n;
+    'each that is started has its deadline');
 
 create function t.event_types(p_history jsonb, p_are_whole boolean) returns text[] language sql
 as $$

@@ -119,6 +119,7 @@ begin
         if not found then
             return;
         end if;
+        -- What the functions below give for the usual step, in a small expression again.
         if v_ended_id = v_first_event_id - 1 and v_ended_attempt = 1 and v_task_timeout = interval '10 s' then
             v_events := array[
                 jsonb_build_object('eventType', 'ActivityTaskStarted', 'eventTime', perdure.rfc3339(v_started_at)),
