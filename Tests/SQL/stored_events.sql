@@ -31,12 +31,12 @@ as $$
     cross join lateral perdure.finish_activity_tasks(0::smallint, t.worker(1), jsonb_build_array(i.item, i.item)) f
     where a.worker = 1 and a.workflow_id = p_id and a.activity_id = p_activity
 $$;
+-- As this file is run: by the statements for few, or by those for many.
+create table t.usual as select coalesce(current_setting('perdure.many', true), '') as many;
 create function t.walk(p_id text, p_second int, p_general boolean, p_options jsonb, p_commands jsonb) returns setof text language plpgsql
 as $$
 begin
-    if p_general then
-        perform set_config('perdure.many', '1', true);
-    end if;
+    perform set_config('perdure.many', case when p_general then '1' else (select u.many from t.usual u) end, true);
     perform t.at(p_second), t.start(p_id, p_options);
     -- With something between the scheduled workflow task and its start, the one does not follow from the other.
     if p_options ? 'memo' then
