@@ -13,11 +13,13 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
         let list = declaration.methods(with: "Activity").map { function, _ in
             "Activities.\(function.name.text.prefix(1).uppercased() + function.name.text.dropFirst())(container: self)"
         }.joined(separator: ", ")
+        // An actor's list is asked for from outside of it.
+        let isolation = declaration.is(ActorDeclSyntax.self) ? "nonisolated " : ""
         return [
             try ExtensionDeclSyntax(
                 """
                 extension \(type.trimmed): ActivityContainer {
-                    \(raw: declaration.accessPrefix)var allActivities: [any ActivityDefinition] { [\(raw: list)] }
+                    \(raw: declaration.accessPrefix)\(raw: isolation)var allActivities: [any ActivityDefinition] { [\(raw: list)] }
                 }
                 """)
         ]

@@ -10,7 +10,7 @@ import Testing
 @testable import Perdure
 
 @ActivityContainer
-private struct Shop {
+private actor Shop {
     @Activity
     func price(item: String) async throws -> Int { item.count * 10 }
 
