@@ -1,26 +1,41 @@
-import SwiftParser
-import SwiftSyntax
-import SwiftSyntaxMacroExpansion
-import SwiftSyntaxMacros
+import Foundation
+import TestSupport
 import Testing
 
-@testable import PerdureMacros
-
+/// The macros as the compiler calls them: each source here is compiled with the plugin that was built. Not by SwiftSyntax in
+/// this process: tests that depend on a macro are built for the host, and with them everything a second time.
 @Suite("Macros")
 struct MacroTests {
-    private func expand(_ source: String) -> (text: String, messages: [String]) {
-        let macros: [String: any Macro.Type] = [
-            "Workflow": WorkflowMacro.self, "WorkflowSignal": WorkflowSignalMacro.self,
-            "WorkflowQuery": WorkflowQueryMacro.self, "WorkflowState": WorkflowStateMacro.self,
-            "ActivityContainer": ActivityContainerMacro.self, "Activity": ActivityMacro.self,
-        ]
-        let file = Parser.parse(source: source)
-        let context = BasicMacroExpansionContext(
-            sourceFiles: [file: .init(moduleName: "Test", fullFilePath: "Test.swift")])
-        let expanded = file.expand(macros: macros) {
-            BasicMacroExpansionContext(sharingWith: context, lexicalContext: $0.allMacroLexicalContexts())
+    private struct Compiled {
+        /// What the macros made of it, each expansion after a line with its name.
+        let expansions: String
+        /// `file:line:column: error: message`, one of each place.
+        let errors: [Substring]
+    }
+
+    /// - Parameter sources: their texts by the names of their files.
+    private func compile(_ sources: [String: String]) async throws -> Compiled {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "perdure-macros-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for (name, text) in sources {
+            try Data("import Perdure; import Postgres; \(text)\n".utf8).write(to: folder.appending(path: name))
         }
-        return (expanded.description, context.diagnostics.map(\.message))
+        let plugin = try builtProgram("PerdureMacros-tool")
+        let libpq = try await run("pkg-config", ["--cflags", "libpq"]).split(whereSeparator: \.isWhitespace).map(
+            String.init)
+        let ended = try await outcome(
+            of: "swiftc",
+            [
+                "-typecheck", "-wmo", "-swift-version", "6", "-module-name", "Test", "-package-name", "test",
+                "-diagnostic-style", "llvm",
+                "-I", plugin.deletingLastPathComponent().appending(path: "Modules").path,
+                "-Xcc", "-fmodule-map-file=\(checkout.appending(path: "Sources/CLibPQ/module.modulemap").path)",
+                "-Xfrontend", "-load-plugin-executable", "-Xfrontend", "\(plugin.path)#PerdureMacros",
+                "-Xfrontend", "-dump-macro-expansions",
+            ] + libpq.flatMap { ["-Xcc", $0] } + sources.keys.sorted(), in: folder)
+        return Compiled(
+            expansions: ended.errors, errors: ended.errors.split(separator: "\n").filter { $0.contains(" error: ") })
     }
 
     /// The text without its layout.
@@ -28,33 +43,35 @@ struct MacroTests {
         text.split(whereSeparator: \.isWhitespace).joined(separator: " ").replacing("{ }", with: "{}")
     }
 
+    /// Expects that it compiles, and that the macros wrote the parts.
     private func expectExpansion(
         _ source: String, contains parts: [String], _ location: Testing.SourceLocation = #_sourceLocation
-    ) {
-        let (text, messages) = expand(source)
-        #expect(messages.isEmpty, sourceLocation: location)
+    ) async throws {
+        let compiled = try await compile(["Test.swift": source])
+        #expect(compiled.errors == [], sourceLocation: location)
         for part in parts {
-            #expect(words(text).contains(words(part)), "in \(text)", sourceLocation: location)
+            #expect(
+                words(compiled.expansions).contains(words(part)), "in \(compiled.expansions)", sourceLocation: location)
         }
     }
 
     @Test("@Workflow makes the conformance, an init and a home for each stored variable")
-    func workflow() {
-        expectExpansion(
-            """
+    func workflow() async throws {
+        let source = """
             @Workflow(name: "order")
             public struct Order {
                 var count = 0
                 var note: String?
-                var limit: Int
                 let fixed = 1
-                static var shared = 2
+                static let shared = 2
                 var double: Int { count * 2 }
                 public func run(context: WorkflowContext<Self>, input: Int) async throws {}
                 @WorkflowSignal public func stop() {}
                 @WorkflowQuery public func state() -> Int { count }
             }
-            """,
+            """
+        try await expectExpansion(
+            source,
             contains: [
                 #"extension Order: WorkflowDefinition { public static var name: String { "order" }"#,
                 "public static var signals: [any WorkflowSignalDefinition<Self>] { [Stop()] }",
@@ -62,22 +79,38 @@ struct MacroTests {
                 "public init(input: Int) {}",
                 "private var _count = WorkflowVariable(0)",
                 "private var _note: WorkflowVariable<String?> = WorkflowVariable(nil)",
-                "private var _limit: WorkflowVariable<Int>",
                 "nonmutating set { _count.value = newValue }",
-                #"public static var sourceCode: SourceCode? { SourceCode(file: "Test/Test.swift", firstLine: 1, line: 1, text: "@Workflow(name: \"order\")\npublic struct Order {\n    var count = 0\n"#,
-                "let fixed = 1",
-                "static var shared = 2",
-                "var double: Int { count * 2 }",
+                #"SourceCode(file: "Test/Test.swift", firstLine: 1, line: 1, text: "@Workflow(name: \"order\")\npublic struct Order {\n    var count = 0\n"#,
+            ])
+        let expansions = try await compile(["Test.swift": source]).expansions
+        for name in ["fixed", "shared", "double"] { #expect(!expansions.contains("_\(name)")) }
+    }
+
+    @Test("A variable without a value is the init's to set")
+    func variableWithoutValue() async throws {
+        try await expectExpansion(
+            """
+            @Workflow struct Order {
+                var limit: Int
+                init(input: Int) { limit = input }
+                func run(context: WorkflowContext<Self>, input: Int) async throws {}
+            }
+            """,
+            contains: [
+                "private var _limit: WorkflowVariable<Int>",
+                "init(initialValue) { _limit = WorkflowVariable(initialValue) }",
             ])
     }
 
     @Test("A signal's type calls the method as it is declared")
-    func signal() {
-        expectExpansion(
+    func signal() async throws {
+        try await expectExpansion(
             """
-            struct Order {
+            @Workflow struct Order {
+                func run(context: WorkflowContext<Self>, input: Int) async throws {}
                 @WorkflowSignal(name: "add_item", unfinishedPolicy: .abandon)
                 func add(context: WorkflowContext<Self>, _ item: String) async throws {}
+                @WorkflowSignal mutating func stop() {}
             }
             """,
             contains: [
@@ -86,16 +119,19 @@ struct MacroTests {
                 "static var unfinishedPolicy: HandlerUnfinishedPolicy { .abandon }",
                 "func run( workflow: inout Order, context: WorkflowContext<Order>, input: String ) async throws {",
                 "try await workflow.add(context: context, input)",
+                #"static var name: String { "Stop" }"#, "input: Void ) async throws { workflow.stop() }",
             ])
-        expectExpansion(
-            "extension Order { @WorkflowSignal mutating func stop() {} }",
-            contains: [#"static var name: String { "Stop" }"#, "input: Void ) async throws { workflow.stop() }"])
     }
 
     @Test("A query's type returns what the method returns")
-    func query() {
-        expectExpansion(
-            "struct Order { @WorkflowQuery func price(of item: String) throws -> Int { 1 } }",
+    func query() async throws {
+        try await expectExpansion(
+            """
+            @Workflow struct Order {
+                func run(context: WorkflowContext<Self>, input: Int) async throws {}
+                @WorkflowQuery func price(of item: String) throws -> Int { 1 }
+            }
+            """,
             contains: [
                 "struct Price: WorkflowQueryDefinition",
                 "func run(workflow: Order, input: String) throws -> Int { try workflow.price(of: input) }",
@@ -103,10 +139,12 @@ struct MacroTests {
     }
 
     @Test("A handler's description is its argument, or what the comment above it says of it")
-    func descriptions() {
-        expectExpansion(
+    func descriptions() async throws {
+        try await expectExpansion(
             #"""
-            struct Order {
+            let one = " one"
+            @Workflow struct Order {
+                func run(context: WorkflowContext<Self>, input: Int) async throws {}
                 /// How much it is,
                 /// in "cents".
                 ///
@@ -131,13 +169,13 @@ struct MacroTests {
     }
 
     @Test("The text of a declaration is kept with the comment that touches it, and with its place")
-    func sourceText() {
-        expectExpansion(
-            "import Perdure\n\n// Of the file.\n\n/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t\"\"\"\n\t\t\u{1}\n\t\t\"\"\"\n    }\n}",
+    func sourceText() async throws {
+        try await expectExpansion(
+            "\n\n// Of the file.\n\n/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}",
             contains: [
-                #"SourceCode(file: "Test/Test.swift", firstLine: 5, line: 7, text: "/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t\"\"\"\n\t\t\u{1}\n\t\t\"\"\"\n    }\n}")"#
+                #"SourceCode(file: "Test/Test.swift", firstLine: 5, line: 7, text: "/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}")"#
             ])
-        expectExpansion(
+        try await expectExpansion(
             "\n@ActivityContainer struct Mail {\n    /// To one.\n    @Activity func send() {}\n    @Activity func drop() {}\n}",
             contains: [
                 #"enum Activities { static let sourceCode = SourceCode(file: "Test/Test.swift", firstLine: 2, line: 2, text: "@ActivityContainer struct Mail {\n    /// To one."#,
@@ -147,8 +185,8 @@ struct MacroTests {
     }
 
     @Test("An activity container lists its activities; an actor's are awaited")
-    func activities() {
-        expectExpansion(
+    func activities() async throws {
+        try await expectExpansion(
             """
             @ActivityContainer
             package actor Mail {
@@ -166,8 +204,8 @@ struct MacroTests {
     }
 
     @Test("An activity that takes a connection runs in the transaction that records its completion")
-    func transactionalActivities() {
-        expectExpansion(
+    func transactionalActivities() async throws {
+        try await expectExpansion(
             """
             @ActivityContainer
             struct Books {
@@ -186,16 +224,16 @@ struct MacroTests {
             ])
     }
 
-    @Test(
-        "What cannot work is refused at compile time, with what to do instead",
-        arguments: [
+    @Test("What cannot work is refused at compile time, with what to do instead")
+    func diagnostics() async throws {
+        let refused = [
             ("@Workflow class Order {}", "@Workflow goes on a struct"),
             ("@Workflow struct Order {}", "a workflow needs mutating func run(context:"),
             (
                 "@Workflow struct Order { func run(input: Int) async throws {} }",
                 "a workflow needs mutating func run(context:"
             ),
-            ("struct Order { @WorkflowState var a = 1, b = 2 }", "can only be applied to a single variable"),
+            ("struct Order { @WorkflowState var a = 1, b = 2 }", "can only apply to a single variable"),
             ("struct Order { @WorkflowState lazy var a = 1 }", "without lazy or observers"),
             ("struct Order { @WorkflowState var a = 1 { didSet {} } }", "without lazy or observers"),
             ("struct Order { @WorkflowState var (a, b) = (1, 2) }", "by a name"),
@@ -212,7 +250,7 @@ struct MacroTests {
                 "struct Order { @WorkflowQuery func q(context: WorkflowContext<Self>) -> Int { 1 } }",
                 "without a context"
             ),
-            ("@ActivityContainer enum Mail {}", "goes on a struct, a final class or an actor"),
+            ("@ActivityContainer enum Mail { @Activity func a() {} }", "goes on a struct, a final class or an actor"),
             ("@ActivityContainer struct Mail { @Activity func a(b: Int, c: Int) {} }", "at most one input"),
             ("struct Mail { @Activity var a = 1 }", "@Activity goes on a method"),
             (
@@ -220,9 +258,13 @@ struct MacroTests {
                 "takes one connection"
             ),
             ("struct Order { @WorkflowSignal func s(a: Int, b: PostgresConnection) {} }", "at most one input"),
-        ])
-    func diagnostics(source: String, message: String) {
-        let messages = expand(source).messages
-        #expect(messages.contains { $0.contains(message) }, "\(messages)")
+        ]
+        let files = refused.indices.map { "Case\($0).swift" }
+        let sources = zip(files, refused).enumerated().map { ($1.0, "enum Case\($0) { \($1.1.0) }") }
+        let errors = try await compile(Dictionary(uniqueKeysWithValues: sources)).errors
+        for (file, (source, message)) in zip(files, refused) {
+            let said = errors.filter { $0.contains("\(file):") }
+            #expect(said.contains { $0.contains(message) }, "\(source): \(said)")
+        }
     }
 }

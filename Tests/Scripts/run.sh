@@ -33,6 +33,22 @@ check "every setting that the scripts read is in .env.example" bash -c '
         grep -q "$name" .env.example || { echo "$name is missing"; exit 1; }
     done'
 
+# With a macro among its dependencies a test is built for the host, and everything it needs a second time; and there
+# SwiftPM (6.3) does not wait for a program that a test imports, whose build then fails now and then.
+check "no test depends on a macro or on a program" python3 -c '
+import json, subprocess, sys
+package = json.loads(subprocess.check_output(["swift", "package", "dump-package"]))
+kinds = {target["name"]: target["type"] for target in package["targets"]}
+tests = [target for target in package["targets"] if target["type"] == "test"]
+wrong = [
+    test["name"] + " depends on " + name
+    for test in tests
+    for dependency in test["dependencies"]
+    for name in [(dependency.get("byName") or dependency.get("target") or dependency["product"])[0]]
+    if kinds.get(name) in ("macro", "executable") or "MacrosTestSupport" in name
+]
+sys.exit("; ".join(wrong) or not tests)'
+
 # How run_tests.sh counts.
 counts() { # expected status line…
     local expected=$1 status=$2 log

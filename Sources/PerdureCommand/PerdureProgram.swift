@@ -1,7 +1,22 @@
 import ArgumentParser
 
-@main
-struct PerdureMain: AsyncParsableCommand {
+/// The command line, `perdure`, as a program.
+public enum PerdureProgram {
+    public static func run() async {
+        do {
+            var command = try RootCommand.parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            RootCommand.exit(withError: Problem.explaining(error))
+        }
+    }
+}
+
+private struct RootCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "perdure",
         abstract: "Operate durable workflows on PostgreSQL.",
@@ -14,17 +29,4 @@ struct PerdureMain: AsyncParsableCommand {
             SearchAttributeCommand.self, DoctorCommand.self, BenchCommand.self,
         ]
     )
-
-    static func main() async {
-        do {
-            var command = try parseAsRoot()
-            if var asynchronous = command as? any AsyncParsableCommand {
-                try await asynchronous.run()
-            } else {
-                try command.run()
-            }
-        } catch {
-            exit(withError: Problem.explaining(error))
-        }
-    }
 }

@@ -8,13 +8,12 @@ import Postgres
 import ServiceLifecycle
 
 /// Runs transfers and their activities, until SIGTERM or SIGINT; or, as `bank-worker supervise`, runs several that do.
-@main
-struct BankWorker {
-    static func main() async {
+public enum BankWorkerProgram {
+    public static func run() async {
         do {
             let arguments = CommandLine.arguments.dropFirst()
             switch arguments.first {
-            case nil: try await run()
+            case nil: try await work()
             case "supervise": try await Supervisor.run(try Supervisor.Arguments(arguments.dropFirst()))
             case let name?:
                 throw StartupFailure("unknown argument \"\(name)\": give none for a worker, or supervise for several")
@@ -25,7 +24,7 @@ struct BankWorker {
         }
     }
 
-    private static func run() async throws {
+    private static func work() async throws {
         let settings = try BankWorkerSettings()
         ConsoleLog.bootstrap()
         // A supervisor tells its workers apart.

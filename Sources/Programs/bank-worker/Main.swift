@@ -1,0 +1,6 @@
+import BankWorker
+
+@main
+struct Main {
+    static func main() async { await BankWorkerProgram.run() }
+}

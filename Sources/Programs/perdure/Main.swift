@@ -1,0 +1,6 @@
+import PerdureCommand
+
+@main
+struct Main {
+    static func main() async { await PerdureProgram.run() }
+}
