@@ -343,21 +343,32 @@ public struct UpkeepReport: Sendable {
 // MARK: - Leases
 
 extension Engine {
+    /// Makes a worker known and its lease run.
+    ///
+    /// - Returns: how many other workers are busy with workflows; see `perdure.busy_workers`.
+    @discardableResult
     public func registerWorker(
         workerID: UUID, namespace: String, identity: String, buildID: String, taskQueues: [String], lease: Duration,
         details: JSON = [:]
-    ) async throws {
-        _ = try await query(
+    ) async throws -> Int {
+        try await row(
             """
-            select perdure.register_worker(\(workerID), \(namespace), \(identity), \(buildID), \(taskQueues), \
-            \(lease), \(details))
-            """)
+            select perdure.busy_workers(\(workerID)) as busy, perdure.register_worker(\(workerID), \(namespace), \
+            \(identity), \(buildID), \(taskQueues), \(lease), \(details))
+            """
+        ).decode("busy")
     }
 
     /// - Parameter report: what the worker did since the last one; see `perdure.renew_lease`.
+    /// - Returns: how many other workers are busy with workflows; see `perdure.busy_workers`.
     /// - Throws: ``EngineError/Code/leaseLost`` when it ran out and the worker's tasks were taken back.
-    public func renewLease(workerID: UUID, waiting: Bool, report: JSON? = nil) async throws {
-        _ = try await query("select perdure.renew_lease(\(workerID), \(waiting), \(report))")
+    @discardableResult
+    public func renewLease(workerID: UUID, waiting: Bool, report: JSON? = nil) async throws -> Int {
+        try await row(
+            """
+            select perdure.busy_workers(\(workerID)) as busy, perdure.renew_lease(\(workerID), \(waiting), \(report))
+            """
+        ).decode("busy")
     }
 
     /// Keeps the code that a worker runs, for people who look at a run; see `perdure.register_sources`.

@@ -36,15 +36,46 @@ struct WorkerTests {
         }
     }
 
-    @Test("A worker that finds a database older than itself says so and ends", .timeLimit(.minutes(1)))
-    func olderDatabase() async throws {
+    @Test(
+        "A worker that finds a database older than itself says so and ends", .timeLimit(.minutes(1)),
+        arguments: ["claim_workflow_tasks_as_stored", "busy_workers"])
+    func olderDatabase(missing: String) async throws {
         try await Stage.with { stage in
             var code = WorkerCode()
             code.oneActivity(workflow: "W", activity: "quick")
-            try await stage.database.pool.query("drop function perdure.claim_workflow_tasks_as_stored")
+            try await stage.database.pool.query(PostgresQuery("drop function perdure." + missing))
             let error = await #expect(throws: EngineError.self) { try await stage.worker(code).run() }
             #expect(error?.code == .incompatibleDatabase)
             #expect("\(error!)".contains("run perdure migrate"))
+        }
+    }
+
+    @Test("A worker sends two batches at a time, and one beside others that are busy", .timeLimit(.minutes(1)))
+    func batchesBesideOthers() async throws {
+        try await Stage.with { stage in
+            let engine = stage.client.engine
+            func register(workflowTypes: JSON) async throws -> UUID {
+                let worker = UUID()
+                try await engine.registerWorker(
+                    workerID: worker, namespace: "default", identity: "other", buildID: "", taskQueues: ["other"],
+                    lease: .seconds(60), details: ["workflowTypes": workflowTypes])
+                return worker
+            }
+            _ = try await register(workflowTypes: [])
+            try await stage.withSession { session in
+                @Sendable func batchers() -> Int {
+                    Set((0..<64).map { _ in ObjectIdentifier(session.batcher(of: UUID())) }).count
+                }
+                // By the registration, which counts no worker that runs activities alone.
+                #expect(batchers() == 2)
+                let other = try await register(workflowTypes: ["W"])
+                try await eventually("one batch beside a busy worker") { batchers() == 1 }
+                try await engine.setWaiting(workerID: other, waiting: true)
+                try await eventually("two beside one that waits") { batchers() == 2 }
+                try await engine.setWaiting(workerID: other, waiting: false)
+                try await eventually("one again") { batchers() == 1 }
+                try await stage.withSession { #expect($0.busyWorkers.load(ordering: .relaxed) > 0) }
+            }
         }
     }
 

@@ -29,6 +29,18 @@ select is(t.refusal(sql), code, sql) from (values
     ('select perdure.release_tasks(0::smallint, t.worker(9), ''[]'')', 'accepted')
 ) r (sql, code);
 
+-- Who is busy beside a worker
+select t.register(4), perdure.set_waiting(t.worker(1), true), perdure.set_waiting(t.worker(2), true) \g /dev/null
+select perdure.register_worker(t.worker(5), 'default', 'activities', '', array['q'], '1 day', '{"workflowTypes": [], "activityTypes": ["A"]}'),
+    perdure.register_worker(t.worker(6), 'default', 'both', '', array['other'], '10 s', '{"workflowTypes": ["T"]}') \g /dev/null
+select is(perdure.busy_workers(t.worker(4)), 1, 'busy are those that run workflows, on any queue, and do not wait for work');
+select is(perdure.busy_workers(t.worker(2)), 2, 'whoever asks is not counted, and who says nothing of its workflows is');
+select perdure.set_waiting(t.worker(2), false) \g /dev/null
+select is(perdure.busy_workers(t.worker(4)), 2, 'who has woken is busy');
+select t.at(15) \g /dev/null
+select is(perdure.busy_workers(t.worker(4)), 0, 'and whoever is silent is not');
+select perdure.stop_worker(t.worker(n)) from generate_series(4, 6) n union all select perdure.set_waiting(t.worker(1), false) \g /dev/null
+
 -- A worker is lost: a workflow task times out, an activity is tried again, and it can write nothing
 select t.at(100), t.register(3, '10 s'), t.start('w', '{"workflowTaskTimeout": "60s"}'), t.start('a'), t.claim(3) \g /dev/null
 select t.complete('a', jsonb_build_array(t.activity('x', '{"startToCloseTimeout": "3600s"}'), t.activity('y', '{"startToCloseTimeout": "3600s", "retryPolicy": {"maximumAttempts": 1}}')), 3, true),

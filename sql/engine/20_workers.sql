@@ -78,6 +78,16 @@ as $$
 $$;
 comment on function perdure.set_waiting(uuid, boolean) is 'Says whether a worker sleeps on LISTEN, so that producers notify it.';
 
+create or replace function perdure.busy_workers(p_beside uuid) returns int
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+    select count(*)::int from perdure.workers w
+    where w.worker_id <> p_beside and not w.waiting and w.lease_until > perdure.clock()
+      and w.details -> 'workflowTypes' is distinct from '[]'
+$$;
+comment on function perdure.busy_workers(uuid) is
+    'How many other workers, of any namespace, run workflows and do not sleep for want of work: they share the server with this one.';
+
 create or replace function perdure.require_worker(p_worker_id uuid) returns perdure.workers
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$

@@ -114,12 +114,8 @@ extension WorkerSession {
                         poll.reset()
                         kinds = takeNews()
                     }
-                } catch let error as PostgresError where error.sqlState == "42883" && !hasClaimed {
-                    // undefined_function. Later it may be a migration that is under way.
-                    refuse(
-                        EngineError(
-                            .incompatibleDatabase, error.message,
-                            hint: "The database is older than this worker: run perdure migrate."))
+                } catch let error as PostgresError where error.isMissingFunction && !hasClaimed {
+                    refuse(EngineError(olderDatabase: error))
                 } catch {
                     guard noteError(error, "Claiming failed; the worker tries again") else { break }
                     await work.sleep(atMost: failure.nextSpread())

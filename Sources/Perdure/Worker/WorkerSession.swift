@@ -33,7 +33,8 @@ final class WorkerSession: Sendable {
     let runningCode = Slots(limit: .max)
     let cache: RunCache<CachedRun>
     let activities = RunningActivities()
-    /// Two, so that one batch is made and run while the other commits. A run's tasks go through one of them.
+    /// Two, so that one batch is made and run while the other commits. Beside other workers, whose batches fill that time, the first
+    /// alone: then batches are fewer and larger (docs/decisions/0012-one-batch-beside-others.md).
     let workflowTaskEnds = [
         Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 500),
         Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 500),
@@ -58,6 +59,8 @@ final class WorkerSession: Sendable {
     let isListening = Mutex(false)
     /// Whether work may wait for a slot.
     let isStarved = Mutex(false)
+    /// Other workers that are busy with workflows, when last heard of.
+    let busyWorkers = Atomic(0)
     /// Not reported yet.
     let finishedTasks = Mutex(FinishedTasks())
 
@@ -118,17 +121,7 @@ final class WorkerSession: Sendable {
     ///
     /// - Throws: ``EngineError`` when the engine refuses this worker for good.
     func run() async throws -> End {
-        try await engine.registerWorker(
-            workerID: workerID, namespace: options.namespace, identity: options.identity, buildID: options.buildID,
-            taskQueues: [options.taskQueue], lease: options.lease,
-            details: [
-                "workflowTypes": .array(code.workflowTypes.map(JSON.string)),
-                "activityTypes": .array(code.activityTypes.map(JSON.string)),
-                "slots": [
-                    "workflow": .number(options.maxConcurrentWorkflowTasks),
-                    "activity": .number(options.maxConcurrentActivities),
-                ],
-            ])
+        try await register()
         if options.registersSourceCode, !code.sources.isEmpty {
             try await engine.registerSources(workerID: workerID, sources: .array(code.sources))
         }
@@ -139,6 +132,25 @@ final class WorkerSession: Sendable {
         await stop()
         if let refusal = refusal.withLock({ $0 }) { throw refusal }
         return .stopped
+    }
+
+    private func register() async throws {
+        do {
+            let busy = try await engine.registerWorker(
+                workerID: workerID, namespace: options.namespace, identity: options.identity, buildID: options.buildID,
+                taskQueues: [options.taskQueue], lease: options.lease,
+                details: [
+                    "workflowTypes": .array(code.workflowTypes.map(JSON.string)),
+                    "activityTypes": .array(code.activityTypes.map(JSON.string)),
+                    "slots": [
+                        "workflow": .number(options.maxConcurrentWorkflowTasks),
+                        "activity": .number(options.maxConcurrentActivities),
+                    ],
+                ])
+            busyWorkers.store(busy, ordering: .relaxed)
+        } catch let error as PostgresError where error.isMissingFunction {
+            throw EngineError(olderDatabase: error)
+        }
     }
 
     private func workUntilDrained() async {
@@ -188,14 +200,16 @@ final class WorkerSession: Sendable {
 
     private func renewLease() async {
         var retry = Backoff(from: .milliseconds(50), to: options.lease / 6)
-        var wait = options.lease / 3
+        // Soon, for workers that were started together learn of each other with it.
+        var wait = min(options.lease / 3, .seconds(1))
         while !Task.isCancelled, !hasLostLease {
             await renewal.sleep(atMost: wait)
             guard !Task.isCancelled, !hasLostLease else { return }
             let finished = finishedTasks.withLock { $0 }
             do {
-                try await engine.renewLease(
+                let busy = try await engine.renewLease(
                     workerID: workerID, waiting: isWaiting.withLock { $0 }, report: report(finished))
+                busyWorkers.store(busy, ordering: .relaxed)
                 finishedTasks.withLock { $0 -= finished }
                 retry.reset()
                 wait = options.lease / 3
@@ -247,5 +261,18 @@ struct FinishedTasks: Sendable {
     static func -= (total: inout FinishedTasks, less: FinishedTasks) {
         total.workflow -= less.workflow
         total.activity -= less.activity
+    }
+}
+
+extension PostgresError {
+    /// Whether the database has no function that this program calls. While a migration is under way it may have it again soon.
+    var isMissingFunction: Bool { sqlState == "42883" }
+}
+
+extension EngineError {
+    init(olderDatabase error: PostgresError) {
+        self.init(
+            .incompatibleDatabase, error.message,
+            hint: "The database is older than this worker: run perdure migrate.")
     }
 }

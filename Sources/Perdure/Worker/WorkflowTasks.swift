@@ -143,7 +143,13 @@ extension WorkerSession {
     }
 
     private func submit(_ end: WorkflowTaskEnd) async throws -> WorkflowTaskOutcome {
-        try await workflowTaskEnds[abs(end.runID.hashValue % workflowTaskEnds.count)].submit(end)
+        try await batcher(of: end.runID).submit(end)
+    }
+
+    /// What sends the end of a run's workflow task.
+    func batcher(of runID: UUID) -> Batcher<WorkflowTaskEnd, WorkflowTaskOutcome> {
+        let isAlone = busyWorkers.load(ordering: .relaxed) == 0
+        return workflowTaskEnds[isAlone ? abs(runID.hashValue % workflowTaskEnds.count) : 0]
     }
 
     /// Whether an error is this session's end rather than the workflow's.
