@@ -2,6 +2,9 @@
 # Sets: perdure, server (its address without a database), pg_bin, settings. Reads: preload, a library for the server to load.
 die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
 
+# What the script itself says of its use, before anything is built or started.
+case " $* " in *" --help "* | *" -h "*) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit ;; esac
+
 command -v python3 > /dev/null || die "there is no python3 here: apt-get install python3-venv"
 pg_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2> /dev/null | sort -Vr | head -n 1)
 [ -n "$pg_bin" ] || die "there is no PostgreSQL server here: apt-get install postgresql"

@@ -74,7 +74,9 @@ struct WorkerTests {
                 try await eventually("two beside one that waits") { batchers() == 2 }
                 try await engine.setWaiting(workerID: other, waiting: false)
                 try await eventually("one again") { batchers() == 1 }
-                try await stage.withSession { #expect($0.busyWorkers.load(ordering: .relaxed) > 0) }
+                try await stage.withSession { next in
+                    try await eventually("the next one knows, too") { next.busyWorkers.load(ordering: .relaxed) > 0 }
+                }
             }
         }
     }

@@ -37,7 +37,11 @@ select is(perdure.busy_workers(t.worker(4)), 1, 'busy are those that run workflo
 select is(perdure.busy_workers(t.worker(2)), 2, 'whoever asks is not counted, and who says nothing of its workflows is');
 select perdure.set_waiting(t.worker(2), false) \g /dev/null
 select is(perdure.busy_workers(t.worker(4)), 2, 'who has woken is busy');
-select t.at(15) \g /dev/null
+select perdure.renew_lease(t.worker(2), null, '{"slotsInUse": {"workflow": 0, "activity": 0}}') \g /dev/null
+select is(perdure.busy_workers(t.worker(4)), 1, 'who has nothing in its slots is not, even if it cannot listen and so never says that it waits');
+select perdure.renew_lease(t.worker(2), null, '{"slotsInUse": {"workflow": 0, "activity": 3}}') \g /dev/null
+select is(perdure.busy_workers(t.worker(4)), 2, 'until it has');
+select t.at(15.1) \g /dev/null
 select is(perdure.busy_workers(t.worker(4)), 0, 'and whoever is silent is not');
 select perdure.stop_worker(t.worker(n)) from generate_series(4, 6) n union all select perdure.set_waiting(t.worker(1), false) \g /dev/null
 

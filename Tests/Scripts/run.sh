@@ -21,7 +21,13 @@ refuses() { # what the message must hold, command…
     [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ] || { printf 'more than one line: %s\n' "$output"; return 1; }
 }
 
-check "shellcheck" shellcheck start_services.sh run_tests.sh sql/install.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh
+check "shellcheck" shellcheck -x start_services.sh run_tests.sh sql/install.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh \
+    Benchmarks/run Benchmarks/endurance Benchmarks/profile
+# shellcheck disable=SC2016  # the inner shell expands
+check "measurements tell how they are used, and start nothing" timeout 10 bash -c '
+    for script in run endurance profile; do
+        "Benchmarks/$script" --help | grep -q "PERDURE=/path/to/perdure Benchmarks/$script " || { echo "$script"; exit 1; }
+    done'
 # A database refuses to go on when a migration that it has is not what it was: not even a comment may change.
 check "no migration was edited" bash -c 'cd migrations && sha256sum --check --strict --quiet SHA256SUMS'
 check "every migration is in SHA256SUMS: cd migrations && sha256sum NEW >> SHA256SUMS" bash -c '

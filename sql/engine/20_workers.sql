@@ -82,11 +82,12 @@ create or replace function perdure.busy_workers(p_beside uuid) returns int
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     select count(*)::int from perdure.workers w
-    where w.worker_id <> p_beside and not w.waiting and w.lease_until > perdure.clock()
-      and w.details -> 'workflowTypes' is distinct from '[]'
+    where w.worker_id <> p_beside and w.lease_until > perdure.clock() and w.details -> 'workflowTypes' is distinct from '[]'
+      -- Who cannot listen never says that it waits.
+      and not w.waiting and w.slots_in_use is distinct from '{"workflow": 0, "activity": 0}'
 $$;
 comment on function perdure.busy_workers(uuid) is
-    'How many other workers, of any namespace, run workflows and do not sleep for want of work: they share the server with this one.';
+    'How many other workers, of any namespace, run workflows and do not lack work: they share the server with this one.';
 
 create or replace function perdure.require_worker(p_worker_id uuid) returns perdure.workers
 language plpgsql stable set search_path = pg_catalog, pg_temp
