@@ -9,8 +9,8 @@ struct MacroTests {
     private struct Compiled {
         /// What the macros made of it, each expansion after a line with its name.
         let expansions: String
-        /// `file:line:column: error: message`, one of each place.
-        let errors: [Substring]
+        /// `file:line:column: error: message`, and warnings.
+        let problems: [Substring]
     }
 
     /// - Parameter sources: their texts by the names of their files.
@@ -35,7 +35,8 @@ struct MacroTests {
                 "-Xfrontend", "-dump-macro-expansions",
             ] + libpq.flatMap { ["-Xcc", $0] } + sources.keys.sorted(), in: folder)
         return Compiled(
-            expansions: ended.errors, errors: ended.errors.split(separator: "\n").filter { $0.contains(" error: ") })
+            expansions: ended.errors,
+            problems: ended.errors.split(separator: "\n").filter { $0.contains(#/: (?:error|warning): /#) })
     }
 
     /// The text without its layout.
@@ -48,7 +49,7 @@ struct MacroTests {
         _ source: String, contains parts: [String], _ location: Testing.SourceLocation = #_sourceLocation
     ) async throws {
         let compiled = try await compile(["Test.swift": source])
-        #expect(compiled.errors == [], sourceLocation: location)
+        #expect(compiled.problems == [], sourceLocation: location)
         for part in parts {
             #expect(
                 words(compiled.expansions).contains(words(part)), "in \(compiled.expansions)", sourceLocation: location)
@@ -261,9 +262,9 @@ struct MacroTests {
         ]
         let files = refused.indices.map { "Case\($0).swift" }
         let sources = zip(files, refused).enumerated().map { ($1.0, "enum Case\($0) { \($1.1.0) }") }
-        let errors = try await compile(Dictionary(uniqueKeysWithValues: sources)).errors
+        let problems = try await compile(Dictionary(uniqueKeysWithValues: sources)).problems
         for (file, (source, message)) in zip(files, refused) {
-            let said = errors.filter { $0.contains("\(file):") }
+            let said = problems.filter { $0.contains("\(file):") && $0.contains(" error: ") }
             #expect(said.contains { $0.contains(message) }, "\(source): \(said)")
         }
     }
