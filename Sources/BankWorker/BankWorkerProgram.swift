@@ -44,16 +44,21 @@ public enum BankWorkerProgram {
         let worker = Worker(
             pool: pool, options: settings.worker, workflows: [TransferWorkflow.self],
             activityContainers: [TransferActivities(accounts: accounts)], logger: logger)
+        try await serve(worker, logger: logger)
+        try await http.shutdown()
+        await pool.close()
+    }
+
+    /// Runs a service until SIGTERM or SIGINT.
+    static func serve(_ service: any Service, logger: Logger) async throws {
         var quiet = logger
         quiet.logLevel = .critical
         let group = ServiceGroup(
-            services: [worker], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+            services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
         do {
             try await group.run()
         } catch let error as PostgresError {
             throw StartupFailure(error)
         }
-        try await http.shutdown()
-        await pool.close()
     }
 }

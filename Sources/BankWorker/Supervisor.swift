@@ -223,15 +223,7 @@ extension Supervisor {
         let supervisor = Supervisor(
             program: try programItself(), count: arguments.count, pool: pool,
             pidFolder: arguments.pidFolder.map { URL(filePath: $0) }, logger: logger)
-        var quiet = logger
-        quiet.logLevel = .critical
-        let group = ServiceGroup(
-            services: [supervisor], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
-        do {
-            try await group.run()
-        } catch let error as PostgresError {
-            throw StartupFailure(error)
-        }
+        try await BankWorkerProgram.serve(supervisor, logger: logger)
         await pool.close()
     }
 

@@ -66,7 +66,6 @@ struct WorkerTests {
                 @Sendable func batchers() -> Int {
                     Set((0..<64).map { _ in ObjectIdentifier(session.batcher(of: UUID())) }).count
                 }
-                // By the registration, which counts no worker that runs activities alone.
                 #expect(batchers() == 2)
                 let other = try await register(workflowTypes: ["W"])
                 try await eventually("one batch beside a busy worker") { batchers() == 1 }

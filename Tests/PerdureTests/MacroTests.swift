@@ -172,9 +172,9 @@ struct MacroTests {
     @Test("The text of a declaration is kept with the comment that touches it, and with its place")
     func sourceText() async throws {
         try await expectExpansion(
-            "\n\n// Of the file.\n\n/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}",
+            "\n\n// Of the file.\n\n/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    // \u{1}\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}",
             contains: [
-                #"SourceCode(file: "Test/Test.swift", firstLine: 5, line: 7, text: "/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}")"#
+                #"SourceCode(file: "Test/Test.swift", firstLine: 5, line: 7, text: "/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    // \u{1}\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}")"#
             ])
         try await expectExpansion(
             "\n@ActivityContainer struct Mail {\n    /// To one.\n    @Activity func send() {}\n    @Activity func drop() {}\n}",

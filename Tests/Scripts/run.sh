@@ -39,8 +39,7 @@ check "every setting that the scripts read is in .env.example" bash -c '
         grep -q "$name" .env.example || { echo "$name is missing"; exit 1; }
     done'
 
-# With a macro among its dependencies a test is built for the host, and everything it needs a second time; and there
-# SwiftPM (6.3) does not wait for a program that a test imports, whose build then fails now and then.
+# Package.swift says why.
 check "no test depends on a macro or on a program" python3 -c '
 import json, subprocess, sys
 package = json.loads(subprocess.check_output(["swift", "package", "dump-package"]))
