@@ -5,7 +5,6 @@ import PerdureTesting
 import Postgres
 import Synchronization
 import TestSupport
-import Testing
 
 @testable import Perdure
 
@@ -174,30 +173,17 @@ struct Stage: Sendable {
         }
     }
 
-    /// Runs a body with a worker's session that has registered. Its lease is short, so that it learns soon.
+    /// Lends a worker's session, which is still to be run. Its lease is short, so that it learns soon.
     func withSession(_ body: (WorkerSession) async throws -> Void) async throws {
         var options = WorkerOptions(taskQueue: Self.queue)
         options.lease = .seconds(1)
-        options.usesNotifications = false
         let metrics = WorkerMetrics(namespace: options.namespace, taskQueue: options.taskQueue)
         let threads = WorkflowThreads(
             deadlockTimeout: options.deadlockTimeout, logger: quiet, writtenOffThreads: metrics.writtenOffThreads)
-        var code = WorkerCode()
-        code.oneActivity(workflow: "W", activity: "a")
         let session = WorkerSession(
-            engine: client.engine, options: options, code: code, shards: [0], logger: quiet, metrics: metrics,
+            engine: client.engine, options: options, code: WorkerCode(), shards: [0], logger: quiet, metrics: metrics,
             threads: threads, transactions: database.pool)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { _ = try await session.run() }
-            try await eventually("the session has registered") {
-                try await database.pool.query(
-                    "select exists (select from perdure.live_workers where worker_id = \(session.workerID))")[0]
-                    .decode(Bool.self, at: 0)
-            }
-            try await body(session)
-            session.drain()
-            try await group.waitForAll()
-        }
+        try await body(session)
         await threads.stop()
     }
 

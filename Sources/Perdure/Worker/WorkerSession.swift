@@ -134,7 +134,8 @@ final class WorkerSession: Sendable {
         return .stopped
     }
 
-    private func register() async throws {
+    /// Makes the session known to the engine.
+    func register() async throws {
         do {
             let busy = try await engine.registerWorker(
                 workerID: workerID, namespace: options.namespace, identity: options.identity, buildID: options.buildID,
