@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the psql script that applies each file that is new or has changed, in order. sql/install.psql runs it.
+# Writes the psql script that applies each file that is new or has changed, in order: install.sh MIGRATIONS DEFINITIONS…
+# sql/install.psql and sql/install_bank.psql run it, each with its folders.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -11,31 +12,41 @@ record() { # path kind checksum
     printf "on conflict (path) do update set checksum = excluded.checksum, applied_at = clock_timestamp(), applied_by = session_user, duration_ms = excluded.duration_ms;\n"
 }
 
+migrations=$1
+shift
+known='' of="path ~ '^$migrations/[^/]*\$'"
+definitions=''
+case $migrations in */bank) schema=bank ;; *) schema=perdure ;; esac
+for folder in "$@"; do
+    of_definitions="${of_definitions:+$of_definitions or }path ~ '^$folder/[^/]*\$'"
+    for file in "$folder"/*.sql; do
+        [ -e "$file" ] || continue
+        definitions="$definitions $file"
+    done
+done
+
 printf '\\set dirty false\n'
-known=''
-for file in migrations/*.sql; do
+for file in "$migrations"/*.sql; do
     sum=$(checksum "$file")
     known="$known,'$file'"
     printf "select count(*) = 0 as pending, coalesce(bool_or(checksum <> '%s'), false) as edited from perdure.applied_files where path = '%s' \\\\gset\n" "$sum" "$file"
     printf '\\if :edited\n\\warn %s was edited after it had been applied: restore it, and put the change into a new migration\nselect 1/0 as edited_migration;\n\\endif\n' "$file"
-    printf '\\if :pending\n\\echo %s\n\\set dirty true\nbegin;\n\\i %s\n' "$file" "$file"
+    printf '\\if :pending\n\\echo %s\n\\set dirty true\nbegin;\nset local perdure.migrates = %s;\n\\i sql/before_migration.sql\n\\i %s\n' "$file" "$schema" "$file"
     record "$file" migration "$sum"
     printf 'commit;\n\\endif\n'
 done
-printf "select exists (select from perdure.applied_files where kind = 'migration' and path not in (%s)) as newer \\\\gset\n" "${known#,}"
+printf "select exists (select from perdure.applied_files where %s and path not in (%s)) as newer \\\\gset\n" "$of" "${known#,}"
 printf '\\if :newer\n\\warn the database is newer than this code: update the code\nselect 1/0 as newer_database;\n\\endif\n'
 
 values=''
-for file in sql/engine/*.sql sql/views/*.sql sql/bank/*.sql; do
-    [ -e "$file" ] || continue
+for file in $definitions; do
     values="$values,('$file','$(checksum "$file")')"
 done
 printf "select :dirty or exists (select from (values %s) f (path, checksum) left join perdure.applied_files a using (path) where a.checksum is distinct from f.checksum) as dirty \\\\gset\n" "${values#,}"
 printf '\\if :dirty\nbegin;\n'
-for file in sql/engine/*.sql sql/views/*.sql sql/bank/*.sql; do
-    [ -e "$file" ] || continue
+for file in $definitions; do
     printf '\\echo %s\n\\i %s\n' "$file" "$file"
     record "$file" definition "$(checksum "$file")"
 done
-printf "delete from perdure.applied_files where kind = 'definition' and path not in (select path from (values %s) f (path, checksum));\n" "${values#,}"
+printf "delete from perdure.applied_files where (%s) and path not in (select path from (values %s) f (path, checksum));\n" "$of_definitions" "${values#,}"
 printf 'commit;\n\\endif\n'

@@ -10,14 +10,18 @@ select results_eq('select customer_cents, in_transit_cents, equity_cents, conser
                   'values (795000::bigint, 0::bigint, 795000::bigint, true)', 'the books open balanced');
 
 -- Movements
-select results_eq($$select outcome, previous_cents, new_cents, repeated from bank.withdraw('account_A', 1250, 'k-1', 'w', 'r', 'withdraw')$$,
-                  $$values ('posted', 100000::bigint, 98750::bigint, false)$$, 'a withdrawal answers with both balances');
+select results_eq($$select outcome, previous_cents, new_cents, repeated
+    from bank.withdraw('account_A', 1250, 'k-1', 'w', 'r', 'withdraw')$$,
+                  $$values ('posted', 100000::bigint, 98750::bigint, false)$$,
+                      'a withdrawal answers with both balances');
 select results_eq('select transfer_id, workflow_id, account_id, amount_cents from bank.in_transit',
                   $$values ('r', 'w', 'account_A', 1250::bigint)$$, 'what was withdrawn is in transit');
-select results_eq($$select outcome, previous_cents, new_cents, repeated from bank.withdraw('account_A', 1250, 'k-1', 'w', 'r', 'withdraw')$$,
+select results_eq($$select outcome, previous_cents, new_cents, repeated
+    from bank.withdraw('account_A', 1250, 'k-1', 'w', 'r', 'withdraw')$$,
                   $$values ('posted', 100000::bigint, 98750::bigint, true)$$, 'a repeat gets the first answer');
 select is(bank.balance('account_A'), 98750::bigint, 'and moves nothing');
-select is((select new_cents from bank.deposit('account_F', 1250, 'k-2', 'w', 'r', 'deposit')), 91250::bigint, 'a deposit arrives');
+select is((select new_cents from bank.deposit('account_F', 1250, 'k-2', 'w', 'r', 'deposit')), 91250::bigint,
+    'a deposit arrives');
 select is_empty('select from bank.in_transit', 'and nothing is in transit any more');
 
 -- Refusals
@@ -30,8 +34,10 @@ select is((select outcome from bank.withdraw('account_E', 30001, 'k-5')), 'poste
 select is(bank.balance('account_E'), 0::bigint, 'an account can be emptied');
 
 -- Errors change nothing and say what to do
-select throws_ok($$select bank.withdraw('account_Z', 1)$$, 'BK001', 'there is no account account_Z', 'an unknown account');
-select throws_ok($$select bank.withdraw('equity', 1)$$, 'BK001', 'there is no account equity', 'the bank''s own accounts move no money by themselves');
+select throws_ok($$select bank.withdraw('account_Z', 1)$$, 'BK001', 'there is no account account_Z',
+    'an unknown account');
+select throws_ok($$select bank.withdraw('equity', 1)$$, 'BK001', 'there is no account equity',
+    'the bank''s own accounts move no money by themselves');
 select throws_ok($$select bank.balance(null)$$, 'BK001', null, 'no account');
 select throws_ok($$select bank.withdraw('account_A', 0)$$, 'BK002', null, 'zero');
 select throws_ok($$select bank.withdraw('account_A', -1)$$, 'BK002', null, 'less than zero');

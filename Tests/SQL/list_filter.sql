@@ -1,10 +1,13 @@
 -- The list filter: what it chooses, in which order, page by page, and where it says that it cannot be read.
 begin;
 select no_plan();
+insert into perdure.settings values ('test_settings', 'true',
+    'Sessions may set perdure.now, perdure.many and perdure.general');
 
 -- Twenty runs, a second apart: three types, five terminated, one workflow id started twice.
 select perdure.add_search_attribute(name, type)
-from (values ('customer', 'Keyword'), ('amount', 'Int'), ('price', 'Double'), ('vip', 'Bool'), ('due', 'Datetime'), ('tags', 'KeywordList'),
+from (values ('customer', 'Keyword'), ('amount', 'Int'), ('price', 'Double'), ('vip', 'Bool'), ('due', 'Datetime'),
+    ('tags', 'KeywordList'),
     ('note', 'Text'), ('customer-id', 'Keyword')) a (name, type) \g /dev/null
 create function pg_temp.at(p_second numeric) returns void language sql
 as $$ select set_config('perdure.now', (timestamptz '2026-01-01 00:00:00Z' + p_second * interval '1 s')::text, true) $$;
@@ -12,9 +15,12 @@ do $$
 begin
     for i in 1 .. 20 loop
         perform pg_temp.at(i);
-        perform perdure.start_workflow('T' || i % 3, 'w-' || i, 'q' || i % 2, options => jsonb_build_object('searchAttributes',
-            jsonb_build_object('customer', 'c-' || i % 4, 'amount', i, 'price', i * 1.5, 'vip', i % 2 = 0, 'tags', jsonb_build_array('a' || i % 2, 'b' || i % 5),
-                'due', perdure.rfc3339(timestamptz '2026-02-01 00:00:00Z' + i * interval '1 day'), 'note', 'The quick fox, number ' || i)));
+        perform perdure.start_workflow('T' || i % 3, 'w-' || i, 'q' || i % 2,
+            options => jsonb_build_object('searchAttributes',
+            jsonb_build_object('customer', 'c-' || i % 4, 'amount', i, 'price', i * 1.5, 'vip', i % 2 = 0, 'tags',
+                jsonb_build_array('a' || i % 2, 'b' || i % 5),
+                'due', perdure.rfc3339(timestamptz '2026-02-01 00:00:00Z' + i * interval '1 day'), 'note',
+                    'The quick fox, number ' || i)));
     end loop;
     for i in 1 .. 5 loop
         perform pg_temp.at(30 + 10 * i);
@@ -23,7 +29,8 @@ begin
     perform pg_temp.at(100);
     perform perdure.start_workflow('Late', 'w-1', 'q1', options => '{"workflowStartDelay": "60s"}');
     perform pg_temp.at(101);
-    perform perdure.start_workflow('Odd', $id$it's "odd"$id$, 'q1', options => '{"searchAttributes": {"customer-id": "x"}}');
+    perform perdure.start_workflow('Odd', $id$it's "odd"$id$, 'q1',
+        options => '{"searchAttributes": {"customer-id": "x"}}');
 end
 $$;
 create function pg_temp.found(p_filter text, p_size int default 100) returns text language sql
@@ -99,7 +106,8 @@ select is(pg_temp.found(filter), chosen, regexp_replace(left(filter, 100), '\s+'
     (repeat('(', 50) || 'amount = 1' || repeat(')', 50), 'w-1'),
     (E'amount\n=\t1', 'w-1')
 ) f (filter, chosen);
-select is(pg_temp.found(format('RunId = "%s" or RunId in ("%s")', run_id, upper(run_id::text))), 'w-7', 'a run id in any case')
+select is(pg_temp.found(format('RunId = "%s" or RunId in ("%s")', run_id, upper(run_id::text))), 'w-7',
+    'a run id in any case')
 from perdure.workflows where workflow_id = 'w-7';
 
 -- Order
@@ -137,32 +145,44 @@ begin
 end
 $$;
 select is(pg_temp.paged(filter, size), pg_temp.found(filter), format('pages of %s: %s', size, filter))
-from unnest(array['', 'ORDER BY StartTime', 'ORDER BY CloseTime', 'ORDER BY CloseTime DESC', 'ORDER BY amount', 'ORDER BY amount DESC', 'ORDER BY customer, amount DESC',
-    'ORDER BY customer DESC, price', 'ORDER BY WorkflowType, StartTime', 'ORDER BY WorkflowType DESC, CloseTime, amount DESC', 'ORDER BY HistoryLength DESC',
-    'ORDER BY ExecutionDuration', 'ORDER BY ExecutionDuration DESC', 'ORDER BY due', 'ORDER BY vip', 'ORDER BY vip DESC', 'ORDER BY ExecutionStatus', 'ORDER BY RunId',
-    'ORDER BY TaskQueue, RunId DESC', 'amount > 4 ORDER BY ExecutionTime DESC', 'vip = true', 'ExecutionStatus = "Terminated" or customer = "c-1"']) filter,
+from unnest(array['', 'ORDER BY StartTime', 'ORDER BY CloseTime', 'ORDER BY CloseTime DESC', 'ORDER BY amount',
+    'ORDER BY amount DESC', 'ORDER BY customer, amount DESC',
+    'ORDER BY customer DESC, price', 'ORDER BY WorkflowType, StartTime',
+        'ORDER BY WorkflowType DESC, CloseTime, amount DESC', 'ORDER BY HistoryLength DESC',
+    'ORDER BY ExecutionDuration', 'ORDER BY ExecutionDuration DESC', 'ORDER BY due', 'ORDER BY vip',
+        'ORDER BY vip DESC', 'ORDER BY ExecutionStatus', 'ORDER BY RunId',
+    'ORDER BY TaskQueue, RunId DESC', 'amount > 4 ORDER BY ExecutionTime DESC', 'vip = true',
+        'ExecutionStatus = "Terminated" or customer = "c-1"']) filter,
     (values (1), (3), (22)) sizes (size);
 select is((select string_agg(workflow_id, ' ') from perdure.list_workflows('', page_size => 2, after =>
-    (select jsonb_build_object('start_time', perdure.rfc3339(start_time), 'run_id', run_id) from perdure.workflows where workflow_id = 'w-9'))),
+    (select jsonb_build_object('start_time', perdure.rfc3339(start_time), 'run_id', run_id) from perdure.workflows
+        where workflow_id = 'w-9'))),
     'w-8 w-7', 'start time and run id are enough for newest first');
 -- A transaction that starts a thousand runs may give them one time.
 select pg_temp.at(200) \g /dev/null
 do $$ begin for i in 1 .. 30 loop perform perdure.start_workflow('Same', 'same-' || i, 'q'); end loop; end $$;
-select is((select count(distinct id) from string_to_table(pg_temp.paged('WorkflowType = "Same"', 7), ' ') id), 30::bigint, 'equal start times lose no run between pages');
+select is((select count(distinct id) from string_to_table(pg_temp.paged('WorkflowType = "Same"', 7), ' ') id),
+    30::bigint, 'equal start times lose no run between pages');
 
 -- Counts
-select results_eq('select * from perdure.count_workflows()', $$values ('Running', 47::bigint), ('Terminated', 5)$$, 'counts by status');
-select results_eq($$select * from perdure.count_workflows('customer = "c-1"')$$, $$values ('Running', 3::bigint), ('Terminated', 2)$$, 'counts what a filter chooses');
-select results_eq($$select * from perdure.count_workflows('', up_to => 10)$$, $$values ('Running', 10::bigint), ('Terminated', 5)$$, 'no status is counted further');
-select results_eq($$select * from perdure.count_workflows('amount > 1 ORDER BY amount', up_to => 2)$$, $$values ('Running', 2::bigint), ('Terminated', 2)$$, 'an order does not matter');
+select results_eq('select * from perdure.count_workflows()', $$values ('Running', 47::bigint), ('Terminated', 5)$$,
+    'counts by status');
+select results_eq($$select * from perdure.count_workflows('customer = "c-1"')$$, $$values ('Running', 3::bigint),
+    ('Terminated', 2)$$, 'counts what a filter chooses');
+select results_eq($$select * from perdure.count_workflows('', up_to => 10)$$, $$values ('Running', 10::bigint),
+    ('Terminated', 5)$$, 'no status is counted further');
+select results_eq($$select * from perdure.count_workflows('amount > 1 ORDER BY amount', up_to => 2)$$,
+    $$values ('Running', 2::bigint), ('Terminated', 2)$$, 'an order does not matter');
 select is_empty($$select * from perdure.count_workflows('amount > 100')$$, 'what does not occur has no row');
 
 -- Namespaces see their own
 select perdure.create_namespace('other') \g /dev/null
 select perdure.start_workflow('T1', 'w-7', 'q', namespace => 'other') \g /dev/null
-select is((select count(*) from perdure.list_workflows('WorkflowId = "w-7"', 'other')), 1::bigint, 'a namespace lists its own');
+select is((select count(*) from perdure.list_workflows('WorkflowId = "w-7"', 'other')), 1::bigint,
+    'a namespace lists its own');
 select is((select count(*) from perdure.list_workflows('WorkflowId = "w-7"')), 1::bigint, 'and no other''s');
-select throws_ok($$select perdure.list_workflows('customer = "x"', 'other')$$, 'PD003', null, 'nor has it another''s search attributes');
+select throws_ok($$select perdure.list_workflows('customer = "x"', 'other')$$, 'PD003', null,
+    'nor has it another''s search attributes');
 select throws_ok($$select perdure.list_workflows('', 'none')$$, 'PD005', null, 'an unknown namespace');
 select throws_ok($$select perdure.list_workflows('', null)$$, 'PD005', null, 'no namespace');
 select throws_ok($$select perdure.count_workflows('', 'none')$$, 'PD005', null, 'nor counts it');
@@ -198,9 +218,12 @@ select is(pg_temp.refusal(filter), refusal, regexp_replace(left(filter, 100), '\
     ('vip = 1', 'characters 7 to 7: list filter: vip takes true or false, not 1'),
     ('vip > true', 'characters 5 to 5: list filter: vip cannot be compared by >'),
     ('StartTime > "yesterday"', 'characters 13 to 23: list filter: StartTime takes a time, not "yesterday"'),
-    ('StartTime > "2026-02-30T00:00:00Z"', 'characters 13 to 34: list filter: StartTime takes a time, not "2026-02-30T00:00:00Z"'),
-    ('StartTime > "2026-02-20T00:00:00"', 'characters 13 to 33: list filter: StartTime takes a time, not "2026-02-20T00:00:00"'),
-    ('StartTime > 99999999999999999999', 'characters 13 to 32: list filter: StartTime takes a time, not 99999999999999999999'),
+    ('StartTime > "2026-02-30T00:00:00Z"',
+        'characters 13 to 34: list filter: StartTime takes a time, not "2026-02-30T00:00:00Z"'),
+    ('StartTime > "2026-02-20T00:00:00"',
+        'characters 13 to 33: list filter: StartTime takes a time, not "2026-02-20T00:00:00"'),
+    ('StartTime > 99999999999999999999',
+        'characters 13 to 32: list filter: StartTime takes a time, not 99999999999999999999'),
     ('ExecutionDuration > "long"', 'characters 21 to 26: list filter: ExecutionDuration takes a duration, not "long"'),
     ('ExecutionDuration > ""', 'characters 21 to 22: list filter: ExecutionDuration takes a duration, not ""'),
     ('RunId = "x"', 'characters 9 to 11: list filter: "x" is not a run id'),
@@ -222,7 +245,8 @@ select is(pg_temp.refusal(filter), refusal, regexp_replace(left(filter, 100), '\
     ('(', 'characters 2 to 2: list filter: a parenthesis is not closed'),
     ('()', 'characters 2 to 2: list filter: a comparison was expected, not )'),
     ('WorkflowId = "x")', 'characters 17 to 17: list filter: AND, OR or the end was expected, not )'),
-    ('WorkflowId = "x" WorkflowType = "y"', 'characters 18 to 29: list filter: AND, OR or the end was expected, not WorkflowType'),
+    ('WorkflowId = "x" WorkflowType = "y"',
+        'characters 18 to 29: list filter: AND, OR or the end was expected, not WorkflowType'),
     ('WorkflowId = "x"; drop table x', 'characters 17 to 17: list filter: AND, OR or the end was expected, not ;'),
     ('WorkflowId IN "x"', 'characters 15 to 17: list filter: IN takes a list in parentheses'),
     ('WorkflowId IN ()', 'characters 16 to 16: list filter: WorkflowId takes a string, not )'),
@@ -233,33 +257,77 @@ select is(pg_temp.refusal(filter), refusal, regexp_replace(left(filter, 100), '\
     ('CloseTime IS 5', 'characters 14 to 14: list filter: IS takes NULL or NOT NULL'),
     ('"WorkflowId" = "x"', 'characters 1 to 12: list filter: a comparison was expected, not "WorkflowId"'),
     ('1 = 1', 'characters 1 to 1: list filter: a comparison was expected, not 1'),
-    ('vip = true GROUP BY ExecutionStatus', 'characters 12 to 16: list filter: AND, OR or the end was expected, not GROUP'),
+    ('vip = true GROUP BY ExecutionStatus',
+        'characters 12 to 16: list filter: AND, OR or the end was expected, not GROUP'),
     ('ORDER', 'characters 1 to 5: list filter: BY is missing after ORDER'),
     ('ORDER BY', 'characters 9 to 9: list filter: a field is missing after ORDER BY'),
     ('ORDER BY tags', 'characters 10 to 13: list filter: the order of KeywordList values means nothing'),
     ('ORDER BY nothing', 'characters 10 to 16: list filter: there is no field or search attribute nothing'),
     ('ORDER BY StartTime DOWN', 'characters 20 to 23: list filter: the end was expected, not DOWN'),
-    ('ORDER BY vip, due, price, amount, customer', 'characters 35 to 42: list filter: ORDER BY takes at most four fields'),
+    ('ORDER BY vip, due, price, amount, customer',
+        'characters 35 to 42: list filter: ORDER BY takes at most four fields'),
     ('(vip = true ORDER BY vip', 'characters 13 to 17: list filter: a parenthesis is not closed'),
-    (repeat('(', 51) || 'amount = 1' || repeat(')', 51), 'characters 51 to 51: list filter: more than 50 parentheses are open'),
+    (repeat('(', 51) || 'amount = 1' || repeat(')', 51),
+        'characters 51 to 51: list filter: more than 50 parentheses are open'),
     ('amount in (' || repeat('1,', 1000) || '1)', 'characters 1009 to 2013: list filter: it has more than 1,000 words'),
     (repeat('x', 10001), 'characters 10001 to 10001: list filter: it is longer than 10,000 characters'),
+    ('HistoryLength > 99999999999999999999',
+        'characters 17 to 36: list filter: HistoryLength takes a whole number of 64 bits, not 99999999999999999999'),
+    ('vip = true AND HistoryLength IN (1, -9223372036854775809)',
+        'characters 37 to 56: list filter: HistoryLength takes a whole number of 64 bits, not -9223372036854775809'),
     ('Ünïcode = "x"', 'characters 1 to 7: list filter: there is no field or search attribute Ünïcode')
 ) f (filter, refusal);
 
+-- Whatever value is compared with whatever field by whatever operator: it is answered, or refused at its place.
+create function pg_temp.outcome(p_filter text) returns text language plpgsql as $$
+begin
+    perform perdure.list_workflows(p_filter), perdure.count_workflows(p_filter, up_to => 10);
+    return 'answered';
+exception
+    when sqlstate 'PD003' then return 'refused';
+    when others then return format('%s %s: %s', sqlstate, sqlerrm, left(p_filter, 200));
+end
+$$;
+select is_empty($$
+    select o.outcome
+    from perdure.list_filter_fields() f
+    cross join unnest(array['=', '!=', '<', '>=', 'IN (', 'BETWEEN', 'STARTS_WITH', 'IS']) operator
+    cross join unnest(array['99999999999999999999', '-99999999999999999999', '9223372036854775807', '1e400', '1e999',
+        '1e1000', '.', '1.', '-',
+        '+1', repeat('9', 9000), '''''', '''x''', '''infinity''', '''-infinity''', '''epoch''', '''now''', '''NaN''',
+        '''9999-12-31T23:59:59.999999999Z''', '''0000-01-01T00:00:00Z''', '''2026-02-30T00:00:00Z''',
+            '''2026-01-01T00:00:00+99:99''',
+        '''9999-12-31T23:59:59-15:59''', '9999999999999999999', '0', '''999999h''', '''99999999m''', '''9999999999s''',
+            '''999999:59:59.999999999''',
+        '999999999999999999', 'NULL', 'NOT NULL', 'true', '''%''', '''\''', '''' || repeat('x', 9000) || '''',
+            '''a'' AND ''b''', '"\u0000"',
+        '''Running''', '''0197f7e5-0000-7000-8000-000000000000''']) value
+    cross join lateral pg_temp.outcome(format('`%s` %s %s%s', f.name, operator, value, case operator when 'IN ('
+        then ')' when 'BETWEEN' then ' AND ' || value end)) o (outcome)
+    where o.outcome not in ('answered', 'refused')$$, 'no value raises anything else');
+
 select throws_ok(format('select perdure.list_workflows(%L, page_size => 0)', ''), 'PD003', null, 'a page of nothing');
-select throws_ok(format('select perdure.list_workflows(%L, page_size => 1001)', ''), 'PD003', null, 'a page of too much');
+select throws_ok(format('select perdure.list_workflows(%L, page_size => 1001)', ''), 'PD003', null,
+    'a page of too much');
 select throws_ok($$select perdure.list_workflows('', after => '[]')$$, 'PD003', null, 'after is an object');
 select throws_ok($$select perdure.list_workflows('', after => '"x"')$$, 'PD003', null, 'and not a text');
-select throws_ok($$select perdure.list_workflows('', after => '{"run_id": "0197f7e5-0000-7000-8000-000000000000"}')$$, 'PD003', 'after has no start_time', 'with the column of the order');
-select throws_ok($$select perdure.list_workflows('', after => '{"start_time": "x", "run_id": "0197f7e5-0000-7000-8000-000000000000"}')$$, 'PD003', null, 'and a value of its type');
-select throws_ok($$select perdure.list_workflows('', after => '{"start_time": "2026-01-01T00:00:00Z", "run_id": null}')$$, 'PD003', 'after has no run_id', 'and a run');
-select throws_ok($$select perdure.list_workflows('ORDER BY amount', after => '{"search_attributes": 5, "run_id": "0197f7e5-0000-7000-8000-000000000000"}')$$, 'PD003', null, 'and attributes');
+select throws_ok($$select perdure.list_workflows('', after => '{"run_id": "0197f7e5-0000-7000-8000-000000000000"}')$$,
+    'PD003', 'after has no start_time', 'with the column of the order');
+select throws_ok($$select perdure.list_workflows('', after =>
+    '{"start_time": "x", "run_id": "0197f7e5-0000-7000-8000-000000000000"}')$$, 'PD003', null,
+    'and a value of its type');
+select throws_ok($$select perdure.list_workflows('', after =>
+    '{"start_time": "2026-01-01T00:00:00Z", "run_id": null}')$$, 'PD003', 'after has no run_id', 'and a run');
+select throws_ok($$select perdure.list_workflows('ORDER BY amount',
+    after => '{"search_attributes": 5, "run_id": "0197f7e5-0000-7000-8000-000000000000"}')$$, 'PD003', null,
+    'and attributes');
 select throws_ok($$select perdure.count_workflows('', up_to => 0)$$, 'PD003', null, 'a bound of nothing');
 
 -- What can be named
-select is((select count(*) from perdure.list_filter_fields()), 20::bigint, 'the ten fields, the search attributes and the bank''s two');
-select throws_ok($$select perdure.add_search_attribute('WorkflowId', 'Keyword')$$, 'PD003', null, 'no search attribute takes the name of a field');
+select is((select count(*) from perdure.list_filter_fields()), 29::bigint,
+    'the eighteen fields, the search attributes, the versions'' and the bank''s two');
+select throws_ok($$select perdure.add_search_attribute('WorkflowId', 'Keyword')$$, 'PD003', null,
+    'no search attribute takes the name of a field');
 
 select * from finish();
 rollback;

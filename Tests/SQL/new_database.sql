@@ -1,5 +1,5 @@
--- A database that is filled within one session before anybody analyses it: the plans that the session made while the tables were empty must
--- serve them full.
+-- A database that is filled within one session before anybody analyses it: the plans that the session made while the
+-- tables were empty must serve them full.
 \ir support/engine.psql
 select no_plan();
 set perdure.now = '';
@@ -12,7 +12,8 @@ return pg_stat_get_xact_tuples_returned(p_table) + pg_stat_get_xact_tuples_fetch
 select count(*) from generate_series(1, 3000) n, perdure.start_workflow('T', 'new-' || n, 'q') \g /dev/null
 select t.rows_read('perdure.executions') as before \gset
 select count(*) from generate_series(3001, 3010) n, perdure.start_workflow('T', 'new-' || n, 'q') \g /dev/null
-select cmp_ok(t.rows_read('perdure.executions') - :before, '<=', 20::numeric, 'ten starts among three thousand runs read no rows of others');
+select cmp_ok(t.rows_read('perdure.executions') - :before, '<=', 20::numeric,
+    'ten starts among three thousand runs read no rows of others');
 
 select count(perdure.signal_workflow('new-' || n, 's')) from generate_series(1, 10) n \g /dev/null
 select t.rows_read('perdure.executions') as before \gset
@@ -31,15 +32,20 @@ select t.claim(1, 20, 'busy'), t.claim_activities(1, 20, 'busy') from generate_s
 select count(*) from generate_series(1, 1000) n, perdure.start_workflow('T', 'busy-' || n, 'busy') \g /dev/null
 create temp table task (run_id uuid, scheduled_event_id bigint, attempt int);
 create function t.items(p_more jsonb) returns jsonb language sql
-as $$ select jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id, 'attempt', attempt) || p_more) from task $$;
+as $$ select jsonb_agg(jsonb_build_object('runId', run_id, 'scheduledEventId', scheduled_event_id, 'attempt', attempt)
+    || p_more) from task $$;
 create function t.step(p_step text) returns void language plpgsql
 as $$
 begin
     case p_step
-    when 'claim' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_workflow_tasks(0::smallint, t.worker(1), 'busy', 20) c;
-    when 'complete' then perform count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(1), t.items(jsonb_build_object('commands', jsonb_build_array(t.activity('a')))));
-    when 'claim activities' then insert into task select c.run_id, c.scheduled_event_id, c.attempt from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'busy', 20) c;
-    when 'finish' then perform count(*) from perdure.finish_activity_tasks(0::smallint, t.worker(1), t.items('{"outcome": "completed"}'));
+    when 'claim' then insert into task select c.run_id, c.scheduled_event_id, c.attempt
+        from perdure.claim_workflow_tasks(0::smallint, t.worker(1), 'busy', 20) c;
+    when 'complete' then perform count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(1),
+        t.items(jsonb_build_object('commands', jsonb_build_array(t.activity('a')))));
+    when 'claim activities' then insert into task select c.run_id, c.scheduled_event_id, c.attempt
+        from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'busy', 20) c;
+    when 'finish' then perform count(*) from perdure.finish_activity_tasks(0::smallint, t.worker(1),
+        t.items('{"outcome": "completed"}'));
     end case;
 end
 $$;
@@ -64,11 +70,13 @@ begin
 end
 $$;
 select t.most_read('claim', 'complete', 'perdure.workflow_tasks', 'perdure.run_states') as most \gset
-select cmp_ok(:most::numeric, '<=', 300::numeric, 'to claim and to complete 20 of a thousand workflow tasks reads few others');
+select cmp_ok(:most::numeric, '<=', 300::numeric,
+    'to claim and to complete 20 of a thousand workflow tasks reads few others');
 select t.most_read('claim activities', 'finish', 'perdure.activity_tasks', 'perdure.run_states') as most \gset
 select cmp_ok(:most::numeric, '<=', 300::numeric, 'nor to claim and to finish 20 of four hundred activities');
 
-select is(array(select relname::text from pg_class where oid in ('perdure.executions'::regclass, 'perdure.run_states'::regclass) and reltuples >= 0), '{}',
+select is(array(select relname::text from pg_class where oid
+    in ('perdure.executions'::regclass, 'perdure.run_states'::regclass) and reltuples >= 0), '{}',
     'nobody has analysed it');
 commit;
 select * from finish();

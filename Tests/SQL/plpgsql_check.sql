@@ -7,7 +7,8 @@ where p.pronamespace in ('perdure'::regnamespace, 'bank'::regnamespace) and l.la
 
 select plan((select count(*)::int from checked));
 select is(
-    (select string_agg(f.level || ' ' || coalesce(f.lineno::text, '') || ' ' || f.message || coalesce(': ' || f.detail, ''), E'\n')
+    (select string_agg(f.level || ' ' || coalesce(f.lineno::text, '') || ' ' || f.message
+        || coalesce(': ' || f.detail, ''), E'\n')
      from plpgsql_check_function_tb(c.routine, fatal_errors => false, all_warnings => true) f),
     null, c.routine::text)
 from checked c order by c.routine::text;

@@ -6,11 +6,14 @@ select t.register(2) \g /dev/null
 create function t.ask(p_id text, p_timeout interval default '10 s') returns uuid language sql
 as $$ select perdure.start_query(0::smallint, 'default', p_id, null, 'state', '[]', p_timeout) $$;
 create function t.claim_queries(p_worker int default 1, p_limit int default 10) returns text language sql
-as $$ select coalesce(string_agg(q.workflow_id || '@' || q.last_event_id, ' ' order by q.workflow_id), '') from perdure.claim_queries(0::smallint, t.worker(p_worker), 'q', p_limit) q $$;
+as $$ select coalesce(string_agg(q.workflow_id || '@' || q.last_event_id, ' ' order by q.workflow_id), '')
+    from perdure.claim_queries(0::smallint, t.worker(p_worker), 'q', p_limit) q $$;
 create function t.answer(p_query uuid, p_more jsonb, p_worker int default 1) returns text language sql
-as $$ select a.outcome from perdure.answer_queries(0::smallint, t.worker(p_worker), jsonb_build_array(jsonb_build_object('queryId', p_query) || p_more)) a $$;
+as $$ select a.outcome from perdure.answer_queries(0::smallint, t.worker(p_worker),
+    jsonb_build_array(jsonb_build_object('queryId', p_query) || p_more)) a $$;
 create function t.answered(p_query uuid) returns text language sql
-as $$ select concat_ws(' ', a.state, a.result, a.failure ->> 'message') from perdure.query_answer(0::smallint, p_query) a $$;
+as $$ select concat_ws(' ', a.state, a.result, a.failure ->> 'message')
+    from perdure.query_answer(0::smallint, p_query) a $$;
 
 -- A run that has begun and waits
 select t.start('a'), t.claim(), t.complete('a', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true) \g /dev/null
@@ -20,11 +23,22 @@ select is(t.claim_queries(2), '', 'first for the worker that has the run cached'
 select is(t.claim_queries(1), 'a@5', 'which gets it, with the last event that the answer must know');
 select is(t.answered(query), 'claimed', 'then it is being answered') from asked;
 select is(t.claim_queries(1), '', 'by one');
-select is(t.answer(query, jsonb_build_object('result', t.data('5')), 2), 'lost', 'another has no answer to give') from asked;
+select is(t.answer(query, jsonb_build_object('result', t.data('5')), 2), 'lost', 'another has no answer to give')
+    from asked;
 select is(t.answer(query, jsonb_build_object('result', t.data('5'))), 'answered', 'that one has') from asked;
-select is(t.answered(query), 'answered [{"data": 5, "encoding": "json/plain"}]', 'and whoever asked reads it') from asked;
+select is(t.answered(query), 'answered [{"data": 5, "encoding": "json/plain"}]', 'and whoever asked reads it')
+    from asked;
 select is(t.answer(query, jsonb_build_object('result', t.data('6'))), 'lost', 'an answer is given once') from asked;
 select is(t.history('a', 6), null, 'the history knows nothing of it');
+
+-- What interceptors say beside the arguments comes along
+select perdure.start_query(0::smallint, 'default', 'a', null, 'state',
+    p_header => '{"who": {"encoding": "json/plain", "data": "me"}}')
+    \g /dev/null
+select is(q.header, '{"who": {"encoding": "json/plain", "data": "me"}}', 'a question has a header')
+    from perdure.claim_queries(0::smallint, t.worker(1), 'q', 1) q;
+select is(t.refusal($$select perdure.start_query(0::smallint, 'default', 'a', null, 'state',
+    p_header => '{"who": 5}')$$), 'PD003', 'of payloads');
 
 -- A failure is an answer
 update asked set query = t.ask('a');
@@ -46,7 +60,8 @@ update asked set query = t.ask('a');
 select matches(t.claim_queries(2), '^a@', 'a run whose workflow task fails can be asked, by any worker');
 
 -- The worker that has the run does not come: another may after a second
-select t.at(100), t.start('b'), t.claim(), t.complete('b', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true) \g /dev/null
+select t.at(100), t.start('b'), t.claim(), t.complete('b', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true)
+    \g /dev/null
 update asked set query = t.ask('b');
 select is(t.claim_queries(2), '', 'a question is kept for the worker that has the run');
 select t.at(101.1) \g /dev/null
@@ -61,18 +76,32 @@ select is(t.answer(query, jsonb_build_object('result', t.data('1')), 2), 'answer
 -- Nobody answers in time
 update asked set query = t.ask('c', '5 s');
 select t.at(106.2) \g /dev/null
-select matches(t.answered(query), '^failed no worker answered in time', 'a question that nobody answers fails') from asked;
+select matches(t.answered(query), '^failed no worker answered in time', 'a question that nobody answers fails')
+    from asked;
 select is(t.claim_queries(), '', 'and is not asked any more');
-select t.at(170), t.upkeep() \g /dev/null
-select is(t.refusal(format('select perdure.query_answer(0::smallint, %L)', query)), 'PD009', 'in the end it is forgotten') from asked;
+select t.at(170), perdure.delete_expired(0::smallint) \g /dev/null
+select is(t.refusal(format('select perdure.query_answer(0::smallint, %L)', query)), 'PD009',
+    'in the end it is forgotten') from asked;
 
 -- Refusals
-select is(t.refusal($$select perdure.start_query(0::smallint, 'default', 'none', null, 'state')$$), 'PD001', 'no such workflow');
+select is(t.refusal($$select perdure.start_query(0::smallint, 'default', 'none', null, 'state')$$), 'PD001',
+    'no such workflow');
 select is(t.refusal($$select perdure.start_query(0::smallint, 'default', 'a', null, '')$$), 'PD003', 'no question');
-select is(t.refusal($$select perdure.start_query(0::smallint, 'default', 'a', null, 'state', '5')$$), 'PD003', 'no payloads');
+select is(t.refusal($$select perdure.start_query(0::smallint, 'default', 'a', null, 'state', '5')$$), 'PD003',
+    'no payloads');
 select is(t.refusal($$select perdure.query_answer(0::smallint, gen_random_uuid())$$), 'PD009', 'no such query');
 select is(t.refusal($$select perdure.claim_queries(0::smallint, t.worker(9), 'q', 1)$$), 'PD007', 'no such worker');
 select is(t.refusal($$select perdure.answer_queries(0::smallint, t.worker(9), '[]')$$), 'PD007', 'nor may it answer');
+
+-- A query that came with a workflow task whose time runs out
+select t.at(1000), t.terminate_all(), t.start('late'), t.claim(), t.ask('late', '30 s') as late \gset
+select isnt(perdure.ride_along_queries(0::smallint, t.worker(1), 'default', 'q', t.run('late'), perdure.clock())::text,
+    null,
+    'a question comes with the task');
+select is(t.answered(:'late'), 'claimed', 'and is being answered');
+select t.at(1011), t.upkeep() \g /dev/null
+select is(t.history('late', 4), '4 WorkflowTaskTimedOut', 'the task times out');
+select is(t.answered(:'late'), 'pending', 'and the question waits for the next');
 
 select * from finish();
 rollback;

@@ -35,9 +35,18 @@ if [ $# -eq 0 ]; then set -- Tests/SQL/*.sql; fi
 export SQL_TEST_TEMPLATE="perdure_sql_$$" PERDURE_TEST_DATABASE_URL=$url
 trap 'psql -X -q -d "$url" -c "drop database if exists $SQL_TEST_TEMPLATE with (force)"' EXIT
 psql -X -q -v ON_ERROR_STOP=1 -d "$url" -c "create database $SQL_TEST_TEMPLATE template template0 encoding 'UTF8'"
-in_database "$SQL_TEST_TEMPLATE" -f sql/install.psql > /dev/null
+in_database "$SQL_TEST_TEMPLATE" -f sql/install.psql -f sql/install_bank.psql > /dev/null
 in_database "$SQL_TEST_TEMPLATE" -c 'create schema tap' \
-    -c 'create extension pgtap schema tap' -c 'create extension plpgsql_check schema tap' -c 'create extension dblink schema tap'
+    -c 'create extension pgtap schema tap' -c 'create extension dblink schema tap'
+# Made for a version of the server: where it is not there for this one, all else is tested.
+if [ "$(in_database "$SQL_TEST_TEMPLATE" -A -t -c "select count(*) from pg_available_extensions where name = 'plpgsql_check'")" = 1 ]; then
+    in_database "$SQL_TEST_TEMPLATE" -c 'create extension plpgsql_check schema tap'
+else
+    rest=()
+    for file in "$@"; do [ "$(basename "$file")" = plpgsql_check.sql ] || rest+=("$file"); done
+    set -- "${rest[@]}"
+    echo "# there is no plpgsql_check here: Tests/SQL/plpgsql_check.sql is left out"
+fi
 
 status=0
 prove --failures --comments --jobs "${JOBS:-4}" --exec "$PWD/Tests/SQL/run.sh" "$@" || status=$?

@@ -42,10 +42,13 @@ begin
         raise exception 'account % exists', account_id using errcode = 'BK005', hint = 'choose another id';
     end if;
     if opening_cents > 0 then
-        insert into bank.journal_entries (kind, memo) values ('opening', open_account.account_id) returning entry_id into v_entry_id;
+        insert into bank.journal_entries (kind, memo) values ('opening', open_account.account_id) returning entry_id
+            into v_entry_id;
         insert into bank.postings (entry_id, account_id, amount_cents)
-        values (v_entry_id, open_account.account_id, open_account.opening_cents), (v_entry_id, 'equity', -open_account.opening_cents);
-        update bank.accounts a set balance_cents = a.balance_cents - open_account.opening_cents where a.account_id = 'equity';
+        values (v_entry_id, open_account.account_id, open_account.opening_cents),
+            (v_entry_id, 'equity', -open_account.opening_cents);
+        update bank.accounts a set balance_cents = a.balance_cents - open_account.opening_cents
+            where a.account_id = 'equity';
     end if;
 end
 $$;
@@ -74,5 +77,6 @@ begin
 end
 $$;
 comment on function bank.close_account(text) is
-    'Closes an empty account: from now on it moves no money. Raises BK001 for an unknown account and BK006 while it holds money.';
+    'Closes an empty account: from now on it moves no money. Raises BK001 for an unknown account and BK006 while it '
+    'holds money.';
 

@@ -31,6 +31,11 @@ begin
         raise exception 'the id of a transfer has 1 to 255 characters' using errcode = 'BK002',
             hint = 'leave it out, or use a UUID';
     end if;
+    if greatest(length(p_workflow_id), length(p_run_id), length(p_activity_id)) > 1000 then
+        raise exception 'the ids of a workflow, a run and an activity have at most 1,000 characters' using errcode =
+            'BK002',
+            hint = 'they stand in the journal, for those who look up what caused a movement';
+    end if;
 
     select * into v_account from bank.accounts a
     where a.account_id = p_account_id and a.kind = 'customer'
@@ -45,6 +50,10 @@ begin
         if v_account.closed_at is not null then
             raise exception 'account % is closed', p_account_id using errcode = 'BK004',
                 hint = 'a closed account moves no money: send it to another one';
+        end if;
+        if v_account.balance_cents > 9223372036854775807 - greatest(v_change, 0) then
+            raise exception 'account % cannot hold that much', p_account_id using errcode = 'BK002',
+                hint = 'an account holds up to 92233720368547758.07';
         end if;
         outcome := case when v_account.balance_cents + v_change < 0 then 'refused' else 'posted' end;
         previous_cents := v_account.balance_cents;
@@ -92,7 +101,8 @@ $$;
 comment on function bank.move(text, text, bigint, text, text, text, text, text, text) is
     'Withdraws from or deposits into a customer''s account, once per key; bank.withdraw and bank.deposit call it.';
 
-create or replace function bank.change_in_transit(p_transfer_id text, p_workflow_id text, p_account_id text, p_cents bigint)
+create or replace function bank.change_in_transit(p_transfer_id text, p_workflow_id text, p_account_id text,
+    p_cents bigint)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -122,7 +132,8 @@ as $$
 $$;
 comment on function bank.withdraw(text, bigint, text, text, text, text, text, text) is
     'Takes cents out of an account and puts them in transit. The outcome is posted or, for want of funds, refused. '
-    'Raises BK001 (no such account), BK002 (bad argument), BK003 (the key belongs to another movement), BK004 (closed).';
+    'Raises BK001 (no such account), BK002 (bad argument), BK003 (the key belongs to another movement), BK004 '
+    '(closed).';
 
 create or replace function bank.deposit(
     account_id text, amount_cents bigint, idempotency_key text default null,

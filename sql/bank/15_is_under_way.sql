@@ -19,4 +19,5 @@ begin
 end
 $$;
 comment on function bank.is_under_way(text, text) is
-    'Whether a transfer, known by its run or the id that its caller named, and by its workflow if it has one, is running.';
+    'Whether a transfer, known by its run or the id that its caller named, and by its workflow if it has one, is '
+    'running.';

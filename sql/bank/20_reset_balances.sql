@@ -9,12 +9,13 @@
 -- way) is written off to equity. Should a balance have to go below zero (more was sent
 -- from an account than it opened with), it goes to zero and equity bears the rest.
 
-create or replace function bank.reset_balances(out entry_id bigint, out accounts_changed int, out kept_in_transit_cents bigint)
+create or replace function bank.reset_balances(out entry_id bigint, out accounts_changed int,
+    out kept_in_transit_cents bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- With every customer account locked no movement can begin or is half way. Whatever has moved was moved by a transfer
-    -- whose start has committed, so the next statement sees it as running.
+    -- With every customer account locked no movement can begin or is half way. Whatever has moved was moved by a
+    -- transfer whose start has committed, so the next statement sees it as running.
     perform from bank.accounts a where a.kind = 'customer' order by a.account_id for no key update;
 
     perform from bank.accounts a where a.kind = 'equity' for no key update;
@@ -36,7 +37,8 @@ begin
         union all
         select a.account_id, greatest(a.opening_cents - coalesce(k.cents, 0), 0)::bigint - a.balance_cents
         from bank.accounts a
-        left join (select kept.account_id, sum(kept.amount_cents) as cents from kept group by kept.account_id) k using (account_id)
+        left join (select kept.account_id, sum(kept.amount_cents) as cents
+            from kept group by kept.account_id) k using (account_id)
         where a.kind = 'customer' and a.closed_at is null
           and greatest(a.opening_cents - coalesce(k.cents, 0), 0) <> a.balance_cents
     ),

@@ -24,5 +24,6 @@ exception
             hint = 'rates go from 0 to 1, hang_rate and error_rate together at most 1, hang_seconds from 0 to 300';
 end
 $$;
-comment on function bank.set_real_world_mode(boolean, double precision, double precision, double precision, double precision) is
+comment on function bank.set_real_world_mode(boolean, double precision, double precision, double precision,
+    double precision) is
     'Turns Real World Mode on or off; a setting that is null stays as it is. Raises BK002 for rates that do not fit.';

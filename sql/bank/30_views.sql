@@ -2,7 +2,7 @@
 
 create or replace view bank.balances as
 select a.account_id, a.kind,
-       coalesce(a.balance_cents, (select sum(t.amount_cents) from bank.in_transit t), 0)::bigint as balance_cents,
+       bank.cents(coalesce(a.balance_cents, (select sum(t.amount_cents) from bank.in_transit t), 0)) as balance_cents,
        a.opening_cents, a.closed_at
 from bank.accounts a;
 comment on view bank.balances is 'One row is an account and what it holds, in cents; in_transit and equity included.';
@@ -17,26 +17,33 @@ select t.transfer_id, t.workflow_id, t.account_id, t.amount_cents
 from bank.in_transit t
 where not bank.is_under_way(t.transfer_id, t.workflow_id);
 comment on view bank.stranded is
-    'One row is a transfer that has ended with money on its way: nobody will deliver what is above zero, and what is below came from nowhere.';
+    'One row is a transfer that has ended with money on its way: nobody will deliver what is above zero, and what is '
+    'below came from nowhere.';
 comment on column bank.stranded.transfer_id is 'The transfer; empty for movements that named none.';
 comment on column bank.stranded.workflow_id is 'Its workflow, if it had one.';
 comment on column bank.stranded.account_id is 'The account that its first movement changed.';
-comment on column bank.stranded.amount_cents is 'Withdrawn and not deposited, in cents; negative: deposited and not withdrawn.';
+comment on column bank.stranded.amount_cents is
+    'Withdrawn and not deposited, in cents; negative: deposited and not withdrawn.';
 
 create or replace view bank.totals as
-select sum(b.balance_cents) filter (where b.kind = 'customer')::bigint as customer_cents,
-       sum(b.balance_cents) filter (where b.kind = 'in_transit')::bigint as in_transit_cents,
-       -sum(b.balance_cents) filter (where b.kind = 'equity')::bigint as equity_cents,
+select bank.cents(sum(b.balance_cents) filter (where b.kind = 'customer')) as customer_cents,
+       bank.cents(sum(b.balance_cents) filter (where b.kind = 'in_transit')) as in_transit_cents,
+       bank.cents(-sum(b.balance_cents) filter (where b.kind = 'equity')) as equity_cents,
        sum(b.balance_cents) = 0 as conserved,
-       coalesce((select sum(s.amount_cents) from bank.stranded s where s.amount_cents > 0), 0)::bigint as missing_cents,
-       coalesce((select -sum(s.amount_cents) from bank.stranded s where s.amount_cents < 0), 0)::bigint as surplus_cents
+       bank.cents(coalesce((select sum(s.amount_cents) from bank.stranded s where s.amount_cents > 0),
+           0)) as missing_cents,
+       bank.cents(coalesce((select -sum(s.amount_cents) from bank.stranded s where s.amount_cents < 0),
+           0)) as surplus_cents
 from bank.balances b;
-comment on view bank.totals is 'One row: what customers hold, what is in transit, and what both must add up to. Cheap; bank.audit proves it from the postings.';
+comment on view bank.totals is
+    'One row: what customers hold, what is in transit, and what both must add up to. Cheap; bank.audit proves it from '
+    'the postings.';
 comment on column bank.totals.customer_cents is 'The sum of the customers'' balances.';
 comment on column bank.totals.in_transit_cents is 'What was withdrawn and not yet deposited.';
 comment on column bank.totals.equity_cents is 'What was ever put into the accounts: the sum that must not change.';
 comment on column bank.totals.conserved is 'Whether customers and transit together hold exactly that.';
-comment on column bank.totals.missing_cents is 'Of what is in transit: withdrawn by transfers that have ended, so that it never arrives.';
+comment on column bank.totals.missing_cents is
+    'Of what is in transit: withdrawn by transfers that have ended, so that it never arrives.';
 comment on column bank.totals.surplus_cents is 'Deposited by transfers that have ended, and never withdrawn.';
 
 create or replace view bank.audit as
@@ -52,10 +59,12 @@ select (select count(*) from (
             from bank.balances b left join bank.postings p using (account_id)
             group by b.account_id, b.balance_cents
             having coalesce(sum(p.amount_cents), 0) <> b.balance_cents) wrong)::bigint as wrong_balances,
-       (select coalesce(sum(p.amount_cents), 0) from bank.postings p)::bigint as sum_of_postings,
+       bank.cents((select coalesce(sum(p.amount_cents), 0) from bank.postings p)) as sum_of_postings,
        t.customer_cents, t.in_transit_cents, t.equity_cents, t.conserved
 from bank.totals t;
-comment on view bank.audit is 'One row that proves the ledger from its postings: the first three columns are zero and conserved is true. Reads all of it.';
+comment on view bank.audit is
+    'One row that proves the ledger from its postings: the first three columns are zero and conserved is true. Reads '
+    'all of it.';
 comment on column bank.audit.wrong_entries is 'Entries whose sides do not add up to zero, or that lack a side.';
 comment on column bank.audit.wrong_balances is 'Accounts whose balance is not the sum of their postings.';
 comment on column bank.audit.sum_of_postings is 'The sum of all postings.';
@@ -66,11 +75,12 @@ comment on column bank.audit.conserved is 'Whether customers and transit togethe
 
 create or replace view bank.statement as
 select p.account_id, e.entry_id, e.created_at, e.kind,
-       (p.amount_cents / 100.0)::numeric(20, 2) as amount,
-       (sum(p.amount_cents) over (partition by p.account_id order by p.entry_id) / 100.0)::numeric(20, 2) as balance,
+       (p.amount_cents * 0.01)::numeric(20, 2) as amount,
+       (sum(p.amount_cents) over (partition by p.account_id order by p.entry_id) * 0.01)::numeric(20, 2) as balance,
        e.workflow_id, e.run_id, e.activity_id, e.memo, e.idempotency_key
 from bank.postings p join bank.journal_entries e using (entry_id);
-comment on view bank.statement is 'One row is a posting, as on a bank statement: select * from bank.statement where account_id = ''account_A''.';
+comment on view bank.statement is
+    'One row is a posting, as on a bank statement: select * from bank.statement where account_id = ''account_A''.';
 comment on column bank.statement.account_id is 'The account.';
 comment on column bank.statement.entry_id is 'The journal entry.';
 comment on column bank.statement.created_at is 'When it was written.';

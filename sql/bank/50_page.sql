@@ -6,15 +6,16 @@ create or replace function bank.page_state(
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select (select json_agg(json_build_object(
-                'account_id', b.account_id, 'balance', (b.balance_cents / 100.0)::numeric(20, 2)) order by b.account_id)
+                'account_id', b.account_id, 'balance', (b.balance_cents * 0.01)::numeric(20, 2)) order by b.account_id)
             from bank.balances b where b.kind = 'customer' and b.closed_at is null),
            (select json_build_object(
-                'customers', (t.customer_cents / 100.0)::numeric(20, 2),
-                'in_transit', ((t.in_transit_cents - t.missing_cents + t.surplus_cents) / 100.0)::numeric(20, 2),
-                'missing', (t.missing_cents / 100.0)::numeric(20, 2),
-                'surplus', (t.surplus_cents / 100.0)::numeric(20, 2),
-                'all', ((t.customer_cents + t.in_transit_cents) / 100.0)::numeric(20, 2),
-                'expected', (t.equity_cents / 100.0)::numeric(20, 2),
+                'customers', (t.customer_cents * 0.01)::numeric(20, 2),
+                'in_transit', ((t.in_transit_cents::numeric - t.missing_cents + t.surplus_cents) * 0.01)::numeric(20,
+                    2),
+                'missing', (t.missing_cents * 0.01)::numeric(20, 2),
+                'surplus', (t.surplus_cents * 0.01)::numeric(20, 2),
+                'all', ((t.customer_cents::numeric + t.in_transit_cents) * 0.01)::numeric(20, 2),
+                'expected', (t.equity_cents * 0.01)::numeric(20, 2),
                 'conserved', t.conserved)
             from bank.totals t),
            (select json_build_object(
@@ -28,7 +29,8 @@ as $$
                     select json_agg(json_build_array(w.identity, w.build_id, w.alive) order by w.identity)
                     from perdure.live_workers w where w.namespace = 'default'),
                 'comparison', (
-                    select json_agg(json_build_array(r.comparison_id, r.mode, r.completed, r.failed, r.missing_cents, r.doubled_cents) order by r.mode)
+                    select json_agg(json_build_array(r.comparison_id, r.mode, r.completed, r.failed, r.missing_cents,
+                        r.doubled_cents) order by r.mode)
                     from bank.comparison_results r
                     where r.comparison_id = (select max(c.comparison_id) from bank.comparisons c))))
 $$;
@@ -58,11 +60,13 @@ as $$
     union all
     (select d.transfer_id, d.status = 'RUNNING',
             -- The account API may still be at a call that the transfer has given up on.
-            case when d.status = 'RUNNING' or d.transfer_id <> all (known_closed) or d.ended_at > clock_timestamp() - interval '20 s'
+            case when d.status = 'RUNNING' or d.transfer_id <> all (known_closed)
+                or d.ended_at > clock_timestamp() - interval '20 s'
                  then bank.direct_transfer_document(d) end
      from bank.direct_transfers d
      order by d.started_at desc, d.transfer_id desc limit 100)
 $$;
 comment on function bank.page_transfers(uuid[]) is
-    'The newest hundred transfers, the newest hundred that run, and the newest hundred direct ones. An ended transfer never changes, so the document of one that '
+    'The newest hundred transfers, the newest hundred that run, and the newest hundred direct ones. An ended transfer '
+    'never changes, so the document of one that '
     'the caller knows is left out.';

@@ -1,5 +1,5 @@
--- Deploys builds of the workers, with or without a bug, and crashes workers. Rows say what is wanted; bank-worker supervise,
--- which alone knows its processes, does it.
+-- Deploys builds of the workers, with or without a bug, and crashes workers. Rows say what is wanted; bank-worker
+-- supervise, which alone knows its processes, does it.
 
 create or replace function bank.deploy(bug text default null, out deployment_id bigint, out build_id text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -18,7 +18,8 @@ begin
 end
 $$;
 comment on function bank.deploy(text) is
-    'Deploys the next build of the workers: with a bug in the workflow''s code (workflow), in an activity (activity), or with neither (null). '
+    'Deploys the next build of the workers: with a bug in the workflow''s code (workflow), in an activity (activity), '
+    'or with neither (null). '
     'Raises BK002 for any other bug.';
 
 create or replace view bank.current_deployment as
@@ -44,7 +45,8 @@ begin
     order by (select count(*) from perdure.activity_tasks a where a.worker = w.worker_id) desc, w.registered_at
     limit 1;
     if crashed is null then
-        raise exception 'there is no live worker %', coalesce(quote_ident(left(crash_worker.worker_identity, 255)), 'to crash') using errcode = 'BK007',
+        raise exception 'there is no live worker %', coalesce(quote_ident(left(crash_worker.worker_identity, 255)),
+            'to crash') using errcode = 'BK007',
             hint = 'select identity from perdure.live_workers where alive lists them';
     end if;
     insert into bank.crash_requests (worker_identity, requested_at) values (crashed, clock_timestamp())
@@ -52,17 +54,29 @@ begin
 end
 $$;
 comment on function bank.crash_worker(text) is
-    'Asks for the crash (kill -9) of a worker, by default of the busiest one, and returns which. Raises BK007 when there is none such.';
+    'Asks for the crash (kill -9) of a worker, by default of the busiest one, and returns which. Raises BK007 when '
+    'there is none such.';
+
+create or replace view bank.held_tasks as
+select a.worker as worker_id, count(*) as tasks from perdure.activity_tasks a
+    where a.worker is not null group by a.worker
+union all
+select t.worker, count(*) from perdure.workflow_tasks t where t.worker is not null group by t.worker;
+comment on view bank.held_tasks is 'One row is a worker and how many tasks of one kind it has started.';
+comment on column bank.held_tasks.worker_id is 'The worker.';
+comment on column bank.held_tasks.tasks is 'How many activity tasks, or in another row, how many workflow tasks.';
 
 create or replace function bank.record_crash(worker_identity text) returns void
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$
     insert into bank.crash_requests (worker_identity, requested_at, killed_at)
     select $1, now.t, now.t from (select clock_timestamp() as t) now
-    where not exists (select from bank.crash_requests r where r.worker_identity = $1 and r.killed_at > now.t - interval '1 minute')
+    where not exists (select from bank.crash_requests r where r.worker_identity = $1
+        and r.killed_at > now.t - interval '1 minute')
 $$;
 comment on function bank.record_crash(text) is
-    'For the supervisor: one of its workers was killed by somebody else, who did not ask here. What it was asked for is not recorded again.';
+    'For the supervisor: one of its workers was killed by somebody else, who did not ask here. What it was asked for '
+    'is not recorded again.';
 
 create or replace function bank.take_crash_requests(identities text[]) returns setof text
 language sql security definer set search_path = pg_catalog, pg_temp

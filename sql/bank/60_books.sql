@@ -33,7 +33,8 @@ begin
     into cause, ended_event_id
     from perdure.history_events h
     where h.shard = v_shard and h.run_id = v_run_id
-      and h.event_type in ('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut', 'ActivityTaskCanceled')
+      and h.event_type in ('ActivityTaskCompleted', 'ActivityTaskFailed', 'ActivityTaskTimedOut',
+          'ActivityTaskCanceled')
       and (h.attributes ->> 'scheduledEventId')::bigint = entry_cause.scheduled_event_id
     limit 1;
     cause := coalesce(cause, 'pending');
@@ -48,12 +49,14 @@ begin
 end
 $$;
 comment on function bank.entry_cause(text, text, text) is
-    'The event of a history that caused a journal entry. cause is completed, pending (the activity still runs), failed (it moved money and '
-    'its workflow was told that it had not), unknown (no such activity stands in a history) or none (the entry names no workflow).';
+    'The event of a history that caused a journal entry. cause is completed, pending (the activity still runs), '
+    'failed (it moved money and '
+    'its workflow was told that it had not), unknown (no such activity stands in a history) or none (the entry names '
+    'no workflow).';
 
 create or replace view bank.journal as
 select e.entry_id, e.created_at, e.kind, e.outcome, e.account_id,
-       (e.amount_cents / 100.0)::numeric(20, 2) as amount, (e.new_cents / 100.0)::numeric(20, 2) as balance,
+       (e.amount_cents * 0.01)::numeric(20, 2) as amount, (e.new_cents * 0.01)::numeric(20, 2) as balance,
        e.transfer_id, coalesce(d.mode, case when e.workflow_id is not null then 'durable' end) as mode,
        e.workflow_id, e.run_id, e.activity_id, c.cause, c.scheduled_event_id, c.ended_event_id, c.attempt,
        e.idempotency_key, e.memo
@@ -62,7 +65,8 @@ cross join lateral bank.entry_cause(e.workflow_id, e.run_id, e.activity_id) c
 left join bank.direct_transfers d on d.transfer_id = case
     when e.transfer_id ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' then e.transfer_id::uuid end;
 comment on view bank.journal is
-    'One row is a journal entry and the event that caused it: select * from bank.journal order by entry_id desc limit 20.';
+    'One row is a journal entry and the event that caused it: select * from bank.journal order by entry_id desc limit '
+    '20.';
 comment on column bank.journal.entry_id is 'The entry.';
 comment on column bank.journal.created_at is 'When it was written.';
 comment on column bank.journal.kind is 'opening, withdrawal, deposit or reset.';

@@ -1,13 +1,16 @@
 -- What lies behind the histories: failed attempts, and which workers lived when.
 
 create or replace view perdure.failed_attempts as
-select e.namespace, e.workflow_id, a.run_id, a.scheduled_event_id, a.attempt, a.scheduled_at as scheduled_time, a.started_at as started_time,
-    a.ended_at as ended_time, a.worker_identity, a.worker_lost, coalesce(a.failure #>> '{cause,message}', a.failure ->> 'message') as failure_message,
+select e.namespace, e.workflow_id, a.run_id, a.scheduled_event_id, a.attempt, a.scheduled_at as scheduled_time,
+    a.started_at as started_time,
+    a.ended_at as ended_time, a.worker_identity, a.worker_lost,
+        coalesce(a.failure #>> '{cause,message}', a.failure ->> 'message') as failure_message,
     a.failure, a.shard
 from perdure.activity_attempts a
 join perdure.executions e on e.shard = a.shard and e.run_id = a.run_id;
 comment on view perdure.failed_attempts is
-    'One row is an attempt of an activity that failed and was followed by another, with its times, worker and failure: at most the latest 100 of an activity.';
+    'One row is an attempt of an activity that failed and was followed by another, with its times, worker and '
+    'failure: at most the latest 100 of an activity.';
 comment on column perdure.failed_attempts.namespace is 'The namespace.';
 comment on column perdure.failed_attempts.workflow_id is 'The id that the application chose.';
 comment on column perdure.failed_attempts.run_id is 'The run.';
@@ -18,9 +21,11 @@ comment on column perdure.failed_attempts.started_time is 'When a worker claimed
 comment on column perdure.failed_attempts.ended_time is 'When it failed.';
 comment on column perdure.failed_attempts.worker_identity is 'Who had it.';
 comment on column perdure.failed_attempts.worker_lost is 'Whether it failed because the lease of its worker ran out.';
-comment on column perdure.failed_attempts.failure_message is 'The message of the failure, of its cause if there is one.';
+comment on column perdure.failed_attempts.failure_message is
+    'The message of the failure, of its cause if there is one.';
 comment on column perdure.failed_attempts.failure is 'Why it failed.';
-comment on column perdure.failed_attempts.shard is 'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+comment on column perdure.failed_attempts.shard is
+    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
 
 create or replace view perdure.worker_lives as
 select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at,
@@ -28,11 +33,13 @@ select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.regist
     w.lease_until - w.lease as last_seen_at, null::timestamptz as ended_at, w.details
 from perdure.workers w
 union all
-select p.worker_id, p.namespace, p.identity, p.build_id, p.task_queues, p.registered_at, case when p.lost then 'Lost' else 'Stopped' end,
+select p.worker_id, p.namespace, p.identity, p.build_id, p.task_queues, p.registered_at, case when p.lost then 'Lost'
+    else 'Stopped' end,
     p.last_seen_at, p.ended_at, p.details
 from perdure.past_workers p;
 comment on view perdure.worker_lives is
-    'One row is a worker process, alive or gone: a lost one was last seen when it renewed its lease, and ended when that was found to be over.';
+    'One row is a worker process, alive or gone: a lost one was last seen when it renewed its lease, and ended when '
+    'that was found to be over.';
 comment on column perdure.worker_lives.worker_id is 'The process.';
 comment on column perdure.worker_lives.namespace is 'The namespace.';
 comment on column perdure.worker_lives.identity is 'What it calls itself, for people.';

@@ -1,14 +1,17 @@
 -- What people read of the code that workers run, of what they get done, and of what is installed.
 
 create or replace view perdure.source_code as
-select s.namespace, s.build_id, s.kind, s.type_name, s.file, s.first_line, s.line, t.content, s.content_hash, s.first_registered_at, s.last_registered_at
+select s.namespace, s.build_id, s.kind, s.type_name, s.file, s.first_line, s.line, t.content, s.content_hash,
+    s.first_registered_at, s.last_registered_at
 from perdure.sources s
 join perdure.source_texts t on t.content_hash = s.content_hash;
-comment on view perdure.source_code is 'One row is the code of a workflow or activity type, as a build of a worker has it.';
+comment on view perdure.source_code is
+    'One row is the code of a workflow or activity type, or a file, as a build of a worker has it.';
 comment on column perdure.source_code.namespace is 'The namespace of the workers.';
 comment on column perdure.source_code.build_id is 'The build, as its workers name it.';
-comment on column perdure.source_code.kind is 'workflow or activity.';
-comment on column perdure.source_code.type_name is 'The type''s name, as histories have it.';
+comment on column perdure.source_code.kind is 'workflow, activity or file.';
+comment on column perdure.source_code.type_name is
+    'The type''s name, as histories have it; of a file, module and file.';
 comment on column perdure.source_code.file is 'Module and file.';
 comment on column perdure.source_code.first_line is 'The line of the file at which the text begins, from 1.';
 comment on column perdure.source_code.line is 'The line of the file at which the type''s own code begins.';
@@ -23,7 +26,8 @@ from perdure.finished_tasks f
 where f.started_at >= statement_timestamp() - interval '10 minutes'
 group by f.namespace, f.task_queue, f.kind, f.started_at;
 comment on view perdure.task_queue_throughput is
-    'One row is what a queue''s workers finished in ten seconds of the last ten minutes, as they reported it with their leases.';
+    'One row is what a queue''s workers finished in ten seconds of the last ten minutes, as they reported it with '
+    'their leases.';
 comment on column perdure.task_queue_throughput.namespace is 'The namespace.';
 comment on column perdure.task_queue_throughput.task_queue is 'The task queue.';
 comment on column perdure.task_queue_throughput.kind is 'workflow or activity.';

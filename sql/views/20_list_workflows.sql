@@ -17,29 +17,37 @@ declare
     v_after record;
     v_order text;
 begin
-    select p.parameters, p.condition, p.order_keys into v_parameters, v_condition, v_keys from perdure.parse_list_filter(namespace collate "C", filter) p;
+    select p.parameters, p.condition, p.order_keys into v_parameters, v_condition, v_keys
+        from perdure.parse_list_filter(namespace collate "C", filter) p;
     if page_size is null or page_size not between 1 and 1000 then
-        raise exception 'the page size must be 1 to 1000' using errcode = 'PD003', hint = 'For the next page pass the last row of this one as after.';
+        raise exception 'the page size must be 1 to 1000' using errcode = 'PD003',
+            hint = 'For the next page pass the last row of this one as after.';
     end if;
     if after is not null then
-        select a.condition, a.parameters into v_after from perdure.list_filter_after(v_keys, after, cardinality(v_parameters) + 1) a;
+        select a.condition, a.parameters into v_after
+            from perdure.list_filter_after(v_keys, after, cardinality(v_parameters) + 1) a;
         v_condition := format('(%s) and %s', v_condition, v_after.condition);
         v_parameters := v_parameters || v_after.parameters;
     end if;
-    select string_agg((k.value ->> 'expression') || case when (k.value ->> 'descending')::boolean then ' desc' else ' asc' end, ', ' order by k.ordinality)
+    select string_agg((k.value ->> 'expression') || case when (k.value ->> 'descending')::boolean then ' desc'
+        else ' asc' end, ', ' order by k.ordinality)
     into v_order from jsonb_array_elements(v_keys) with ordinality k;
     return query execute format(
         'select w.* from ('
         '    select p.shard, p.run_id, row_number() over () as place from ('
-        '        select e.shard, e.run_id from perdure.executions e where e.namespace = $1[1] and (%s) order by %s limit $2) p) page '
-        'join perdure.workflows w on w.shard = page.shard and w.run_id = page.run_id order by page.place', v_condition, v_order)
+        '        select e.shard, e.run_id from perdure.executions e where e.namespace = $1[1] and (%s) order by %s '
+        'limit $2) p) page '
+        'join perdure.workflows w on w.shard = page.shard and w.run_id = page.run_id order by page.place', v_condition,
+            v_order)
     using v_parameters, page_size;
 end
 $$;
 comment on function perdure.list_workflows(text, text, int, jsonb) is
-    'Runs that a list filter chooses, newest first unless it says ORDER BY. For the next page pass the last row, to_jsonb(row), as after. Raises PD003 or PD005.';
+    'Runs that a list filter chooses, newest first unless it says ORDER BY. For the next page pass the last row, '
+    'to_jsonb(row), as after. Raises PD003 or PD005.';
 
-create or replace function perdure.count_workflows(filter text default '', namespace text default 'default', up_to bigint default null)
+create or replace function perdure.count_workflows(filter text default '', namespace text default 'default',
+    up_to bigint default null)
 returns table (status text, count bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off
 as $$
@@ -49,23 +57,29 @@ declare
     v_parameters text[];
     v_condition text;
 begin
-    select p.parameters, p.condition into v_parameters, v_condition from perdure.parse_list_filter(namespace collate "C", filter) p;
+    select p.parameters, p.condition into v_parameters, v_condition
+        from perdure.parse_list_filter(namespace collate "C", filter) p;
     if up_to is null then
         return query execute format(
-            'select e.status::text, count(*) from perdure.executions e where e.namespace = $1[1] and (%s) group by e.status order by e.status', v_condition)
+            'select e.status::text, count(*) from perdure.executions e where e.namespace = $1[1] and (%s) group by '
+            'e.status order by e.status', v_condition)
         using v_parameters;
     elsif up_to < 1 then
-        raise exception 'up_to must be above zero' using errcode = 'PD003', hint = 'It is how far each status is counted; null counts all.';
+        raise exception 'up_to must be above zero' using errcode = 'PD003',
+            hint = 'It is how far each status is counted; null counts all.';
     else
-        -- A subselect a status, because the planner knows how frequent each is; the order keeps it on an index, for what a status
-        -- has lies together in the table, and a scan that hopes to come across it soon may read all else first.
+        -- A subselect a status, because the planner knows how frequent each is; the order keeps it on an index, for
+        -- what a status has lies together in the table, and a scan that hopes to come across it soon may read all else
+        -- first.
         return query execute (
-            select string_agg(format('select %1$L, n.count from (select count(*) from (select from perdure.executions e '
-                'where e.namespace = $1[1] and e.status = %1$L and (%2$s) order by e.start_time desc, e.run_id desc limit $2) counted) n where n.count > 0', s.status, v_condition), ' union all ' order by s.place)
+            select string_agg(format('select %1$L, n.count from (select count(*) from (select from perdure.executions '
+                'e where e.namespace = $1[1] and e.status = %1$L and (%2$s) order by e.start_time desc, e.run_id desc '
+                'limit $2) counted) n where n.count > 0', s.status, v_condition), ' union all ' order by s.place)
             from unnest(enum_range(null::perdure.execution_status)) with ordinality s (status, place))
         using v_parameters, up_to;
     end if;
 end
 $$;
 comment on function perdure.count_workflows(text, text, bigint) is
-    'How many runs a list filter chooses, by status; with up_to no status is counted further than that, which keeps it fast. Raises PD003 or PD005.';
+    'How many runs a list filter chooses, by status; with up_to no status is counted further than that, which keeps '
+    'it fast. Raises PD003 or PD005.';

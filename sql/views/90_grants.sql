@@ -14,19 +14,35 @@ begin
             continue;
         end if;
         execute format('grant usage on schema perdure to %I', v_role);
-        for v_object in select c.oid::regclass from pg_class c where c.relnamespace = 'perdure'::regnamespace and c.relkind = 'v' loop
+        for v_object in select c.oid::regclass from pg_class c where c.relnamespace = 'perdure'::regnamespace
+            and c.relkind = 'v' loop
             execute format('grant select on %s to %I', v_object, v_role);
         end loop;
         execute format('grant select on perdure.namespaces, perdure.search_attributes to %I', v_role);
-        execute format('grant execute on function perdure.plain(jsonb), perdure.whole_event(jsonb, bigint, perdure.history, perdure.executions), '
-            'perdure.stored_attribute(jsonb, text), perdure.list_workflows(text, text, int, jsonb), perdure.count_workflows(text, text, bigint), '
-            'perdure.list_filter_fields(text) to %I', v_role);
+        execute format('grant execute on function perdure.plain(jsonb), perdure.whole_event(jsonb, bigint, '
+            'perdure.history, perdure.executions), '
+            'perdure.stored_attribute(jsonb, text), perdure.list_workflows(text, text, int, jsonb), '
+            'perdure.count_workflows(text, text, bigint), '
+            'perdure.list_filter_fields(text), perdure.violations(smallint), perdure.find_violations(smallint, double '
+            'precision, int), '
+            'perdure.health_checks(double precision), perdure.maximum(text), perdure.history_told(bigint, bigint), '
+            'perdure.get_history(smallint, uuid, bigint, int, int), '
+            'perdure.run_verdict(smallint, uuid, boolean), perdure.verdict(text, uuid, text), perdure.attention(text), '
+            'perdure.workflow_result(smallint, text, text, uuid), perdure.shard_for(text, text) '
+            'to %I', v_role);
     end loop;
     if exists (select from pg_roles where rolname = 'perdure_worker') then
-        -- Functions that act with their owner's rights, pure ones and the clock. The pieces of transitions are none of these, and nobody's.
+        -- Functions that act with their owner's rights, pure ones and the clock. The pieces of transitions are none of
+        -- these, and nobody's.
         revoke all on all functions in schema perdure from perdure_worker;
         for v_function in select p.oid::regprocedure from pg_proc p
-            where p.pronamespace = 'perdure'::regnamespace and p.prokind = 'f' and (p.prosecdef or p.provolatile = 'i' or p.proname = 'clock') loop
+            where p.pronamespace = 'perdure'::regnamespace and p.prokind = 'f'
+                and (p.prosecdef or p.provolatile = 'i' or p.proname = 'clock') loop
+            execute format('grant execute on function %s to perdure_worker', v_function);
+        end loop;
+        for v_function in select p.oid::regprocedure from pg_proc p
+            where p.pronamespace = 'perdure'::regnamespace and p.proname in (
+                'whole_event', 'stored_attribute', 'plain', 'payloads', 'maximum', 'history_told') loop
             execute format('grant execute on function %s to perdure_worker', v_function);
         end loop;
         grant execute on all procedures in schema perdure to perdure_worker;
