@@ -39,8 +39,8 @@ public struct ConsoleLog: LogHandler {
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let given = event.metadata { all.merge(given) { $1 } }
         let line = line(event.level, "\(event.message)", all, at: Date())
-        // One write a line, so that lines of several threads and processes do not mix. Whoever reads them may have gone, which is
-        // no reason to end: the log is lost then, and nothing else.
+        // One write a line, so that lines of several threads and processes do not mix. Whoever reads them may have
+        // gone, which is no reason to end: the log is lost then, and nothing else.
         try? FileHandle.standardOutput.write(contentsOf: Data(line.utf8))
     }
 

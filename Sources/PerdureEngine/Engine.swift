@@ -2,10 +2,12 @@ import Foundation
 public import Postgres
 import Synchronization
 
-/// The SQL contract as Swift functions: one method a function of schema `perdure`, and nothing else. It holds no state but
-/// how many shards there are, which never changes; every call is one statement, hence one transaction, unless it is made ``on(_:)`` a connection.
+/// The SQL contract as Swift functions: one method a function of schema `perdure`, and nothing else. It holds no state
+/// but how many shards there are, which never changes; every call is one statement, hence one transaction, unless it is
+/// made ``on(_:)`` a connection.
 ///
-/// All methods throw ``EngineError`` for what the engine refuses and `PostgresError` for everything else.
+/// All methods throw ``EngineError`` for what the engine refuses, which includes a database that is not migrated, and
+/// `PostgresError` for everything else.
 public struct Engine: Sendable {
     public let pool: PostgresPool
     private var connection: PostgresConnection?
@@ -20,13 +22,20 @@ public struct Engine: Sendable {
         return engine
     }
 
+    var isInTransaction: Bool { connection != nil }
+
     func query(_ query: PostgresQuery) async throws -> PostgresRows {
         do {
             if let connection { return try await connection.query(query) }
             return try await pool.query(query)
         } catch let error as PostgresError {
-            throw EngineError(error) ?? error
+            throw Self.meaning(error)
         }
+    }
+
+    static func meaning(_ error: PostgresError) -> any Error {
+        let refusal = EngineError(error) ?? EngineError(notMigrated: error)
+        return refusal ?? error
     }
 
     func row(_ query: PostgresQuery) async throws -> PostgresRow {

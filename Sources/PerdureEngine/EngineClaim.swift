@@ -6,14 +6,53 @@ public struct ClaimedWork: Sendable {
     public var workflowTasks: [ClaimedWorkflowTask] = []
     public var activityTasks: [ClaimedActivityTask] = []
     public var queries: [ClaimedQuery] = []
-    /// When workflow tasks were asked for, by the database's clock; nil if none were, or the claim failed. What waited then and was
-    /// not claimed is more than was asked for, or another's, or was not visible yet. So with `activityTasksAskedAt`.
+    /// When workflow tasks were asked for, by the database's clock; nil if none were, or the claim failed. What waited
+    /// then and was not claimed is more than was asked for, or another's, or was not visible yet. So with
+    /// `activityTasksAskedAt`.
     public var workflowTasksAskedAt: Date?
     public var activityTasksAskedAt: Date?
+    /// What was claimed and cannot be read: it is this worker's, like the others, and has to be failed.
+    public var unreadable: [UnreadableTask] = []
 
     public init() {}
 
-    public var isEmpty: Bool { workflowTasks.isEmpty && activityTasks.isEmpty && queries.isEmpty }
+    public var isEmpty: Bool {
+        workflowTasks.isEmpty && activityTasks.isEmpty && queries.isEmpty && unreadable.isEmpty
+    }
+
+    /// How many workflow tasks were claimed, those included that cannot be read.
+    public var workflowTaskCount: Int { workflowTasks.count + unreadable.count { $0.kind == .workflow } }
+    public var activityTaskCount: Int { activityTasks.count + unreadable.count { $0.kind == .activity } }
+    public var queryCount: Int { queries.count + unreadable.count { $0.kind == .query } }
+}
+
+/// A task or query of which the database holds something that this worker cannot read.
+public struct UnreadableTask: Sendable {
+    public enum Kind: Sendable { case workflow, activity, query }
+
+    public let kind: Kind
+    public let shard: Int16
+    /// The run of a task, or the id of a query.
+    public let id: UUID
+    public let scheduledEventID: Int64
+    public let attempt: Int
+    /// What could not be read, and why.
+    public let problem: String
+
+    init(_ kind: Kind, _ shard: Int16, _ row: PostgresRow, _ error: any Error) throws {
+        self.kind = kind
+        self.shard = shard
+        id = try row.decode(kind == .query ? "query_id" : "run_id")
+        scheduledEventID = kind == .query ? 0 : try row.decode("scheduled_event_id")
+        attempt = kind == .query ? 1 : try row.decode("attempt")
+        let what =
+            switch kind {
+            case .workflow: "the history of the run"
+            case .activity: "the input or the heartbeat details of the activity"
+            case .query: "the input of the query"
+            }
+        problem = "\(what) cannot be read: \(error)"
+    }
 }
 
 extension Engine {
@@ -21,8 +60,9 @@ extension Engine {
     ///
     /// What one kind claimed is not lost when another cannot be: it is returned, and the error comes again next time.
     ///
-    /// - Parameter workflowTasksSince: only those that were scheduled since then, by the database's clock; nil for all. It is for
-    ///   whoever has left none that is older, and saves the steps over what was there before. So with `activityTasksSince`.
+    /// - Parameter workflowTasksSince: only those that were scheduled since then, by the database's clock; nil for all.
+    ///   It is for whoever has left none that is older, and saves the steps over what was there before. So with
+    ///   `activityTasksSince`.
     public func claim(
         shard: Int16, workerID: UUID, taskQueue: String, workflowTasks: Int, activityTasks: Int, queries: Int,
         workflowTasksSince: Date? = nil, activityTasksSince: Date? = nil
@@ -34,7 +74,13 @@ extension Engine {
                 Self.claimOfWorkflowTasks(shard, workerID, taskQueue, workflowTasks, workflowTasksSince))
             readers.append { rows, work in
                 work.workflowTasksAskedAt = try rows.first?.decode("asked_at")
-                work.workflowTasks = try ClaimedWorkflowTask.all(in: rows, shard)
+                for row in rows where try row.decode(UUID?.self, "run_id") != nil {
+                    do {
+                        work.workflowTasks.append(try ClaimedWorkflowTask(row, shard))
+                    } catch {
+                        work.unreadable.append(try UnreadableTask(.workflow, shard, row, error))
+                    }
+                }
             }
         }
         if activityTasks > 0 {
@@ -42,12 +88,26 @@ extension Engine {
                 Self.claimOfActivityTasks(shard, workerID, taskQueue, activityTasks, activityTasksSince))
             readers.append { rows, work in
                 work.activityTasksAskedAt = try rows.first?.decode("asked_at")
-                work.activityTasks = try ClaimedActivityTask.all(in: rows, shard)
+                for row in rows where try row.decode(UUID?.self, "run_id") != nil {
+                    do {
+                        work.activityTasks.append(try ClaimedActivityTask(row, shard))
+                    } catch {
+                        work.unreadable.append(try UnreadableTask(.activity, shard, row, error))
+                    }
+                }
             }
         }
         if queries > 0 {
             statements.append(Self.claimOfQueries(shard, workerID, taskQueue, queries))
-            readers.append { rows, work in work.queries = try rows.map { row in try ClaimedQuery(row, shard) } }
+            readers.append { rows, work in
+                for row in rows {
+                    do {
+                        work.queries.append(try ClaimedQuery(row, shard))
+                    } catch {
+                        work.unreadable.append(try UnreadableTask(.query, shard, row, error))
+                    }
+                }
+            }
         }
         let results = try await pool.withConnection { [statements] in try await $0.pipeline(statements) }
         var work = ClaimedWork()
@@ -56,16 +116,16 @@ extension Engine {
             do {
                 try read(result.get(), &work)
             } catch {
-                failure = (error as? PostgresError).flatMap(EngineError.init) ?? error
+                failure = (error as? PostgresError).map(Self.meaning) ?? error
             }
         }
         if let failure, work.isEmpty { throw failure }
         return work
     }
 
-    // These commit without waiting for the disk: nothing else is written in their transactions. Should the server crash before the
-    // disk has it, the tasks were never handed out: another claim gets them, and what the worker does with this one is refused,
-    // as after a timeout.
+    // These commit without waiting for the disk: nothing else is written in their transactions. Should the server crash
+    // before the disk has it, the tasks were never handed out: another claim gets them, and what the worker does with
+    // this one is refused, as after a timeout.
 
     static func claimOfWorkflowTasks(
         _ shard: Int16, _ worker: UUID, _ queue: String, _ limit: Int, _ since: Date?
@@ -107,6 +167,9 @@ extension ClaimedWorkflowTask {
             startedEventID: try row.decode("started_event_id"), startedAt: try row.decode("started_at"),
             previousStartedEventID: try row.decode(Int64?.self, "previous_started_event_id") ?? 0,
             historyFrom: try row.decode("history_from"), history: try [HistoryEvent](wire: row.decode("history")))
+        if let updates = try row.decode(JSON?.self, "updates")?.arrayValue {
+            self.updates = try updates.map { try UpdateRequest(json: $0) }
+        }
     }
 }
 
@@ -130,7 +193,8 @@ extension ClaimedActivityTask {
             startToCloseTimeout: try row.decode("start_to_close_timeout"),
             scheduleToCloseTimeout: try row.decode("schedule_to_close_timeout"),
             heartbeatDetails: try [Payload](json: row.decode(JSON?.self, "heartbeat_details")),
-            idempotencyKey: try row.decode("idempotency_key"))
+            idempotencyKey: try row.decode("idempotency_key"),
+            headers: try [String: Payload](json: row.decode(JSON?.self, "header")))
     }
 }
 
@@ -140,6 +204,7 @@ extension ClaimedQuery {
             shard: shard, queryID: try row.decode("query_id"), runID: try row.decode("run_id"),
             workflowID: try row.decode("workflow_id"), workflowType: try row.decode("workflow_type"),
             queryType: try row.decode("query_type"), input: try [Payload](json: row.decode(JSON?.self, "input")),
+            headers: try [String: Payload](json: row.decode(JSON?.self, "header")),
             lastEventID: try row.decode("last_event_id"))
     }
 }

@@ -26,6 +26,8 @@ public struct WorkflowOutcome: Sendable, Hashable {
     public let result: [Payload]
     public let failure: Failure?
     public let closeTime: Timestamp?
+    /// The run that follows it: by continue-as-new, a retry or a cron schedule.
+    public let nextRunID: UUID?
 }
 
 /// What became of a query.
@@ -50,7 +52,7 @@ public struct WorkflowSummary: Sendable, Hashable {
     /// How many events its history has.
     public let historyLength: Int64?
     public let searchAttributes: JSON
-    public let memo: JSON
+    public var memo: JSON
 
     /// What a list can be ordered by, as the SQL function takes it to go on behind this row.
     fileprivate var asCursor: JSON {
@@ -101,12 +103,13 @@ extension Engine {
     @discardableResult
     public func signalWorkflow(
         namespace: String, workflowID: String, runID: UUID? = nil, signalName: String, input: [Payload] = [],
-        identity: String? = nil, requestID: String? = nil
+        identity: String? = nil, requestID: String? = nil, headers: [String: Payload] = [:]
     ) async throws -> UUID {
         try await row(
             """
             select perdure.signal_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
-            \(workflowID), \(runID), \(signalName), \(input.json), \(identity), \(requestID))
+            \(workflowID), \(runID), \(signalName), \(input.json), \(identity?.withVisibleNul), \(requestID), \
+            \(headers.orLeftOut))
             """
         ).decode(at: 0)
     }
@@ -114,12 +117,13 @@ extension Engine {
     @discardableResult
     public func requestCancelWorkflow(
         namespace: String, workflowID: String, runID: UUID? = nil, reason: String? = nil, identity: String? = nil,
-        requestID: String? = nil
+        requestID: String? = nil, firstRunID: UUID? = nil
     ) async throws -> UUID {
         try await row(
             """
             select perdure.request_cancel_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
-            \(workflowID), \(runID), \(reason), \(identity), \(requestID))
+            \(workflowID), \(runID), \(reason?.withVisibleNul), \(identity?.withVisibleNul), \(requestID), \
+            \(firstRunID))
             """
         ).decode(at: 0)
     }
@@ -127,14 +131,24 @@ extension Engine {
     @discardableResult
     public func terminateWorkflow(
         namespace: String, workflowID: String, runID: UUID? = nil, reason: String? = nil, details: [Payload] = [],
-        identity: String? = nil
+        identity: String? = nil, firstRunID: UUID? = nil
     ) async throws -> UUID {
-        try await row(
+        let ended: UUID = try await row(
             """
             select perdure.terminate_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
-            \(workflowID), \(runID), \(reason), \(details.json), \(identity))
+            \(workflowID), \(runID), \(reason?.withVisibleNul), \(details.json), \(identity?.withVisibleNul), \
+            \(firstRunID))
             """
         ).decode(at: 0)
+        // Its relatives learn of it at once; if that fails, upkeep tells them. In a transaction that is open there is
+        // nothing to tell.
+        if !isInTransaction {
+            _ = try? await query(
+                """
+                call perdure.drain_transfers(\(shard: try await onlyShard(), of: workflowID, in: namespace), \([ended]))
+                """)
+        }
+        return ended
     }
 
     /// Asks a run's worker; the answer comes to ``queryAnswer(namespace:workflowID:queryID:)``.
@@ -142,12 +156,12 @@ extension Engine {
     /// - Returns: the id of the query.
     public func startQuery(
         namespace: String, workflowID: String, runID: UUID? = nil, queryType: String, input: [Payload] = [],
-        timeout: Duration
+        timeout: Duration, headers: [String: Payload] = [:]
     ) async throws -> UUID {
         try await row(
             """
             select perdure.start_query(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
-            \(workflowID), \(runID), \(queryType), \(input.json), \(timeout))
+            \(workflowID), \(runID), \(queryType), \(input.json), \(timeout), \(headers.orLeftOut))
             """
         ).decode(at: 0)
     }
@@ -182,14 +196,14 @@ extension Engine {
     ) async throws -> WorkflowOutcome {
         let row = try await row(
             """
-            select run_id, status::text, result, failure, close_time from perdure.workflow_result(\
+            select run_id, status::text, result, failure, close_time, next_run_id from perdure.workflow_result(\
             \(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \(workflowID), \(runID))
             """)
         return WorkflowOutcome(
             runID: try row.decode("run_id"), status: try row.status(),
             result: try [Payload](json: row.decode(JSON?.self, "result")),
             failure: try row.decode(JSON?.self, "failure").map { json in try Failure(json: json) },
-            closeTime: try row.decode("close_time"))
+            closeTime: try row.decode("close_time"), nextRunID: try row.decode("next_run_id"))
     }
 
     /// The channel on which runs give notice when they close, if somebody awaits results and the server is not busy.

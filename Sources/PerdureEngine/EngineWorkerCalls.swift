@@ -17,6 +17,8 @@ public struct ClaimedWorkflowTask: Sendable {
     public let historyFrom: Int64
     /// Ends with the `WorkflowTaskStarted` of this attempt. A long one lacks events in between.
     public let history: [HistoryEvent]
+    /// Those that wait for the run, in order.
+    public var updates: [UpdateRequest] = []
 }
 
 /// What a workflow task came to.
@@ -27,30 +29,65 @@ public struct WorkflowTaskCompletion: Sendable {
     public var commands: [Command]
     /// Whether this worker keeps the run cached and wants its next task.
     public var sticky: Bool
+    /// What the event says of the SDK: `temporal.api.sdk.v1.WorkflowTaskCompletedMetadata`.
+    public var sdkMetadata: JSON?
     /// The activity whose end made this task, when both are reported together.
     public var fused: FusedActivity?
+    /// Whether the run has a parent or children, which are to learn of its end.
+    public var hasRelatives = false
 
-    public init(runID: UUID, scheduledEventID: Int64, attempt: Int, commands: [Command], sticky: Bool) {
+    /// Whether other runs are to learn of it once it is committed.
+    public var affectsOthers: Bool {
+        commands.contains { command in
+            switch command.commandType {
+            case .startChildWorkflowExecution, .signalExternalWorkflowExecution,
+                .requestCancelExternalWorkflowExecution:
+                true
+            case .completeWorkflowExecution, .failWorkflowExecution, .cancelWorkflowExecution,
+                .continueAsNewWorkflowExecution:
+                hasRelatives
+            default: false
+            }
+        }
+    }
+
+    public init(
+        runID: UUID, scheduledEventID: Int64, attempt: Int, commands: [Command], sticky: Bool, sdkMetadata: JSON? = nil
+    ) {
         self.runID = runID
         self.scheduledEventID = scheduledEventID
         self.attempt = attempt
         self.commands = commands
         self.sticky = sticky
+        self.sdkMetadata = sdkMetadata
     }
 
     /// A fused step: an activity's result, and the workflow task that it makes.
-    public init(runID: UUID, fused: FusedActivity, commands: [Command], sticky: Bool) {
+    public init(runID: UUID, fused: FusedActivity, commands: [Command], sticky: Bool, sdkMetadata: JSON? = nil) {
         self.init(
-            runID: runID, scheduledEventID: fused.nextEventID + 2, attempt: 1, commands: commands, sticky: sticky)
+            runID: runID, scheduledEventID: fused.nextEventID + 2, attempt: 1, commands: commands, sticky: sticky,
+            sdkMetadata: sdkMetadata)
         self.fused = fused
     }
 
     var json: JSON {
+        var json = withoutMetadata
+        if let sdkMetadata { json["sdkMetadata"] = sdkMetadata }
+        return json
+    }
+
+    private var withoutMetadata: JSON {
         guard let fused else {
-            return [
+            let messages = commands.compactMap(\.message)
+            var json: JSON = [
                 "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
-                "attempt": .number(attempt), "commands": .array(commands.map(\.json)), "sticky": .bool(sticky),
+                "attempt": .number(attempt),
+                // No event tells of a rejection.
+                "commands": .array(commands.filter { $0.message?.isRejection != true }.map(\.json)),
+                "sticky": .bool(sticky),
             ]
+            if !messages.isEmpty { json["messages"] = .array(messages.map(\.json)) }
+            return json
         }
         return [
             "runId": .string(runID.uuidString), "nextEventId": .number(fused.nextEventID),
@@ -114,12 +151,18 @@ public struct WorkflowTaskFailure: Sendable {
 public struct WorkflowTaskOutcome: Sendable {
     public enum State: String, Sendable {
         case completed
+        /// All updates of a task that only they needed were rejected: it leaves no event, and the worker forgets its
+        /// ids.
+        case dropped
         /// The worker did not hold the task any more; nothing changed.
         case lost
         /// The engine refused the commands and scheduled the task again; the worker must drop the run.
         case failed
-        /// Something else happened to the run before this fused step: nothing changed, and the worker must drop the run.
+        /// Something else happened to the run before this fused step: nothing changed, and the worker must drop the
+        /// run.
         case stale
+        /// It could not be written; the task is left to its timeout.
+        case refused
     }
 
     public let runID: UUID
@@ -130,10 +173,12 @@ public struct WorkflowTaskOutcome: Sendable {
     /// The activities that asked for eager execution, by their scheduled events: this worker holds them.
     public let startedActivities: [Int64]
     public let startedAt: Timestamp
+    /// How many bytes the history has now.
+    public let historySize: Int64
 
     public init(
         runID: UUID, state: State, nextEventID: Int64? = nil, failure: Failure? = nil,
-        startedActivities: [Int64] = [], startedAt: Timestamp = Timestamp(microseconds: 0)
+        startedActivities: [Int64] = [], startedAt: Timestamp = Timestamp(microseconds: 0), historySize: Int64 = 0
     ) {
         self.runID = runID
         self.state = state
@@ -141,6 +186,7 @@ public struct WorkflowTaskOutcome: Sendable {
         self.failure = failure
         self.startedActivities = startedActivities
         self.startedAt = startedAt
+        self.historySize = historySize
     }
 }
 
@@ -164,9 +210,11 @@ public struct ClaimedActivityTask: Sendable {
     public let startToCloseTimeout: Duration?
     public let scheduleToCloseTimeout: Duration?
     /// What the attempt before heartbeat last.
-    public let heartbeatDetails: [Payload]
+    public var heartbeatDetails: [Payload]
     /// The same for every attempt.
     public let idempotencyKey: String
+    /// What the workflow said beside the input.
+    public var headers: [String: Payload] = [:]
 }
 
 extension ClaimedActivityTask {
@@ -190,7 +238,26 @@ extension ClaimedActivityTask {
             heartbeatTimeout: duration("heartbeatTimeout"),
             startToCloseTimeout: duration("startToCloseTimeout") ?? duration("scheduleToCloseTimeout"),
             scheduleToCloseTimeout: duration("scheduleToCloseTimeout"), heartbeatDetails: [],
-            idempotencyKey: "\(runID.uuidString.lowercased()):\(id)")
+            idempotencyKey: "\(runID.uuidString.lowercased()):\(id)",
+            headers: try [String: Payload](json: attributes["header"]))
+    }
+}
+
+extension ClaimedActivityTask {
+    /// An attempt of a local activity, of which the engine does not know.
+    package init(
+        localAttempt attempt: Int, runID: UUID, workflowID: String, workflowType: String, activityID: String,
+        activityType: String, input: [Payload], headers: [String: Payload], scheduledAt: Timestamp,
+        startedAt: Timestamp, startToCloseTimeout: Duration?, scheduleToCloseTimeout: Duration?,
+        idempotencyKey: String
+    ) {
+        self.init(
+            shard: 0, runID: runID, scheduledEventID: 0, workflowID: workflowID, workflowType: workflowType,
+            activityID: activityID, activityType: activityType, input: input, attempt: attempt,
+            scheduledAt: scheduledAt, currentAttemptScheduledAt: startedAt, startedAt: startedAt, deadline: nil,
+            heartbeatTimeout: nil, startToCloseTimeout: startToCloseTimeout,
+            scheduleToCloseTimeout: scheduleToCloseTimeout, heartbeatDetails: [], idempotencyKey: idempotencyKey,
+            headers: headers)
     }
 }
 
@@ -236,7 +303,11 @@ public struct ActivityTaskResult: Sendable {
 
 /// What the engine made of an attempt's end.
 public struct ActivityTaskOutcome: Sendable {
-    public enum State: String, Sendable { case completed, failed, retrying, canceled, lost }
+    public enum State: String, Sendable {
+        case completed, failed, retrying, canceled, lost
+        /// It could not be written, and the attempt is left as it is: `perdure.set_aside_work` says why.
+        case refused
+    }
 
     public let runID: UUID
     public let scheduledEventID: Int64
@@ -272,6 +343,12 @@ public struct ActivityHeartbeatOutcome: Sendable {
     public let cancelRequested: Bool
     /// The attempt is not this worker's any more.
     public let lost: Bool
+    /// Whether the heartbeat was taken. One that was not, of an attempt that is not lost, is to be sent again.
+    public let kept: Bool
+    /// Somebody has paused the activity.
+    public let isPaused: Bool
+    /// Somebody has reset it.
+    public let isReset: Bool
 }
 
 /// A query for this worker to answer.
@@ -282,7 +359,9 @@ public struct ClaimedQuery: Sendable {
     public let workflowID: String
     public let workflowType: String
     public let queryType: String
-    public let input: [Payload]
+    public var input: [Payload]
+    /// What was said beside the input.
+    public let headers: [String: Payload]
     /// The answer must have seen this event.
     public let lastEventID: Int64
 }
@@ -381,6 +460,11 @@ extension Engine {
         _ = try await query("select perdure.set_waiting(\(workerID), \(waiting))")
     }
 
+    /// Has a run get a workflow task, if it has none, so that it fails: its code broke a rule while it had none.
+    public func requestWorkflowTask(shard: Int16, workerID: UUID, runID: UUID) async throws {
+        _ = try await query("select perdure.request_workflow_task(\(shard), \(workerID), \(runID))")
+    }
+
     /// Ends a worker: hands back what it holds and clears its stickiness.
     public func stopWorker(workerID: UUID) async throws {
         _ = try await query("select perdure.stop_worker(\(workerID))")
@@ -407,7 +491,7 @@ extension Engine {
     ) async throws -> [WorkflowTaskOutcome] {
         try await query(
             """
-            select run_id, outcome, next_event_id, failure, started_activities, started_at \
+            select run_id, outcome, next_event_id, failure, started_activities, started_at, history_size \
             from perdure.complete_workflow_tasks(\(shard), \(workerID), \(JSON.array(completions.map(\.json))))
             """
         ).map { row in
@@ -415,8 +499,23 @@ extension Engine {
                 runID: try row.decode(at: 0), state: try row.state("outcome"),
                 nextEventID: try row.decode(at: 2),
                 failure: try row.decode(JSON?.self, at: 3).map { json in try Failure(json: json) },
-                startedActivities: try row.decode([Int64]?.self, at: 4) ?? [], startedAt: try row.decode(at: 5))
+                startedActivities: try row.decode([Int64]?.self, at: 4) ?? [], startedAt: try row.decode(at: 5),
+                historySize: try row.decode(Int64?.self, at: 6) ?? 0)
         }
+    }
+
+    /// Completes a workflow task, and queues the run's next one in the same transaction though nothing has happened:
+    /// for whoever still does something as a part of it.
+    public func completeAndRequestWorkflowTask(
+        shard: Int16, workerID: UUID, _ completion: WorkflowTaskCompletion
+    ) async throws -> WorkflowTaskOutcome.State {
+        var item = completion.json
+        item["another"] = true
+        let report: JSON = ["worker": .string(workerID.uuidString), "kind": "completion", "item": item]
+        let answer: JSON = try await row(
+            "select answer::jsonb from perdure.take_reports(\(shard), \(JSON.array([report])))"
+        ).decode(at: 0)
+        return answer["outcome"]?.stringValue.flatMap(WorkflowTaskOutcome.State.init) ?? .lost
     }
 
     public func failWorkflowTasks(
@@ -448,21 +547,29 @@ extension Engine {
 
     /// Events of several runs of a shard, each from one on: a page of them, empty when there is no more.
     ///
-    /// - Parameter limit: batches of events, at most, of each run.
-    /// - Returns: one page a request, in their order.
+    /// - Parameters:
+    ///   - limit: batches of events, at most, of each run.
+    ///   - bytes: how much text, at most, of all runs together, unless a single event has more.
+    /// - Returns: a page each for the first requests, at least one, in their order; the others are to be asked for
+    ///   again. A history that cannot be read has an error, and keeps the others from nothing.
     public func histories(
-        shard: Int16, of requests: [HistoryRequest], limit: Int = 100
-    ) async throws -> [[HistoryEvent]] {
+        shard: Int16, of requests: [HistoryRequest], limit: Int = 100, bytes: Int = 2 << 20
+    ) async throws -> [Result<[HistoryEvent], UnreadableHistory>] {
         let rows = try await query(
             """
-            select run_id, history from perdure.get_histories_as_stored(\(shard), \(requests.map(\.runID)), \
-            \(requests.map(\.from)), \(Int32(clamping: limit)))
+            select run_id, history, failure from perdure.get_histories_as_stored(\(shard), \(requests.map(\.runID)), \
+            \(requests.map(\.from)), \(Int32(clamping: limit)), \(Int32(clamping: bytes)))
             """)
-        var pages: [UUID: JSON] = [:]
-        for row in rows { pages[try row.decode("run_id")] = try row.decode("history") }
-        return try requests.map { request in
-            guard let page = pages[request.runID] else { return [] }
-            return try [HistoryEvent](wire: page).filter { $0.eventId >= request.from }
+        return try zip(requests, rows).map { request, row in
+            if let problem = try row.decode(String?.self, "failure") {
+                return .failure(UnreadableHistory(problem: problem))
+            }
+            do {
+                return .success(
+                    try [HistoryEvent](wire: row.decode("history")).filter { $0.eventId >= request.from })
+            } catch {
+                return .failure(UnreadableHistory(problem: "event \(request.from) or one after it: \(error)"))
+            }
         }
     }
 
@@ -499,8 +606,34 @@ extension Engine {
         ).map { row in
             ActivityHeartbeatOutcome(
                 runID: try row.decode("run_id"), scheduledEventID: try row.decode("scheduled_event_id"),
-                cancelRequested: try row.decode("cancel_requested"), lost: try row.decode("lost"))
+                cancelRequested: try row.decode("cancel_requested"), lost: try row.decode("lost"),
+                kept: try row.decode("kept"), isPaused: try row.decode("paused"), isReset: try row.decode("reset"))
         }
+    }
+
+    /// Whether an attempt of an activity is still this worker's; nil when a transaction has it at this moment, which
+    /// may end it.
+    public func holdsActivity(
+        shard: Int16, workerID: UUID, runID: UUID, scheduledEventID: Int64, attempt: Int
+    ) async throws -> Bool? {
+        // A heartbeat without details, which keeps those that there are.
+        let heartbeat: JSON = [
+            "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
+            "attempt": .number(attempt),
+        ]
+        return try await row(
+            """
+            select case when kept then true when lost then false end \
+            from perdure.heartbeat_activity_tasks(\(shard), \(workerID), \(JSON.array([heartbeat])))
+            """
+        ).decode(at: 0)
+    }
+
+    /// Has the database read what an attempt ended with, and nothing else.
+    ///
+    /// - Throws: what is wrong with it, or with the database.
+    public func read(_ result: ActivityTaskResult) async throws {
+        _ = try await query("select \(result.json) is null")
     }
 
     /// Hands back tasks at once, without waiting for a timeout; their attempts do not count.
@@ -528,10 +661,19 @@ extension Engine {
             """)
     }
 
-    /// A slice of what is due: timers, timeouts, retries, lost workers, retention. Any number of workers may call it.
+    /// Deletes what is kept no longer, about `limit` rows at most: closed runs with their histories, old queries and
+    /// workers.
     ///
-    /// - Parameter since: only what came due since then, by the database's clock, and does within a second; nil for all. It is for
-    ///   whoever has left nothing older, and saves the steps over what was due before.
+    /// - Returns: whether there is more.
+    public func deleteExpired(shard: Int16, limit: Int = 1000) async throws -> Bool {
+        try await row("select is_more from perdure.delete_expired(\(shard), \(Int32(clamping: limit)))")
+            .decode("is_more")
+    }
+
+    /// A slice of what is due: timers, timeouts, retries, lost workers. Any number of workers may call it.
+    ///
+    /// - Parameter since: only what came due since then, by the database's clock, and does within a second; nil for
+    ///   all. It is for whoever has left nothing older, and saves the steps over what was due before.
     public func upkeep(shard: Int16, limit: Int = 200, since: Date? = nil) async throws -> UpkeepReport {
         let row = try await row(
             """
@@ -558,6 +700,13 @@ extension PostgresRow {
     }
 }
 
+/// A history with an event that cannot be sent or read.
+public struct UnreadableHistory: Error, Sendable, Hashable, CustomStringConvertible {
+    public let problem: String
+    public init(problem: String) { self.problem = problem }
+    public var description: String { "the history cannot be read: \(problem)" }
+}
+
 /// The part of a run's history from one event on.
 public struct HistoryRequest: Sendable, Hashable {
     public let runID: UUID
@@ -567,5 +716,23 @@ public struct HistoryRequest: Sendable, Hashable {
     public init(runID: UUID, from: Int64 = 1) {
         self.runID = runID
         self.from = from
+    }
+}
+
+extension ClaimedActivityTask {
+    /// The first or a later attempt of an activity that no database knows, for tests.
+    package init(
+        runID: UUID, workflowID: String, workflowType: String, activityID: String, activityType: String,
+        attempt: Int, heartbeatDetails: [Payload], idempotencyKey: String?, heartbeatTimeout: Duration?,
+        startToCloseTimeout: Duration?, scheduleToCloseTimeout: Duration?, headers: [String: Payload]
+    ) {
+        let now = Timestamp(Date())
+        self.init(
+            shard: 0, runID: runID, scheduledEventID: 5, workflowID: workflowID, workflowType: workflowType,
+            activityID: activityID, activityType: activityType, input: [], attempt: attempt, scheduledAt: now,
+            currentAttemptScheduledAt: now, startedAt: now, deadline: nil, heartbeatTimeout: heartbeatTimeout,
+            startToCloseTimeout: startToCloseTimeout, scheduleToCloseTimeout: scheduleToCloseTimeout,
+            heartbeatDetails: heartbeatDetails,
+            idempotencyKey: idempotencyKey ?? "\(runID.uuidString.lowercased()):\(activityID)", headers: headers)
     }
 }

@@ -1,11 +1,12 @@
 public import Foundation
-import Logging
+public import Logging
 public import Postgres
 
-/// Brings a database to the state of this checkout: migrations, each once and in order, then every function and view.
+/// Brings a schema of a database to the state of this package: migrations, each once and in order, then every function
+/// and view. The engine's SQL is a part of the program, so that no checkout is needed.
 ///
-/// The table `perdure.applied_files` remembers each file with its checksum. Concurrent runs wait for each other, for every
-/// transaction takes the same advisory lock; it works through a pooler in transaction mode too.
+/// The table `perdure.applied_files` remembers each file with its checksum. Concurrent runs wait for each other, for
+/// every transaction takes the same advisory lock; it works through a pooler in transaction mode too.
 public struct Migrator: Sendable {
     /// What is known of one file.
     public struct File: Sendable, Hashable {
@@ -16,7 +17,7 @@ public struct Migrator: Sendable {
             case changed
             /// A migration that differs from what was applied. That is never right.
             case edited
-            /// Applied once, and not in this checkout.
+            /// Applied once, and not among the files.
             case unknown
         }
         /// Relative to the root.
@@ -35,45 +36,76 @@ public struct Migrator: Sendable {
         }
     }
 
-    public let root: URL
+    private let files: MigrationFiles
     private let configuration: PostgresConfiguration
     private let logger: Logger
 
-    /// - Parameter root: the folder that holds `migrations` and `sql`.
-    public init(root: URL, configuration: PostgresConfiguration, logger: Logger) {
-        self.root = root
+    /// Migrates the engine: schema `perdure`.
+    ///
+    /// - Parameters:
+    ///   - root: a folder that holds `migrations` and `sql`, to use its files; by default those that the program was
+    ///     built with.
+    ///   - configuration: the database, as the owner of the schema, or as a role that may create schemas in it.
+    public init(
+        root: URL? = nil, configuration: PostgresConfiguration, logger: Logger = Logger(label: "perdure.migrator")
+    ) {
+        files = MigrationFiles(engineIn: root)
         self.configuration = configuration
         self.logger = logger
     }
 
-    /// Where the SQL is: `PERDURE_ROOT`, or the nearest folder that has it, upwards from `directory` or from the program.
+    /// Migrates another schema in the same way, and in the same ledger. The engine has to be installed.
     ///
-    /// - Throws: ``MigrationError/noRoot(_:)``.
+    /// - Parameters:
+    ///   - schema: where it was dropped, nothing of it counts as applied any more.
+    ///   - migrations: the folder of the migrations, relative to the root.
+    ///   - definitions: the folders of functions and views, relative to the root, in the order of applying.
+    ///   - root: the folder that holds these.
+    public init(
+        schema: String, migrations: String, definitions: [String], root: URL, configuration: PostgresConfiguration,
+        logger: Logger = Logger(label: "perdure.migrator")
+    ) {
+        files = MigrationFiles(schema: schema, migrations: migrations, definitions: definitions, root: root)
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// A checkout: `PERDURE_ROOT`, or the nearest folder that is one, upwards from `directory` or from the program.
+    ///
+    /// - Returns: nil if there is none, and `PERDURE_ROOT` is not set.
+    /// - Throws: ``MigrationError/noRoot(_:)`` if `PERDURE_ROOT` is no such folder.
     public static func findRoot(
         from directory: URL = URL(filePath: FileManager.default.currentDirectoryPath),
         environment: [String: String] = ProcessInfo.processInfo.environment
-    ) throws -> URL {
-        if let path = environment["PERDURE_ROOT"], !path.isEmpty { return URL(filePath: path) }
+    ) throws -> URL? {
+        func isRoot(_ folder: URL) -> Bool {
+            FileManager.default.fileExists(atPath: folder.appending(path: "migrations/0001_engine.sql").path)
+        }
+        if let path = environment["PERDURE_ROOT"], !path.isEmpty {
+            let root = URL(filePath: path)
+            guard isRoot(root) else { throw MigrationError.noRoot(path) }
+            return root
+        }
         let program = Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent()
         for start in [directory, program].compactMap(\.self) {
             var folder = start.standardizedFileURL
             while folder.path != "/" {
-                let candidate = folder.appending(path: "migrations/0001_engine.sql")
-                if FileManager.default.fileExists(atPath: candidate.path) { return folder }
+                if isRoot(folder) { return folder }
                 folder = folder.deletingLastPathComponent()
             }
         }
-        throw MigrationError.noRoot(directory.path)
+        return nil
     }
 
-    /// Every file of this checkout and of the database, in the order of applying. Changes and locks nothing.
+    /// Every file of the schema, here and in the database, in the order of applying. Changes and locks nothing.
     public func status() async throws -> [File] {
         try await connected { connection in try await plan(connection) }
     }
 
-    /// The same for who may read no more than the views, as the pages may.
-    public static func status(root: URL, in pool: PostgresPool) async throws -> [File] {
-        try await plan(root, ledger: "perdure.installed_files") { try await pool.query($0) }
+    /// The same of the engine, for who may read no more than the views, as the pages may.
+    public static func status(root: URL? = nil, in pool: PostgresPool) async throws -> [File] {
+        let files = MigrationFiles(engineIn: root)
+        return try await plan(files, ledger: "perdure.installed_files") { try await pool.query($0) }
     }
 
     /// Applies what is pending or changed.
@@ -157,12 +189,14 @@ public struct Migrator: Sendable {
         _ connection: PostgresConnection, _ lockTimeout: Duration, _ body: () async throws -> Value
     ) async throws -> Value {
         let milliseconds = max(1, Int(lockTimeout / .milliseconds(1)))
-        let ledger = try String(contentsOf: root.appending(path: "sql/applied_files.sql"), encoding: .utf8)
-        try await connection.simpleQuery("begin")
+        let ledger = try files.text("sql/applied_files.sql")
+        // Whatever the role or the database sets.
+        try await connection.simpleQuery("begin isolation level read committed read write")
         do {
             try await connection.query(
                 """
                 select set_config('client_min_messages', 'warning', true), \
+                set_config('standard_conforming_strings', 'on', true), set_config('statement_timeout', '0', true), \
                 set_config('lock_timeout', \("\(milliseconds)ms"), true)
                 """)
             do {
@@ -171,6 +205,11 @@ public struct Migrator: Sendable {
                 throw MigrationError.busy
             }
             try await connection.simpleQuery(ledger)
+            if try await !Self.isThere(files.schema, { try await connection.query($0) }) {
+                let applied = try await connection.query("select path from perdure.applied_files")
+                    .map { try $0.decode(String.self, at: 0) }.filter(files.contains)
+                try await connection.query("delete from perdure.applied_files where path = any(\(applied))")
+            }
             let value = try await body()
             try await connection.simpleQuery("commit")
             return value
@@ -181,24 +220,32 @@ public struct Migrator: Sendable {
     }
 
     private func plan(_ connection: PostgresConnection) async throws -> [File] {
-        try await Self.plan(root, ledger: "perdure.applied_files") { try await connection.query($0) }
+        try await Self.plan(files, ledger: "perdure.applied_files") { try await connection.query($0) }
+    }
+
+    private static func isThere(
+        _ schema: String, _ query: (PostgresQuery) async throws -> PostgresRows
+    ) async throws -> Bool {
+        try await query("select exists (select from pg_namespace where nspname = \(schema))")[0]
+            .decode(Bool.self, at: 0)
     }
 
     /// - Parameter ledger: the table, or the view, of what was applied.
     private static func plan(
-        _ root: URL, ledger: String, _ query: (PostgresQuery) async throws -> PostgresRows
+        _ source: MigrationFiles, ledger: String, _ query: (PostgresQuery) async throws -> PostgresRows
     ) async throws -> [File] {
         var applied: [String: (kind: File.Kind, checksum: String, at: Date)] = [:]
-        if try await query("select to_regclass(\(ledger)) is not null")[0].decode(Bool.self, at: 0) {
+        let isThere = try await isThere(source.schema, query)
+        if isThere, try await query("select to_regclass(\(ledger)) is not null")[0].decode(Bool.self, at: 0) {
             for row in try await query("select path, kind, checksum, applied_at from \(unescaped: ledger)") {
-                let kind = File.Kind(rawValue: try row.decode(String.self, "kind")) ?? .definition
-                applied[try row.decode("path")] = (kind, try row.decode("checksum"), try row.decode("applied_at"))
+                let path = MigrationFiles.placeToday(of: try row.decode("path"))
+                guard source.contains(path) else { continue }
+                let kind = File.Kind(rawValue: try row.decode("kind")) ?? .definition
+                applied[path] = (kind, try row.decode("checksum"), try row.decode("applied_at"))
             }
         }
-        let paths = try folders.flatMap { folder, kind in
-            try Self.paths(in: folder, of: root).map { (path: $0, kind: kind) }
-        }
-        let contents = try paths.map { [UInt8](try Data(contentsOf: root.appending(path: $0.path))) }
+        let paths = try source.paths()
+        let contents = try paths.map { [UInt8](try source.text($0.path).utf8) }
         let checksums = try await query(
             """
             select encode(sha256(f.content), 'hex') from unnest(\(contents)) with ordinality f (content, place) \
@@ -223,22 +270,13 @@ public struct Migrator: Sendable {
         return files
     }
 
-    /// In the order of applying. `sql/install.sh` lists the same.
-    private static let folders: [(String, File.Kind)] = [
-        ("migrations", .migration), ("sql/engine", .definition), ("sql/views", .definition), ("sql/bank", .definition),
-    ]
-
-    private static func paths(in folder: String, of root: URL) throws -> [String] {
-        let url = root.appending(path: folder)
-        guard FileManager.default.fileExists(atPath: url.path) else { return [] }
-        return try FileManager.default.contentsOfDirectory(atPath: url.path)
-            .filter { $0.hasSuffix(".sql") }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            .map { "\(folder)/\($0)" }
-    }
-
     private func apply(_ file: File, _ connection: PostgresConnection) async throws {
-        let text = try String(contentsOf: root.appending(path: file.path), encoding: .utf8)
+        let text = try files.text(file.path)
         let start = ContinuousClock.now
+        if file.kind == .migration {
+            try await connection.query("select set_config('perdure.migrates', \(files.schema), true)")
+            try await connection.simpleQuery(try files.text("sql/before_migration.sql"))
+        }
         do {
             try await connection.simpleQuery(text)
         } catch let error as PostgresError {
@@ -268,7 +306,7 @@ public enum MigrationError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .noRoot(let directory):
-            "there is no migrations folder at or above \(directory): run this in a checkout, or set PERDURE_ROOT"
+            "there is no file migrations/0001_engine.sql in \(directory): set PERDURE_ROOT to a checkout"
         case .edited(let path):
             "\(path) was edited after it had been applied: restore it, and put the change into a new migration"
         case .newerDatabase(let paths):

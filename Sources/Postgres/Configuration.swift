@@ -6,7 +6,7 @@ import Foundation
 /// Everything that libpq understands works here: URIs, `key=value` lists, several hosts, TLS by
 /// `sslmode`, `~/.pgpass`, service files and the `PG*` environment.
 public struct PostgresConfiguration: Sendable, CustomStringConvertible {
-    let conninfo: String
+    package let conninfo: String
 
     /// Shown in `pg_stat_activity`. Overrides what the connection string says; nil leaves that alone.
     public var applicationName: String?
@@ -20,6 +20,12 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     /// Turn it off behind a pooler that gives every transaction another server connection (PgBouncer in
     /// transaction mode): there a statement would often be missing. `LISTEN` does not work behind such a pooler at all.
     public var preparedStatements: Bool
+
+    /// The database, in place of the one that the connection string names.
+    package var database: String?
+
+    /// What each session sets, as `-c name=value`, behind the options that the connection string names.
+    package var sessionOptions: String?
 
     /// - Parameter conninfo: a URI (`postgresql://…`) or a `key=value` list, as libpq takes it. Nothing is
     ///   checked before the first attempt to connect.
@@ -56,8 +62,11 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     public var description: String {
         let shown = ["host", "hostaddr", "port", "dbname", "user", "sslmode", "service"]
         guard let options = parsed() else { return "an unreadable connection string" }
-        return options.filter { shown.contains($0.keyword) && $0.value != nil }
-            .map { "\($0.keyword)=\($0.value ?? "")" }.joined(separator: " ")
+        return options.filter { shown.contains($0.keyword) }
+            .compactMap { option in
+                let value = option.keyword == "dbname" ? database ?? option.value : option.value
+                return value.map { "\(option.keyword)=\($0)" }
+            }.joined(separator: " ")
     }
 
     /// What the connection string says, or nil if libpq cannot read it.
@@ -93,7 +102,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
 
     /// Begins to connect; the rest is `PQconnectPoll`. Look-ups of host names block.
     func start() throws -> OpaquePointer {
-        guard parsed() != nil else {
+        guard let parsed = parsed() else {
             throw PostgresError(
                 .configuration, "the connection string is neither a URI nor a key=value list that libpq can read",
                 hint: "Write it as postgresql://user:password@host:5432/database and percent-encode special characters."
@@ -105,6 +114,16 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
         if let applicationName {
             keywords.append("application_name")
             values.append(applicationName)
+        }
+        if let database {
+            keywords.append("dbname")
+            values.append(database)
+        }
+        if let sessionOptions {
+            keywords.append("options")
+            values.append(
+                [parsed.first { $0.keyword == "options" }?.value, sessionOptions].compactMap(\.self)
+                    .joined(separator: " "))
         }
         let keys = keywords.map { strdup($0) }
         let texts = values.map { strdup($0) }

@@ -3,8 +3,8 @@ import Logging
 
 /// A connection to PostgreSQL.
 ///
-/// Statements of concurrent callers run one after another, in the order of the calls. Cancelling the task that waits for
-/// a statement cancels it in the server.
+/// Statements of concurrent callers run one after another, in the order of the calls. Cancelling the task that waits
+/// for a statement cancels it in the server.
 public final class PostgresConnection: Sendable {
     let wire: Wire
 
@@ -36,9 +36,9 @@ public final class PostgresConnection: Sendable {
         _ = try await wire.run { SimpleOperation(sql) }
     }
 
-    /// Runs statements in one round trip (libpq's pipeline mode), each in a transaction of its own: one that fails does not
-    /// touch the others. Throws only if nothing was sent, or if the connection is lost, when it is unknown which took
-    /// effect. Cancelling the task cancels the statement that runs at that moment; the others run.
+    /// Runs statements in one round trip (libpq's pipeline mode), each in a transaction of its own: one that fails does
+    /// not touch the others. Throws only if nothing was sent, or if the connection is lost, when it is unknown which
+    /// took effect. Cancelling the task cancels the statement that runs at that moment; the others run.
     public func pipeline(_ queries: [PostgresQuery]) async throws -> [Result<PostgresRows, PostgresError>] {
         guard !queries.isEmpty else { return [] }
         for query in queries { try query.check() }
@@ -49,8 +49,8 @@ public final class PostgresConnection: Sendable {
 
     /// Runs `body` between `begin` and `commit`; rolls back and rethrows when it throws.
     ///
-    /// Throws too if `body` went on after a statement had failed, for then the server rolls back instead of committing; and if a
-    /// transaction is open already, for PostgreSQL has none inside of another: use `savepoint`.
+    /// Throws too if `body` went on after a statement had failed, for then the server rolls back instead of committing;
+    /// and if a transaction is open already, for PostgreSQL has none inside of another: use `savepoint`.
     @discardableResult
     public func transaction<T>(
         isolation: PostgresIsolation = .readCommitted, isolationOf _: isolated (any Actor)? = #isolation,
@@ -78,7 +78,8 @@ public final class PostgresConnection: Sendable {
         }
     }
 
-    /// Runs `sql`, a `copy … from stdin`, with these rows in its format, each with its own end of line. Returns how many came in.
+    /// Runs `sql`, a `copy … from stdin`, with these rows in its format, each with its own end of line. Returns how
+    /// many came in.
     @discardableResult
     public func copyIn(_ sql: String, rows: some Sequence<[UInt8]>) async throws -> Int {
         var chunks: [[UInt8]] = []
@@ -145,7 +146,8 @@ public enum PostgresTransactionStatus: Sendable, Hashable {
     case none
     /// The transaction that is open.
     case open
-    /// A transaction in which a statement has failed: until it is rolled back, or goes back to a savepoint, it takes no other.
+    /// A transaction in which a statement has failed: until it is rolled back, or goes back to a savepoint, it takes no
+    /// other.
     case failed
 }
 

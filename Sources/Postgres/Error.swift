@@ -60,6 +60,72 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
         return retryable.contains(sqlState) || sqlState.hasPrefix("08")
     }
 
+    /// What made a statement fail, as far as it matters to whoever may send it again.
+    public enum Cause: Sendable, Hashable, CaseIterable {
+        /// A value that the statement was given: its type does not take it, or it is too large or too deep. Sent again,
+        /// it is refused again.
+        case value
+        /// There is no connection, or it was lost. What was in flight may have taken effect.
+        case unreachable
+        /// It took too long, by a timeout of the session or because somebody cancelled it, or a lock did not become
+        /// free.
+        case timeout
+        /// Another transaction was in the way.
+        case conflict
+        /// The server is out of something: memory, space on its disk; or it failed by itself.
+        case serverFailure
+        /// The server takes no writes, as a standby after a failover.
+        case readOnly
+        /// A schema, table, column, type or function is missing: the database is not migrated, or is being migrated.
+        case missingObject
+        /// The role may not log in or may not do this.
+        case permission
+        /// The Swift task was cancelled, or the connection or pool closed, here.
+        case cancelled
+        /// The statement, its values or the rows broke a rule that somebody wrote: a constraint, an exception of a
+        /// function, a syntax error.
+        case rule
+    }
+
+    /// The one place where SQLSTATEs are told apart; docs/decisions/0020-errors-of-the-database.md says what follows.
+    public var cause: Cause {
+        switch kind {
+        case .cancelled, .closed: return .cancelled
+        case .configuration: return .permission
+        case .poolTimeout: return .unreachable
+        case .connection, .server, .decoding: break
+        }
+        guard let sqlState else { return kind == .connection ? .unreachable : .rule }
+        if isStalePlan { return .conflict }
+        switch sqlState {
+        case "57014", "55P03", "25P03", "25P04": return .timeout
+        case "40001", "40P01", "40000", "40003", "55006": return .conflict
+        case "53300", "57P01", "57P02", "57P03", "57P05": return .unreachable
+        case "25006": return .readOnly
+        case "3F000", "42P01", "42703", "42704", "42883": return .missingObject
+        case "42501", "3D000", "57P04": return .permission
+        // What a function computes, and not what it is given.
+        case "22012", "22004", "2202E": return .rule
+        default: break
+        }
+        switch sqlState.prefix(2) {
+        case "08": return .unreachable
+        case "22", "54": return .value
+        case "28": return .permission
+        case "53", "57", "58", "XX", "F0": return .serverFailure
+        default: return kind == .connection ? .unreachable : .rule
+        }
+    }
+
+    /// Whether the same statement may be taken in a while, by a database that is as it is now. Whether it was taken
+    /// already is not known after a lost connection.
+    public var mayPass: Bool {
+        switch cause {
+        case .unreachable, .timeout, .conflict, .serverFailure, .readOnly: true
+        case .value, .missingObject, .permission, .cancelled, .rule: false
+        }
+    }
+
     /// A prepared statement that the server forgot, or whose result type changed under it.
     var isStalePlan: Bool {
         sqlState == "26000" || (sqlState == "0A000" && routine == "RevalidateCachedQuery")
@@ -78,7 +144,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
 extension PostgresError {
     /// - Parameter result: a result of status `PGRES_FATAL_ERROR`.
     init(result: OpaquePointer) {
-        // The letters of PG_DIAG_*: libpq-fe.h takes them from postgres_ext.h as characters, which Swift does not import.
+        // The letters of PG_DIAG_*: libpq-fe.h takes them from postgres_ext.h as characters, which Swift does not
+        // import.
         func field(_ code: Character) -> String? {
             PQresultErrorField(result, Int32(code.asciiValue ?? 0)).map { String(cString: $0) }
         }

@@ -4,9 +4,9 @@ import Synchronization
 
 /// A thread that waits for sockets and for points in time, and runs what these bring about.
 ///
-/// It also is a task executor: a task that prefers it goes on where the answer that it waited for is read, and sends its
-/// next statement from there, without any change of threads. What runs on it must be short and must not block, for all
-/// connections and timers of the process wait meanwhile.
+/// It also is a task executor: a task that prefers it goes on where the answer that it waited for is read, and sends
+/// its next statement from there, without any change of threads. What runs on it must be short and must not block, for
+/// all connections and timers of the process wait meanwhile.
 ///
 /// Unchecked because `watches` and what belongs to it are touched by the loop's thread only, `thread` is written before
 /// `init` returns, and everything else is locked.

@@ -273,8 +273,8 @@ struct StatementCache {
     }
     var isEnabled = true
     private let capacity = 256
-    /// Behind a pooler a name could be that of another client's statement. So no two connections share names, and such a
-    /// statement is missing instead of being the wrong one.
+    /// Behind a pooler a name could be that of another client's statement. So no two connections share names, and such
+    /// a statement is missing instead of being the wrong one.
     private let prefix = "p" + String(UInt64.random(in: 0 ... .max), radix: 36) + "_"
     private var names: [Key: String] = [:]
     private var keys: [String: Key] = [:]

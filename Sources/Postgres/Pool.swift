@@ -27,7 +27,8 @@ public final class PostgresPool: Sendable {
 
     /// - Parameters:
     ///   - maximumConnections: how many connections there may be at once. They are made when they are needed.
-    ///   - acquireTimeout: how long a caller waits for one before it gets an error of kind `.poolTimeout` or `.connection`.
+    ///   - acquireTimeout: how long a caller waits for one before it gets an error of kind `.poolTimeout` or
+    ///     `.connection`.
     public init(
         _ configuration: PostgresConfiguration, maximumConnections: Int = 8, acquireTimeout: Duration = .seconds(10),
         logger: Logger = Logger(label: "perdure.postgres")
@@ -87,7 +88,8 @@ public final class PostgresPool: Sendable {
 
     // MARK: Lending
 
-    /// For so long after its last use a connection counts as good without a look at it, which would cost two changes of threads.
+    /// For so long after its last use a connection counts as good without a look at it, which would cost two changes of
+    /// threads.
     private static let freshness = Duration.milliseconds(500)
 
     private enum Turn {

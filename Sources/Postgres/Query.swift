@@ -60,7 +60,8 @@ public struct PostgresQuery: ExpressibleByStringInterpolation, Sendable {
             query.sql += "$\(query.binds.count)"
         }
 
-        /// Splices SQL as it stands, for what cannot be a parameter (a constant column list, say). Never pass input here.
+        /// Splices SQL as it stands, for what cannot be a parameter (a constant column list, say). Never pass input
+        /// here.
         public mutating func appendInterpolation(unescaped sql: String) { query.sql += sql }
     }
 }

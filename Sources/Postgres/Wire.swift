@@ -6,11 +6,11 @@ import Synchronization
 
 /// One libpq connection and the event loop that owns it.
 ///
-/// libpq is used in its non-blocking mode: statements are sent, the loop says when bytes have come, and whoever waits is
-/// resumed. No thread ever waits for the server.
+/// libpq is used in its non-blocking mode: statements are sent, the loop says when bytes have come, and whoever waits
+/// is resumed. No thread ever waits for the server.
 ///
-/// Unchecked because `PGconn` and all mutable state below are touched on the loop only, and before that on the queue of the
-/// attempt to connect, which hands them over; every method that is called from elsewhere begins by going there.
+/// Unchecked because `PGconn` and all mutable state below are touched on the loop only, and before that on the queue of
+/// the attempt to connect, which hands them over; every method that is called from elsewhere begins by going there.
 final class Wire: @unchecked Sendable {
     private let loop = EventLoop.shared
     private let configuration: PostgresConfiguration
@@ -24,7 +24,8 @@ final class Wire: @unchecked Sendable {
         didSet { closed.store(failure != nil, ordering: .releasing) }
     }
 
-    /// Whether nothing runs, outside of any transaction, as the last operation left it. Anybody may read it, without waiting for the loop.
+    /// Whether nothing runs, outside of any transaction, as the last operation left it. Anybody may read it, without
+    /// waiting for the loop.
     private let idle = Atomic(false)
     var isIdle: Bool { idle.load(ordering: .acquiring) }
     private let transaction = Atomic(PQTRANS_IDLE.rawValue)
@@ -56,7 +57,8 @@ final class Wire: @unchecked Sendable {
 
     // MARK: Connecting
 
-    /// Connects on a queue of the attempt's own, because libpq looks up names and computes proofs of passwords meanwhile.
+    /// Connects on a queue of the attempt's own, because libpq looks up names and computes proofs of passwords
+    /// meanwhile.
     func connect() async throws {
         let attempt = ConnectAttempt()
         try await withTaskCancellationHandler {
@@ -115,8 +117,9 @@ final class Wire: @unchecked Sendable {
         case PGRES_POLLING_OK:
             PQsetErrorVerbosity(connection, PQERRORS_DEFAULT)
             PQsetnonblocking(connection, 1)
-            // A descriptor of the loop's own. libpq closes its socket as soon as it finds the connection lost, and the next
-            // one may get the same number while the loop still watches it: that one would hear nothing of its server.
+            // A descriptor of the loop's own. libpq closes its socket as soon as it finds the connection lost, and the
+            // next one may get the same number while the loop still watches it: that one would hear nothing of its
+            // server.
             let socket = fcntl(PQsocket(connection), F_DUPFD_CLOEXEC, 0)
             guard socket >= 0 else {
                 let reason = String(cString: strerror(errno))
@@ -388,7 +391,8 @@ final class Wire: @unchecked Sendable {
         }
     }
 
-    /// Whether the connection is good, idle and outside of any transaction, as far as one can know without asking the server.
+    /// Whether the connection is good, idle and outside of any transaction, as far as one can know without asking the
+    /// server.
     func isReusable() async -> Bool {
         await inspect { connection in
             guard let connection, self.failure == nil, self.current == nil,

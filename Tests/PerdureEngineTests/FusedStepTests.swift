@@ -40,7 +40,7 @@ struct FusedStepTests {
                 let whole = try await handle.fetchHistory()
                 let runID = try #require(try await handle.describe().runID)
                 let stored = try await Engine(pool: stage.database.pool)
-                    .histories(shard: 0, of: [HistoryRequest(runID: runID, from: 1)])[0]
+                    .histories(shard: 0, of: [HistoryRequest(runID: runID, from: 1)])[0].get()
                 #expect(stored.map(\.eventType) == whole.map(\.eventType))
                 #expect(stored.map(\.eventTime) == whole.map(\.eventTime))
                 // Of workflow tasks a run sees when they began, and nothing else.
@@ -53,7 +53,7 @@ struct FusedStepTests {
 
     /// An event's attributes but for those that no run looks at, or that it knows without them.
     private static func seen(_ event: HistoryEvent) -> [String: JSON] {
-        (event.attributes.objectValue ?? [:]).filter { name, _ in
+        event.attributes.dictionary.filter { name, _ in
             ![
                 "identity", "requestId", "taskQueue", "workflowType", "workflowId", "originalExecutionRunId",
                 "firstExecutionRunId", "workflowTaskCompletedEventId",

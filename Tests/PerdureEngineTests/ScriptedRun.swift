@@ -5,6 +5,7 @@ import PerdureTesting
 import Postgres
 import Synchronization
 import TestSupport
+import Testing
 
 @testable import Perdure
 
@@ -20,6 +21,8 @@ final class ScriptedRun: LiveRun {
         self.onEvict = onEvict
     }
 
+    var newMetadata: JSON? { nil }
+
     func activate(_ new: [HistoryEvent]) throws -> [Command] {
         let history = events.withLock { events in
             precondition(new.first?.eventId == Int64(events.count) + 1, "events come without gaps")
@@ -29,11 +32,13 @@ final class ScriptedRun: LiveRun {
         return try decide(history)
     }
 
-    func query(_ name: String, input: [Payload]) throws -> [Payload] {
+    func query(_ name: String, headers: [String: Payload], input: [Payload]) throws -> [Payload] {
         guard name == "signals" else { throw Failure.application("no query \(name)", type: "NotFoundError") }
         let history = History(events: events.withLock { $0 })
         return [try Payload(encoding: history.signals.map(\.name))]
     }
+
+    func interrupt() {}
 
     func evict() { onEvict() }
 }
@@ -143,10 +148,29 @@ struct Stage: Sendable {
 
     static let queue = "test"
 
-    static func with<Value>(_ body: (Stage) async throws -> Value) async throws -> Value {
+    /// - Parameter isSound: whether the test leaves the tables as the engine wrote them.
+    static func with<Value>(
+        isSound: Bool = true, sourceLocation: SourceLocation = #_sourceLocation, _ body: (Stage) async throws -> Value
+    ) async throws -> Value {
         try await TestDatabase.with(maximumConnections: 16) { database in
-            try await body(Stage(database: database, client: PerdureClient(pool: database.pool)))
+            let value = try await body(Stage(database: database, client: PerdureClient(pool: database.pool)))
+            if isSound {
+                #expect(try await violations(of: database) == [], sourceLocation: sourceLocation)
+            }
+            return value
         }
+    }
+
+    /// Asked by a session without time-outs, whatever a test has set for the sessions of its database.
+    private static func violations(of database: TestDatabase) async throws -> [String] {
+        var configuration = database.configuration
+        configuration.sessionOptions = [
+            "statement_timeout", "lock_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout",
+        ].map { "-c \($0)=0" }.joined(separator: " ")
+        let pool = PostgresPool(configuration, maximumConnections: 1, logger: quiet)
+        let rows = try await pool.query("select to_jsonb(v)::text from perdure.violations() v")
+        await pool.close()
+        return try rows.map { try $0.decode(at: 0) }
     }
 
     func worker(_ code: WorkerCode, _ adjust: (inout WorkerOptions) -> Void = { _ in }) -> Worker {

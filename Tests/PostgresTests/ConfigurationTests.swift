@@ -142,8 +142,8 @@ struct DeafServer {
         port = UInt16(bigEndian: address.sin_port)
     }
 
-    /// Lets one client in, waits for its first statement, and dies under it: its last words and the end of the connection
-    /// come at once. Like a server that stops with something unread, as on a Unix-domain socket always.
+    /// Lets one client in, waits for its first statement, and dies under it: its last words and the end of the
+    /// connection come at once. Like a server that stops with something unread, as on a Unix-domain socket always.
     func acceptAndDie() async {
         await withCheckedContinuation { continuation in
             DispatchQueue.global().async {

@@ -106,7 +106,7 @@ import Testing
     }
 
     /// libpq closes the socket of a lost connection by itself, and the next connection gets the same descriptor.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `connections that are made while others are lost hear their server`() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<12 {
@@ -238,7 +238,7 @@ import Testing
         #expect(list.popFirst() == nil)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `who took a ticket early and comes late is still found`() {
+    @Test(.timeLimit(.minutes(5))) func `who took a ticket early and comes late is still found`() {
         var list = WaitList<String>()
         let early = list.ticket()
         #expect(list.popFirst() == nil)

@@ -1,10 +1,11 @@
 import Synchronization
 public import Testing
 
-/// Waits until the condition holds; fails the test when it does not in time. It looks every few milliseconds, which is the only
-/// place where tests sleep in order to wait.
+/// Waits until the condition holds; fails the test when it does not in time. It looks every few milliseconds, which is
+/// the only place where tests sleep in order to wait.
 ///
-/// Once one wait has failed, the others are short: what stalls one test stalls them all, and its message is the one to read.
+/// Once one wait has failed, the others are short: what stalls one test stalls them all, and its message is the one to
+/// read.
 public func eventually(
     _ what: Comment, within limit: Duration = .seconds(60), sourceLocation: SourceLocation = #_sourceLocation,
     isolation: isolated (any Actor)? = #isolation, _ condition: () async throws -> Bool

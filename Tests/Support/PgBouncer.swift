@@ -11,6 +11,13 @@ public enum PgBouncer {
 
     /// - Parameter body: gets the URL of the database through a PgBouncer of its own, in transaction mode.
     public static func with(database: String = "postgres", _ body: (String) async throws -> Void) async throws {
+        try await withPooler(database: database) { try await body($0.url) }
+    }
+
+    /// - Parameter body: gets a PgBouncer of its own before the database, in transaction mode.
+    public static func withPooler(
+        database: String = "postgres", _ body: (Pooler) async throws -> Void
+    ) async throws {
         let server = try #require(URLComponents(string: serverURL))
         let port = try freePort()
         let folder = URL(filePath: "/tmp/perdure-pgbouncer-\(UUID().uuidString.prefix(8))")
@@ -33,26 +40,52 @@ public enum PgBouncer {
         ignore_startup_parameters = extra_float_digits
         """.write(to: folder.appending(path: "pgbouncer.ini"), atomically: true, encoding: .utf8)
         try await giveToServer(folder)
-        try await runAsServer(try #require(program), ["-q", "-d", folder.path + "/pgbouncer.ini"])
-        func stop() throws {
-            let text = try String(contentsOf: folder.appending(path: "pid"), encoding: .utf8)
-            kill(try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines))), SIGKILL)
-        }
+        let pooler = Pooler(url: "postgresql://\(user)@127.0.0.1:\(port)/\(database)", folder: folder)
         do {
-            let url = "postgresql://\(user)@127.0.0.1:\(port)/\(database)"
-            try await eventually("PgBouncer answers") {
-                guard
-                    let connection = try? await PostgresConnection.connect(
-                        PostgresConfiguration(url), logger: Logger(label: "test"))
-                else { return false }
-                await connection.close()
-                return true
-            }
-            try await body(url)
-            try stop()
+            try await pooler.start()
+            try await body(pooler)
+            try await pooler.kill()
         } catch {
-            try? stop()
+            try? await pooler.kill()
             throw error
+        }
+    }
+
+    /// One PgBouncer, which can be killed and started again.
+    public struct Pooler: Sendable {
+        public let url: String
+        fileprivate let folder: URL
+
+        /// Starts it, and waits until it answers.
+        public func start() async throws {
+            // One that was killed leaves its file.
+            try? FileManager.default.removeItem(at: folder.appending(path: "pid"))
+            try await runAsServer(try #require(program), ["-q", "-d", folder.path + "/pgbouncer.ini"])
+            do {
+                try await eventually("PgBouncer answers") {
+                    guard
+                        let connection = try? await PostgresConnection.connect(
+                            PostgresConfiguration(url), logger: Logger(label: "test"))
+                    else { return false }
+                    await connection.close()
+                    return true
+                }
+            } catch {
+                let log = try? String(contentsOf: folder.appending(path: "log"), encoding: .utf8)
+                Issue.record("PgBouncer wrote: \(log?.suffix(2000) ?? "nothing")")
+                throw error
+            }
+        }
+
+        /// Whatever goes through it at this moment is cut. Then it is gone, and its port is free for the next.
+        public func kill() async throws {
+            let text = try String(contentsOf: folder.appending(path: "pid"), encoding: .utf8)
+            let pid = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+            Foundation.kill(pid, SIGKILL)
+            try await eventually("PgBouncer is gone") {
+                // What nobody has waited for yet is a zombie, whose sockets are closed.
+                (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8))?.contains(") Z ") ?? true
+            }
         }
     }
 }

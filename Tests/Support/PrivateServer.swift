@@ -56,6 +56,11 @@ public struct PrivateServer: Sendable {
         try await runAsServer(Self.bin + "/pg_ctl", ["-D", data, "-w", "-m", "immediate", "stop"])
     }
 
+    /// Whether the server is built with TLS. That of PyPI is not.
+    public static var hasTLS: Bool {
+        get async throws { try await run(bin + "/pg_config", ["--configure"]).contains("ssl") }
+    }
+
     /// Where initdb is.
     private static let bin: String = {
         if let bin = ProcessInfo.processInfo.environment["PERDURE_PG_BIN"] { return bin }
@@ -81,7 +86,8 @@ public func runAsServer(_ program: String, _ arguments: [String]) async throws -
 
 /// A port of loopback that was free a moment ago.
 public func freePort() throws -> UInt16 {
-    // Below those from which the system takes the ports of connections: one of them could have it before the server does.
+    // Below those from which the system takes the ports of connections: one of them could have it before the server
+    // does.
     for port in (20_000..<32_000).shuffled().prefix(100) {
         let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(socket) }

@@ -1,8 +1,8 @@
 public import Foundation
 import Testing
 
-/// A process of another program. Nothing here blocks a thread that tests share: they share a few with the servers that they
-/// start.
+/// A process of another program. Nothing here blocks a thread that tests share: they share a few with the servers that
+/// they start.
 ///
 /// Not Foundation's Process: that takes a process for running as long as anybody holds a descriptor that it made, and a
 /// server that another test starts at the same moment inherits them all.

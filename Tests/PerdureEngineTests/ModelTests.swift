@@ -1,6 +1,10 @@
 import Foundation
-import PerdureEngine
+import PerdureTesting
+import Postgres
 import Testing
+
+@testable import PerdureEngine
+@testable import PerdureModel
 
 @Suite("JSON")
 struct JSONTests {
@@ -50,6 +54,31 @@ struct JSONTests {
         #expect(throws: Never.self) {
             try JSON(parsing: "[" + Array(repeating: "[]", count: 2000).joined(separator: ",") + "]")
         }
+    }
+
+    @Test("What a database holds already is kept as text where it is nested too deep")
+    func deeper() throws {
+        let limit = JSON.maximumDepth
+        let inner = #"{"a":"]}\"","b":[1e5,null]}"#
+        let deep = String(repeating: "[", count: limit - 1) + inner + String(repeating: "]", count: limit - 1)
+        let text = #"{"before":1,"deep":\#(deep),"after":[true,\#(deep)]}"#
+        #expect(throws: JSONParseError.self) { try JSON(parsing: text) }
+        var value = try JSON(parsing: text.utf8, deeper: .keptAsText)
+        #expect(value["before"] == 1 && value["after"]?[0] == true)
+        value = try #require(value["deep"])
+        for _ in 0..<limit - 1 { value = try #require(value[0]) }
+        #expect(value == .string(inner))
+        #expect(throws: JSONParseError.self) { try JSON(parsing: text.dropLast(900).utf8, deeper: .keptAsText) }
+    }
+
+    @Test("Members keep their order, which makes no difference")
+    func order() throws {
+        let value = try JSON(parsing: #"{"b":1,"a":{"d":2,"c":3}}"#)
+        #expect(value.text == #"{"b":1,"a":{"d":2,"c":3}}"#)
+        #expect(value.description == #"{"a":{"c":3,"d":2},"b":1}"#)
+        let other: JSON = ["a": ["c": 3, "d": 2], "b": 1]
+        #expect(value == other && value.hashValue == other.hashValue)
+        #expect(value != ["a": ["c": 3, "d": 2], "b": 2] && value != ["a": ["c": 3, "d": 2]])
     }
 
     @Test("Any value survives the way to text and back")
@@ -172,6 +201,7 @@ struct WireTests {
     func otherTimes() {
         #expect(Timestamp("2026-01-31T10:00:00+01:00") == Timestamp("2026-01-31T09:00:00Z"))
         #expect(Timestamp("2026-01-31T09:00:00.1Z")?.microseconds == 1_769_850_000_100_000)
+        #expect(Timestamp("1969-12-31 23:59:59.999999+00")?.microseconds == -1)
         for text in ["", "2026-02-29T00:00:00Z", "2026-01-31", "2026-01-31T09:00:00", "2026-13-01T00:00:00Z", "x"] {
             #expect(Timestamp(text) == nil, "\(text)")
         }
@@ -216,14 +246,91 @@ struct WireTests {
         #expect(child.description == "child failed: activity failed: no funds")
     }
 
-    @Test("What jsonb cannot hold travels as base64")
-    func nul() throws {
-        let payload = try Payload(encoding: "a\u{0}b")
+    @Test(
+        "What jsonb cannot hold, or would give back as something else, travels as base64",
+        arguments: [
+            #""a\u0000b""#, #"{"a\u0000b": 1}"#, "-0", "[-0.0]", "[1, {\"a\": -0e7}]", "1e400000", "1e-400000",
+            "1E+300", "-1e-300",
+            String(repeating: "[", count: 300) + String(repeating: "]", count: 300),
+            String(repeating: #"{"a":"#, count: 300) + "1" + String(repeating: "}", count: 300),
+            String(repeating: "9", count: 2000), "0." + String(repeating: "0", count: 20000),
+        ])
+    func notPlain(text: String) throws {
+        let json = try JSON(parsing: text)
+        let payload = try Payload(encoding: json)
         #expect(payload.encoding == "json/base64")
+        #expect(Payload(plain: json) == payload)
         #expect(!payload.json.description.contains("\\u0000"))
-        #expect(try Payload(json: payload.json).decode(String.self) == "a\u{0}b")
+        #expect(try Payload(json: payload.json).decode(JSON.self) == json)
+        try Limits.check([payload], "value")
+    }
+
+    @Test(
+        "What jsonb holds stays readable",
+        arguments: ["0", "-1.50", "1e10", "12345678901234567890.5", "[0.1, 1e-9]", #""\u0001é😀""#])
+    func plain(text: String) throws {
+        let json = try JSON(parsing: text)
+        #expect(try Payload(encoding: json) == Payload(encoding: "json/plain", data: json))
+    }
+
+    @Test("No value for payloads decodes as nothing, and an unknown encoding needs a codec")
+    func otherEncodings() throws {
         #expect(try Payload.null.decode(Int?.self) == nil)
         #expect(throws: PayloadError.self) { try Payload(encoding: "secret/aes", bytes: [1]).decode(Int.self) }
+    }
+
+    @Test(
+        "A literal that is no number is refused where a document is checked",
+        arguments: ["nan", "-", "01", "1.", "1e", "", "1 "])
+    func noNumber(literal: String) {
+        #expect(throws: EngineError.self) { try Limits.check(.number(literal), "value") }
+    }
+
+    @Test("A document is as long as jsonb writes it, and as deep")
+    func storedForm() async throws {
+        var generator = SplitMix(state: 11)
+        func some(_ depth: Int) -> JSON {
+            switch Int.random(in: 0..<(depth > 0 ? 7 : 5), using: &generator) {
+            case 0: .null
+            case 1: .bool(.random(using: &generator))
+            case 2:
+                .number(["0", "-1.50", "1e10", "25E-3", "-12e3", "1.5e1", "100e-2"].randomElement(using: &generator)!)
+            case 3, 4:
+                .string(["", "a\"b", "\n\t\u{1}\u{8}\u{c}\r", "é😀", "\\/"].randomElement(using: &generator)!)
+            case 5: .array((0..<Int.random(in: 0..<4, using: &generator)).map { _ in some(depth - 1) })
+            default:
+                .object(
+                    Dictionary(
+                        (0..<Int.random(in: 0..<4, using: &generator)).map { ("k\"\($0)", some(depth - 1)) },
+                        uniquingKeysWith: { $1 }))
+            }
+        }
+        try await TestDatabase.with { database in
+            for _ in 0..<100 {
+                let json = some(4)
+                let row = try await database.pool.query("select octet_length(\(json)::text)").first
+                #expect(try row?.decode(Int.self, at: 0) == StoredForm(json).bytes, "\(json)")
+            }
+        }
+        #expect(StoredForm(["a": [1, [2]]]).depth == 3)
+    }
+
+    @Test("A failure is cut where it becomes JSON")
+    func longFailure() throws {
+        var failure = Failure.application(
+            String(repeating: "ä", count: 400_000), stackTrace: String(repeating: "x", count: 600_000))
+        #expect(failure.json["message"]?.stringValue?.utf8.count == 524_288)
+        #expect(failure.json["stackTrace"]?.stringValue?.utf8.count == 524_288)
+        for number in 0..<300 { failure = .application("\(number)", cause: failure) }
+        #expect(try Failure(json: failure.json).chain.reduce(0) { count, _ in count + 1 } == 101)
+    }
+
+    @Test("A visible sign takes the place of U+0000 in what people read")
+    func visibleNul() throws {
+        var text: [UInt8] = []
+        Failure.application("a\u{0}b", type: "T\u{0}").json.write(to: &text, sorted: false)
+        let read = try Failure(json: JSON(parsing: text))
+        #expect(read == .application("a\u{2400}b", type: "T\u{2400}"))
     }
 }
 

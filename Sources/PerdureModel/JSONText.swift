@@ -12,40 +12,62 @@ extension JSON {
     public static let maximumDepth = 512
 
     /// Parses UTF-8 JSON text (RFC 8259) in one pass. Of two members with one name the last wins, as in jsonb.
-    public init(parsing bytes: [UInt8]) throws(JSONParseError) {
-        let result = bytes.withUnsafeBufferPointer { buffer -> Result<JSON, JSONParseError> in
-            var parser = JSONParser(bytes: buffer)
+    ///
+    /// - Parameter deeper: what becomes of values that are nested deeper than ``maximumDepth``.
+    public init(parsing bytes: some Collection<UInt8>, deeper: Deeper = .refused) throws(JSONParseError) {
+        func parse(_ buffer: UnsafeBufferPointer<UInt8>) -> Result<JSON, JSONParseError> {
+            var parser = JSONParser(bytes: buffer, deeper: deeper)
             do throws(JSONParseError) { return .success(try parser.parseDocument()) } catch { return .failure(error) }
         }
+        let result =
+            bytes.withContiguousStorageIfAvailable(parse) ?? Array(bytes).withUnsafeBufferPointer(parse)
         self = try result.get()
     }
 
-    public init(parsing text: String) throws(JSONParseError) {
-        try self.init(parsing: Array(text.utf8))
+    /// What becomes of values that are nested deeper than ``maximumDepth``.
+    public enum Deeper: Sendable {
+        case refused
+        /// A string with the text of the value, which is not checked: for what a database holds already.
+        case keptAsText
     }
 
-    /// Compact UTF-8 text, members in the order of their keys, so that equal values give equal bytes.
+    public init(parsing text: String) throws(JSONParseError) {
+        try self.init(parsing: text.utf8)
+    }
+
+    /// Compact UTF-8 text, members in the order of their names, so that equal values give equal bytes.
     public var bytes: [UInt8] {
         var output: [UInt8] = []
         write(to: &output, sorted: true)
         return output
     }
 
-    /// Text for PostgreSQL, which does not care for the order of members.
-    func write(to output: inout [UInt8], sorted: Bool) {
+    /// Compact text, members in the order in which they stand.
+    public var text: String {
+        var output: [UInt8] = []
+        write(to: &output, sorted: false, keepsNul: true)
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    /// Text for PostgreSQL, which does not care for the order of members. Its jsonb cannot hold U+0000, and a visible
+    /// sign takes its place: in what people read, such as the message of a failure, for payloads keep it as base64 and
+    /// names are refused.
+    package func write(to output: inout [UInt8], sorted: Bool) { write(to: &output, sorted: sorted, keepsNul: sorted) }
+
+    private func write(to output: inout [UInt8], sorted: Bool, keepsNul: Bool) {
         switch self {
         case .null: output.append(contentsOf: "null".utf8)
         case .bool(true): output.append(contentsOf: "true".utf8)
         case .bool(false): output.append(contentsOf: "false".utf8)
         case .number(let literal): output.append(contentsOf: literal.utf8)
-        case .string(let string): Self.write(string, to: &output)
+        case .string(let string): Self.write(string, to: &output, keepsNul: keepsNul)
         case .array(let elements):
             output.append(UInt8(ascii: "["))
             var isFirst = true
             for element in elements {
                 if !isFirst { output.append(UInt8(ascii: ",")) }
                 isFirst = false
-                element.write(to: &output, sorted: sorted)
+                element.write(to: &output, sorted: sorted, keepsNul: keepsNul)
             }
             output.append(UInt8(ascii: "]"))
         case .object(let members):
@@ -54,9 +76,9 @@ extension JSON {
             func write(_ key: String, _ value: JSON) {
                 if !isFirst { output.append(UInt8(ascii: ",")) }
                 isFirst = false
-                Self.write(key, to: &output)
+                Self.write(key, to: &output, keepsNul: keepsNul)
                 output.append(UInt8(ascii: ":"))
-                value.write(to: &output, sorted: sorted)
+                value.write(to: &output, sorted: sorted, keepsNul: keepsNul)
             }
             if sorted, members.count > 1 {
                 for (key, value) in members.sorted(by: { $0.key < $1.key }) { write(key, value) }
@@ -67,7 +89,7 @@ extension JSON {
         }
     }
 
-    private static func write(_ string: String, to output: inout [UInt8]) {
+    private static func write(_ string: String, to output: inout [UInt8], keepsNul: Bool) {
         output.append(UInt8(ascii: "\""))
         // Most strings hold nothing to escape and are copied whole.
         if !string.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) {
@@ -82,6 +104,7 @@ extension JSON {
             case 0x0A: output.append(contentsOf: #"\n"#.utf8)
             case 0x0D: output.append(contentsOf: #"\r"#.utf8)
             case 0x09: output.append(contentsOf: #"\t"#.utf8)
+            case 0 where !keepsNul: output.append(contentsOf: "\u{2400}".utf8)
             case 0..<0x20:
                 output.append(contentsOf: #"\u00"#.utf8)
                 output.append(hexDigit(byte >> 4))
@@ -99,10 +122,14 @@ extension JSON {
 
 private struct JSONParser {
     let bytes: UnsafeBufferPointer<UInt8>
+    let deeper: JSON.Deeper
     var offset = 0
     var depth = 0
 
-    init(bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+    init(bytes: UnsafeBufferPointer<UInt8>, deeper: JSON.Deeper) {
+        self.bytes = bytes
+        self.deeper = deeper
+    }
 
     mutating func parseDocument() throws(JSONParseError) -> JSON {
         skipWhitespace()
@@ -123,8 +150,9 @@ private struct JSONParser {
     mutating func parseValue() throws(JSONParseError) -> JSON {
         guard let first = current else { throw error("the text ends where a value should be") }
         switch first {
-        case UInt8(ascii: "{"): return try parseObject()
-        case UInt8(ascii: "["): return try parseArray()
+        case UInt8(ascii: "{"), UInt8(ascii: "["):
+            if depth == JSON.maximumDepth, deeper == .keptAsText { return .string(try skipNested()) }
+            return first == UInt8(ascii: "{") ? try parseObject() : try parseArray()
         case UInt8(ascii: "\""): return .string(try parseString())
         case UInt8(ascii: "t"): return try parseWord("true", .bool(true))
         case UInt8(ascii: "f"): return try parseWord("false", .bool(false))
@@ -149,6 +177,25 @@ private struct JSONParser {
         guard depth <= JSON.maximumDepth else { throw error("nested deeper than \(JSON.maximumDepth) levels") }
         offset += 1
         skipWhitespace()
+    }
+
+    /// The text of an array or an object, which is passed over.
+    mutating func skipNested() throws(JSONParseError) -> String {
+        let start = offset
+        var open = 0
+        repeat {
+            switch current {
+            case UInt8(ascii: "{"), UInt8(ascii: "["): open += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"): open -= 1
+            case UInt8(ascii: "\""):
+                _ = try parseString()
+                continue
+            case nil: throw error("the text ends inside a value")
+            default: break
+            }
+            offset += 1
+        } while open > 0
+        return try makeString(UnsafeBufferPointer(rebasing: bytes[start..<offset]))
     }
 
     mutating func parseArray() throws(JSONParseError) -> JSON {
@@ -177,11 +224,12 @@ private struct JSONParser {
     mutating func parseObject() throws(JSONParseError) -> JSON {
         try enter()
         defer { depth -= 1 }
-        var members: [String: JSON] = [:]
         if current == UInt8(ascii: "}") {
             offset += 1
-            return .object(members)
+            return [:]
         }
+        // Most have a few, whose place is not to be made one by one.
+        var members = JSON.Members(minimumCapacity: 4)
         while true {
             guard current == UInt8(ascii: "\"") else { throw error("expected the name of a member") }
             let key = try parseString()

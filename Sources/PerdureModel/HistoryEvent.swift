@@ -6,12 +6,17 @@ public struct HistoryEvent: Sendable, Hashable {
     public var eventType: EventType
     /// An object, with the names of Temporal's public API.
     public var attributes: JSON
+    /// An object of what stands beside the attributes: `userMetadata`, `links`, `eventGroupMarkers`.
+    public var others: JSON
 
-    public init(eventId: Int64, eventTime: Timestamp, eventType: EventType, attributes: JSON = [:]) {
+    public init(
+        eventId: Int64, eventTime: Timestamp, eventType: EventType, attributes: JSON = [:], others: JSON = [:]
+    ) {
         self.eventId = eventId
         self.eventTime = eventTime
         self.eventType = eventType
         self.attributes = attributes
+        self.others = others
     }
 }
 
@@ -34,18 +39,29 @@ extension [HistoryEvent] {
                     throw HistoryFormatError(reason: "event \(id) has no eventType")
                 }
                 let attributes =
-                    event["attributes"] ?? .object(Self.whole(event["given"]?.objectValue ?? [:], type, id))
+                    event["attributes"] ?? .object(Self.whole(event["given"]?.members ?? [:], type, id))
                 append(
                     HistoryEvent(
                         eventId: id, eventTime: event["eventTime"]?.stringValue.flatMap { Timestamp($0) } ?? time,
-                        eventType: type, attributes: attributes))
+                        eventType: type, attributes: attributes,
+                        others: Self.others(event.members)))
             }
         }
     }
 
-    /// Puts back attributes that are not stored because they follow from the rest, by the rules of `perdure.whole_event`: those
-    /// that decide how a run goes on, or that its code can ask for.
-    private static func whole(_ given: [String: JSON], _ type: EventType, _ id: Int64) -> [String: JSON] {
+    private static func others(_ members: JSON.Members) -> JSON {
+        func isOwn(_ name: String) -> Bool {
+            switch name {
+            case "eventType", "given", "attributes", "eventTime", "eventId": true
+            default: false
+            }
+        }
+        return members.keys.allSatisfy(isOwn) ? [:] : .object(members.filter { !isOwn($0.key) })
+    }
+
+    /// Puts back attributes that are not stored because they follow from the rest, by the rules of
+    /// `perdure.whole_event`: those that decide how a run goes on, or that its code can ask for.
+    private static func whole(_ given: JSON.Members, _ type: EventType, _ id: Int64) -> JSON.Members {
         var attributes = given
         func add(_ name: String, _ value: JSON) {
             if attributes[name] == nil { attributes[name] = value }
@@ -67,7 +83,12 @@ extension [HistoryEvent] {
             map { event in
                 [
                     "firstEventId": .number(event.eventId), "eventTime": .string(event.eventTime.description),
-                    "events": [["eventType": .string(event.eventType.rawValue), "attributes": event.attributes]],
+                    "events": [
+                        .object(
+                            event.others.members.merging([
+                                "eventType": .string(event.eventType.rawValue), "attributes": event.attributes,
+                            ]) { $1 })
+                    ],
                 ]
             })
     }
@@ -85,6 +106,10 @@ public struct Command: Sendable, Hashable {
     public var commandType: CommandType
     /// An object, with the names of Temporal's public API.
     public var attributes: JSON
+    /// What it says of an update, if it is a `ProtocolMessage`.
+    public var message: UpdateMessage?
+    /// Notes for people, payloads by name: `temporal.api.sdk.v1.UserMetadata`.
+    public var userMetadata: JSON?
 
     public init(commandType: CommandType, attributes: JSON = [:]) {
         self.commandType = commandType
@@ -92,5 +117,9 @@ public struct Command: Sendable, Hashable {
     }
 
     /// The wire form.
-    public var json: JSON { ["commandType": .string(commandType.rawValue), "attributes": attributes] }
+    public var json: JSON {
+        var json: JSON = ["commandType": .string(commandType.rawValue), "attributes": attributes]
+        json["userMetadata"] = userMetadata
+        return json
+    }
 }

@@ -25,10 +25,17 @@ public struct Timestamp: Sendable, Hashable, Comparable {
     public func advanced(by duration: Duration) -> Timestamp {
         Timestamp(microseconds: microseconds + duration.wholeMicroseconds)
     }
+
+    /// This machine's clock.
+    public static var now: Timestamp { Timestamp(Date.now) }
+
+    public static func - (end: Timestamp, start: Timestamp) -> Duration { end.duration(since: start) }
+    public static func - (time: Timestamp, duration: Duration) -> Timestamp { time.advanced(by: .zero - duration) }
 }
 
 extension Timestamp: LosslessStringConvertible {
-    /// Reads an RFC 3339 time: any offset, up to nine decimals of a second, of which six count.
+    /// Reads an RFC 3339 time: any offset, up to nine decimals of a second, of which six count. PostgreSQL's forms are
+    /// read too: a space in place of the T, and an offset of hours alone.
     public init?(_ text: some StringProtocol) {
         var rest = Substring(text)[...]
         func number(_ digits: Int) -> Int64? {
@@ -58,9 +65,9 @@ extension Timestamp: LosslessStringConvertible {
         guard let zone = skip(["Z", "z", "+", "-"]) else { return nil }
         var offset: Int64 = 0
         if zone == "+" || zone == "-" {
-            guard let hours = number(2), skip([":"]) != nil, let minutes = number(2), hours < 24, minutes < 60 else {
-                return nil
-            }
+            guard let hours = number(2), hours < 24 else { return nil }
+            let minutes = skip([":"]) == nil ? 0 : number(2)
+            guard let minutes, minutes < 60 else { return nil }
             offset = (hours * 3600 + minutes * 60) * (zone == "-" ? -1 : 1)
         }
         guard rest.isEmpty else { return nil }

@@ -51,7 +51,7 @@ extension JSON {
 extension JSON: Codable {
     public init(from decoder: any Decoder) throws {
         if let container = try? decoder.container(keyedBy: AnyKey.self) {
-            var members: [String: JSON] = [:]
+            var members: Members = [:]
             for key in container.allKeys { members[key.stringValue] = try container.decode(JSON.self, forKey: key) }
             self = .object(members)
         } else if var container = try? decoder.unkeyedContainer() {

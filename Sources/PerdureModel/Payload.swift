@@ -6,6 +6,9 @@ public struct Payload: Sendable, Hashable {
     public var encoding: String
     /// JSON as it is for `json/plain`, nothing for `binary/null`, and a base64 string for every other encoding.
     public var data: JSON?
+    /// What is said of the value beside its encoding, such as `messageType`, as it stands in JSON: a text, or
+    /// `{"base64": …}` for bytes that are no text.
+    public var metadata: JSON.Members = [:]
 
     public init(encoding: String, data: JSON?) {
         self.encoding = encoding
@@ -15,16 +18,21 @@ public struct Payload: Sendable, Hashable {
     /// No value.
     public static let null = Payload(encoding: "binary/null", data: nil)
 
-    /// A Codable value. jsonb cannot hold the character U+0000: a value with one is kept as base64 of its JSON.
+    /// A Codable value.
     ///
     /// - Throws: What encoding the value throws.
-    public init(encoding value: some Encodable) throws {
-        let json = try JSON(encoding: value)
-        self = json.containsNul ? Payload(encoding: "json/base64", bytes: json.bytes) : Payload(plain: json)
-    }
+    public init(encoding value: some Encodable) throws { self.init(plain: try JSON(encoding: value)) }
 
-    /// JSON as it is.
-    public init(plain json: JSON) { self.init(encoding: "json/plain", data: json) }
+    /// JSON as it is. What jsonb cannot hold, or would not give back as it was, is kept as base64: the character
+    /// U+0000, a negative zero, numbers of hundreds of digits or large exponents, and what is nested deeper than 200
+    /// levels.
+    public init(plain json: JSON) {
+        if json.isPlain {
+            self.init(encoding: "json/plain", data: json)
+        } else {
+            self.init(encoding: "json/base64", bytes: json.bytes)
+        }
+    }
 
     /// Bytes, under `binary/plain` or a codec's encoding.
     public init(encoding: String = "binary/plain", bytes: [UInt8]) {
@@ -33,9 +41,10 @@ public struct Payload: Sendable, Hashable {
 
     /// The bytes of a payload that is kept as base64; nil for `json/plain` and `binary/null`.
     public var bytes: [UInt8]? {
-        guard encoding != "json/plain", let text = data?.stringValue, let bytes = Data(base64Encoded: text) else {
-            return nil
-        }
+        guard encoding != "json/plain", encoding != "binary/null" else { return nil }
+        // No bytes are nothing in protobuf.
+        guard let data else { return [] }
+        guard let text = data.stringValue, let bytes = Data(base64Encoded: text) else { return nil }
         return Array(bytes)
     }
 
@@ -63,10 +72,15 @@ public struct Payload: Sendable, Hashable {
             throw PayloadError(reason: "a payload is an object with an encoding, not \(json)")
         }
         self.init(encoding: encoding, data: json["data"])
+        if let metadata = json["metadata"] { self.metadata = metadata.members }
     }
 
     /// The wire form.
-    public var json: JSON { .compact(["encoding": .string(encoding), "data": data]) }
+    public var json: JSON {
+        .compact([
+            "encoding": .string(encoding), "data": data, "metadata": metadata.isEmpty ? nil : .object(metadata),
+        ])
+    }
 }
 
 /// A payload that cannot be read.
@@ -92,13 +106,19 @@ extension [Payload] {
     public var json: JSON { .array(map(\.json)) }
 }
 
-extension JSON {
-    fileprivate var containsNul: Bool {
-        switch self {
-        case .null, .bool, .number: false
-        case .string(let string): string.utf8.contains(0)
-        case .array(let elements): elements.contains(where: \.containsNul)
-        case .object(let members): members.contains { $0.key.utf8.contains(0) || $0.value.containsNul }
-        }
+extension [String: Payload] {
+    /// Reads the wire form of a header or a memo, an object; nothing and null are no payloads.
+    public init(json: JSON?) throws(PayloadError) {
+        self = [:]
+        for (name, payload) in json?.members ?? [:] { self[name] = try Payload(json: payload) }
+    }
+
+    /// The wire form.
+    public var json: JSON { .object(mapValues(\.json)) }
+
+    /// The wire form of a header that may be left out: nil for none.
+    package var orLeftOut: JSON? {
+        guard !isEmpty else { return nil }
+        return json
     }
 }

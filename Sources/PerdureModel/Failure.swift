@@ -61,6 +61,8 @@ public struct Failure: Error, Sendable, Hashable {
     /// The SDK that made it.
     public var source: String
     public var stackTrace: String
+    /// The message and the stack trace as a payload, which a codec can encrypt; nil if they stand in their own places.
+    public var encodedAttributes: Payload?
     public var kind: Kind
     // A struct cannot hold itself; an array of at most one can.
     private var causes: [Failure]
@@ -157,15 +159,21 @@ extension Failure {
         self.init(
             message: string(json, "message"), source: string(json, "source"), stackTrace: string(json, "stackTrace"),
             cause: cause, kind: kind)
+        if let attributes = json["encodedAttributes"], !attributes.isNull {
+            encodedAttributes = try Payload(json: attributes)
+        }
     }
 
-    /// The wire form.
-    public var json: JSON {
-        func orNil(_ text: String) -> JSON? { text.isEmpty ? nil : .string(text) }
+    /// The wire form. Texts of more than 512 KiB are cut, and a chain of more than 100 causes ends there.
+    public var json: JSON { json(causes: Limits.causes) }
+
+    private func json(causes left: Int) -> JSON {
+        func orNil(_ text: String) -> JSON? { text.isEmpty ? nil : .string(text.cut(toBytes: Limits.failureText)) }
         func orNil(_ payloads: [Payload]) -> JSON? { payloads.isEmpty ? nil : payloads.json }
         var json = JSON.compact([
-            "message": .string(message), "source": orNil(source), "stackTrace": orNil(stackTrace),
-            "cause": cause?.json,
+            "message": .string(message.cut(toBytes: Limits.failureText)), "source": orNil(source),
+            "stackTrace": orNil(stackTrace), "encodedAttributes": encodedAttributes?.json,
+            "cause": left > 0 ? cause?.json(causes: left - 1) : nil,
         ])
         switch kind {
         case .application(let type, let nonRetryable, let details):

@@ -35,7 +35,9 @@ public struct RetryPolicy: Sendable, Hashable {
     public var json: JSON {
         .compact([
             "initialInterval": .string(initialInterval.wire),
-            "backoffCoefficient": .number("\(backoffCoefficient)"),
+            // Infinity is no number in JSON: as a text the engine refuses it.
+            "backoffCoefficient": backoffCoefficient.isFinite
+                ? .number("\(backoffCoefficient)") : .string("\(backoffCoefficient)"),
             "maximumInterval": maximumInterval.map { .string($0.wire) },
             "maximumAttempts": .number(maximumAttempts),
             "nonRetryableErrorTypes": nonRetryableErrorTypes.isEmpty

@@ -1,13 +1,22 @@
+public import OrderedCollections
+
 /// A JSON value that keeps what it was given: a number is its literal, so that no digit of an amount, a
-/// 64-bit id or a decimal is lost on the way between PostgreSQL and Swift.
-public enum JSON: Sendable, Hashable {
+/// 64-bit id or a decimal is lost on the way between PostgreSQL and Swift, and the members of an object keep their
+/// order.
+///
+/// Two objects are equal if they have equal members, whatever their order.
+public enum JSON: Sendable {
+    /// The members of an object by name, in the order in which they were given.
+    public typealias Members = OrderedDictionary<String, JSON>
+
     case null
     case bool(Bool)
     /// The literal as it was written, which is a valid JSON number.
     case number(String)
     case string(String)
     case array([JSON])
-    case object([String: JSON])
+    /// Boxed: the members are three references, and a value is copied more often than it is made.
+    indirect case object(Members)
 }
 
 // MARK: - Reading
@@ -20,7 +29,7 @@ extension JSON {
             return members[key]
         }
         set {
-            var members = objectValue ?? [:]
+            var members = self.members
             // Empties the storage first, so that the write below does not copy the dictionary.
             self = .null
             members[key] = newValue
@@ -69,10 +78,19 @@ extension JSON {
         return elements
     }
 
-    public var objectValue: [String: JSON]? {
+    public var objectValue: Members? {
         guard case .object(let members) = self else { return nil }
         return members
     }
+
+    /// The elements of an array; none for anything else.
+    public var elements: [JSON] { arrayValue ?? [] }
+
+    /// The members of an object; none for anything else.
+    public var members: Members { objectValue ?? [:] }
+
+    /// The same without their order.
+    public var dictionary: [String: JSON] { Dictionary(uniqueKeysWithValues: members.lazy.map { ($0.key, $0.value) }) }
 }
 
 // MARK: - Making
@@ -80,9 +98,14 @@ extension JSON {
 extension JSON {
     public static func number(_ value: some BinaryInteger & Sendable) -> JSON { .number(String(value)) }
 
+    /// An object, its members in the order of their names.
+    public static func object(_ members: [String: JSON]) -> JSON {
+        .object(Members(uniqueKeysWithValues: members.sorted { $0.key < $1.key }))
+    }
+
     /// An object of the members that have a value: what a wire format with optional fields is made of.
     public static func compact(_ members: KeyValuePairs<String, JSON?>) -> JSON {
-        var object: [String: JSON] = [:]
+        var object = Members(minimumCapacity: members.count)
         for (key, value) in members {
             if let value { object[key] = value }
         }
@@ -99,12 +122,54 @@ extension JSON: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expressibl
     public init(integerLiteral value: Int64) { self = .number(String(value)) }
     public init(stringLiteral value: String) { self = .string(value) }
     public init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    /// `[:]`, made once.
+    private static let empty = JSON.object(Members())
     public init(dictionaryLiteral elements: (String, JSON)...) {
-        self = .object(Dictionary(elements, uniquingKeysWith: { $1 }))
+        guard !elements.isEmpty else {
+            self = Self.empty
+            return
+        }
+        var members = Members(minimumCapacity: elements.count)
+        for (key, value) in elements { members[key] = value }
+        self = .object(members)
     }
 }
 
 extension JSON: CustomStringConvertible {
-    /// Compact JSON text, members in the order of their keys.
+    /// Compact JSON text, members in the order of their names.
     public var description: String { String(decoding: bytes, as: UTF8.self) }
+}
+
+extension JSON: Hashable {
+    public static func == (left: JSON, right: JSON) -> Bool {
+        switch (left, right) {
+        case (.null, .null): true
+        case (.bool(let left), .bool(let right)): left == right
+        case (.number(let left), .number(let right)): left == right
+        case (.string(let left), .string(let right)): left == right
+        case (.array(let left), .array(let right)): left == right
+        case (.object(let left), .object(let right)):
+            left.count == right.count && left.allSatisfy { name, value in right[name] == value }
+        default: false
+        }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .null: hasher.combine(0)
+        case .bool(let value): hasher.combine(value)
+        case .number(let literal): hasher.combine(literal)
+        case .string(let value): hasher.combine(value)
+        case .array(let elements): hasher.combine(elements)
+        case .object(let members):
+            // A sum does not depend on the order.
+            hasher.combine(
+                members.reduce(into: 0) { sum, member in
+                    var hasher = Hasher()
+                    hasher.combine(member.key)
+                    hasher.combine(member.value)
+                    sum &+= hasher.finalize()
+                })
+        }
+    }
 }

@@ -13,6 +13,7 @@ public struct EventType: RawRepresentable, Sendable, Hashable, CustomStringConve
     public static let workflowExecutionContinuedAsNew = Self(rawValue: "WorkflowExecutionContinuedAsNew")
     public static let workflowExecutionCancelRequested = Self(rawValue: "WorkflowExecutionCancelRequested")
     public static let workflowExecutionSignaled = Self(rawValue: "WorkflowExecutionSignaled")
+    public static let workflowExecutionUpdateAdmitted = Self(rawValue: "WorkflowExecutionUpdateAdmitted")
     public static let workflowExecutionUpdateAccepted = Self(rawValue: "WorkflowExecutionUpdateAccepted")
     public static let workflowExecutionUpdateCompleted = Self(rawValue: "WorkflowExecutionUpdateCompleted")
 
@@ -46,6 +47,17 @@ public struct EventType: RawRepresentable, Sendable, Hashable, CustomStringConve
     public static let childWorkflowExecutionCanceled = Self(rawValue: "ChildWorkflowExecutionCanceled")
     public static let childWorkflowExecutionTimedOut = Self(rawValue: "ChildWorkflowExecutionTimedOut")
     public static let childWorkflowExecutionTerminated = Self(rawValue: "ChildWorkflowExecutionTerminated")
+
+    public static let signalExternalWorkflowExecutionInitiated = Self(
+        rawValue: "SignalExternalWorkflowExecutionInitiated")
+    public static let signalExternalWorkflowExecutionFailed = Self(rawValue: "SignalExternalWorkflowExecutionFailed")
+    public static let externalWorkflowExecutionSignaled = Self(rawValue: "ExternalWorkflowExecutionSignaled")
+    public static let requestCancelExternalWorkflowExecutionInitiated = Self(
+        rawValue: "RequestCancelExternalWorkflowExecutionInitiated")
+    public static let requestCancelExternalWorkflowExecutionFailed = Self(
+        rawValue: "RequestCancelExternalWorkflowExecutionFailed")
+    public static let externalWorkflowExecutionCancelRequested = Self(
+        rawValue: "ExternalWorkflowExecutionCancelRequested")
 }
 
 /// The type of a command, by Temporal's name.
@@ -63,9 +75,13 @@ public struct CommandType: RawRepresentable, Sendable, Hashable, CustomStringCon
     public static let cancelWorkflowExecution = Self(rawValue: "CancelWorkflowExecution")
     public static let continueAsNewWorkflowExecution = Self(rawValue: "ContinueAsNewWorkflowExecution")
     public static let startChildWorkflowExecution = Self(rawValue: "StartChildWorkflowExecution")
+    public static let signalExternalWorkflowExecution = Self(rawValue: "SignalExternalWorkflowExecution")
+    public static let requestCancelExternalWorkflowExecution = Self(
+        rawValue: "RequestCancelExternalWorkflowExecution")
     public static let upsertWorkflowSearchAttributes = Self(rawValue: "UpsertWorkflowSearchAttributes")
     public static let modifyWorkflowProperties = Self(rawValue: "ModifyWorkflowProperties")
     public static let recordMarker = Self(rawValue: "RecordMarker")
+    public static let protocolMessage = Self(rawValue: "ProtocolMessage")
 }
 
 /// Which of an activity's or a workflow's timeouts ran out.
