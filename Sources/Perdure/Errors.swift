@@ -10,9 +10,9 @@ public protocol FailureError: Error, Sendable {
 
 /// An error that tells where it comes from, for histories to show.
 ///
-/// Swift's errors carry no stack: where one is caught, nobody knows any more where it was thrown. So a failure in a history has a
-/// stack trace when the error has brought one, as ``ApplicationError`` does. Lines of the form `Module/File.swift:29`, innermost
-/// first, are what the history pages find in the code.
+/// Swift's errors carry no stack: where one is caught, nobody knows any more where it was thrown. So a failure in a
+/// history has a stack trace when the error has brought one, as ``ApplicationError`` does. Lines of the form
+/// `Module/File.swift:29`, innermost first, are what the history pages find in the code.
 public protocol TracedError: Error {
     var stackTrace: String { get }
 }
@@ -70,6 +70,16 @@ public struct ActivityError: FailureError, CustomStringConvertible {
     public var description: String { failure.description }
 }
 
+/// A child workflow was not started, or did not complete. The cause says why.
+public struct ChildWorkflowError: FailureError, CustomStringConvertible {
+    public let failure: Failure
+    public let childWorkflow: Failure.ChildWorkflow
+
+    /// What the child failed with, or that it timed out, was canceled or terminated, or that its id is taken.
+    public var cause: (any FailureError)? { failure.cause?.error }
+    public var description: String { failure.description }
+}
+
 /// Something took longer than its timeout allows.
 public struct TimeoutError: FailureError, CustomStringConvertible {
     public let failure: Failure
@@ -120,12 +130,13 @@ extension Failure {
         case .timeout(let type, _): TimeoutError(failure: self, type: type)
         case .canceled: CanceledError(self)
         case .terminated: TerminatedError(failure: self)
-        case .server, .childWorkflow: OtherFailureError(failure: self)
+        case .childWorkflow(let child): ChildWorkflowError(failure: self, childWorkflow: child)
+        case .server: OtherFailureError(failure: self)
         }
     }
 
-    /// The failure that stands for an error in a history. An error of no known kind is an application failure whose type is
-    /// the error's Swift type; it has a stack trace if the error is a ``TracedError``.
+    /// The failure that stands for an error in a history. An error of no known kind is an application failure whose
+    /// type is the error's Swift type; it has a stack trace if the error is a ``TracedError``.
     public init(_ error: any Error) {
         switch error {
         case let error as any FailureError: self = error.failure

@@ -11,15 +11,15 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
         in context: some MacroExpansionContext
     ) throws -> [ExtensionDeclSyntax] {
         let list = declaration.methods(with: "Activity").map { function, _ in
-            "Activities.\(function.name.text.prefix(1).uppercased() + function.name.text.dropFirst())(container: self)"
+            "Activities.\(function.typeName.asTypeName)(container: self)"
         }.joined(separator: ", ")
         // An actor's list is asked for from outside of it.
         let isolation = declaration.is(ActorDeclSyntax.self) ? "nonisolated " : ""
         return [
             try ExtensionDeclSyntax(
                 """
-                extension \(type.trimmed): ActivityContainer {
-                    \(raw: declaration.accessPrefix)\(raw: isolation)var allActivities: [any ActivityDefinition] { [\(raw: list)] }
+                extension \(type.trimmed): Perdure.ActivityContainer {
+                    \(raw: declaration.accessPrefix)\(raw: isolation)var allActivities: [any Perdure.ActivityDefinition] { [\(raw: list)] }
                 }
                 """)
         ]
@@ -42,6 +42,17 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
         let isActor = declaration.is(ActorDeclSyntax.self)
         let access = declaration.accessPrefix
         let source = SourceText(declaration, in: context)
+        let names = Set(declaration.methods(with: "Activity").map { $0.0.typeName })
+        // Types whose names an activity has, by names that none has.
+        var hidden: [String] = []
+        func reachable(_ type: String, _ alias: String, _ used: Set<String>) -> String {
+            guard !used.isDisjoint(with: names) else { return type }
+            if !hidden.contains(where: { $0.contains(" \(alias) ") }) {
+                hidden.append("\(access)typealias \(alias) = \(type)")
+            }
+            return "_ActivityTypes.\(alias)"
+        }
+        let container = reachable(name, "_Container", [name])
         let activities = declaration.methods(with: "Activity").compactMap { function, attribute -> String? in
             guard let handler = Handler(function, attribute: attribute, macro: "@Activity", in: context) else {
                 return nil
@@ -53,20 +64,30 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
             }
             let code =
                 line.map {
-                    "\(access)static var sourceCode: SourceCode? { Activities.sourceCode.beginning(atLine: \($0)) }\n    "
+                    "\(access)static var sourceCode: Perdure.SourceCode? { Activities.sourceCode.beginning(atLine: \($0)) }\n    "
                 } ?? ""
+            let parameters = function.signature.parameterClause.parameters
+            let input = reachable(
+                handler.inputType, "_\(function.typeName)_Input",
+                parameters.reduce(into: []) { $0.formUnion($1.type.names) })
+            let output = reachable(
+                handler.outputType, "_\(function.typeName)_Output",
+                function.signature.returnClause?.type.names ?? [])
             return """
-                \(access)struct \(handler.typeName): \(handler.takesConnection ? "Transactional" : "")ActivityDefinition {
-                    \(access)static var name: String { \(handler.wireName) }
-                    \(code)let container: \(name)
-                    \(access)func run(\(handler.takesConnection ? "connection: PostgresConnection, " : "")input: \(handler.inputType)) async throws -> \(handler.outputType) {
+                \(access)struct \(handler.typeName): Perdure.\(handler.takesConnection ? "Transactional" : "")ActivityDefinition {
+                    \(access)static var name: Swift.String { \(handler.wireName) }
+                    \(code)let container: \(container)
+                    \(access)func run(\(handler.takesConnection ? "connection: \(handler.connectionType), " : "")input: \(input)) async throws -> \(output) {
                         \(effects)container.\(handler.call)
                     }
                 }
                 """
         }
         let text = source.map { "static let sourceCode = \($0.expression)\n" } ?? ""
-        return ["\(raw: access)enum Activities { \(raw: text)\(raw: activities.joined(separator: "\n")) }"]
+        let enumeration: DeclSyntax =
+            "\(raw: access)enum Activities { \(raw: text)\(raw: activities.joined(separator: "\n")) }"
+        guard !hidden.isEmpty else { return [enumeration] }
+        return [enumeration, "\(raw: access)enum _ActivityTypes { \(raw: hidden.joined(separator: "\n")) }"]
     }
 }
 

@@ -5,7 +5,7 @@ import SwiftSyntaxMacros
 /// A method that an attribute makes a signal, a query or an activity.
 struct Handler {
     let method: String
-    /// The name of the type that stands for it.
+    /// The name of the type that stands for it, in backquotes where the language needs them.
     let typeName: String
     /// The name by which it is called, as an expression.
     let wireName: String
@@ -16,10 +16,12 @@ struct Handler {
     let takesContext: Bool
     /// Whether an activity runs inside a transaction.
     let takesConnection: Bool
+    let connectionType: String
     let isAsync: Bool
     let isThrowing: Bool
     let access: String
-    /// The declaration of what the handler does, from `description:` or the comment above it; empty if there is neither.
+    /// The declaration of what the handler does, from `description:` or the comment above it; empty if there is
+    /// neither.
     let description: String
 
     /// - Returns: nil after a diagnostic, if the signature does not fit.
@@ -32,7 +34,9 @@ struct Handler {
         }
         let all = function.signature.parameterClause.parameters
         // As in `run`, a `context` may stand before the input.
-        let takesContext = all.first?.type.trimmedDescription.hasPrefix("WorkflowContext") ?? false
+        let takesContext =
+            all.first.map { ["WorkflowContext", "Perdure.WorkflowContext"].contains($0.type.nameWithoutArguments) }
+            ?? false
         self.takesContext = takesContext
         func isConnection(_ parameter: FunctionParameterSyntax) -> Bool {
             macro == "@Activity"
@@ -61,10 +65,29 @@ struct Handler {
             return nil
         }
         method = function.name.text
-        typeName = method.prefix(1).uppercased() + method.dropFirst()
-        wireName = attribute.nameArgument ?? "\"\(typeName)\""
-        inputType = parameters.first?.type.trimmedDescription ?? "Void"
-        outputType = function.signature.returnClause?.type.trimmedDescription ?? "Void"
+        let name = function.typeName
+        // What stands here names the modules.
+        guard !["Self", "Swift", "Perdure"].contains(name), macro != "@Activity" || name != "Activities" else {
+            refuse("no type can be named \(name) here: give the method another name, and this one as name:")
+            return nil
+        }
+        let isActivity = macro == "@Activity"
+        let types = all.map(\.type) + [function.signature.returnClause?.type].compactMap(\.self)
+        if !isActivity, types.contains(where: { $0.names.contains(name) }) {
+            refuse(
+                "the type \(name) that stands for it hides the type \(name) that it names: rename the method, or write "
+                    + "the type with its module, as MyModule.\(name)")
+            return nil
+        }
+        if !isActivity, context.enclosingType?.split(separator: ".").last.map(String.init) == name {
+            refuse("the type \(name) that stands for it hides its workflow \(name): give the method another name")
+            return nil
+        }
+        typeName = name.asTypeName
+        wireName = attribute.nameArgument ?? "\"\(name)\""
+        inputType = parameters.first?.type.trimmedDescription ?? "Swift.Void"
+        outputType = function.signature.returnClause?.type.trimmedDescription ?? "Swift.Void"
+        connectionType = all.first(where: isConnection)?.type.trimmedDescription ?? ""
         isAsync = function.signature.effectSpecifiers?.asyncSpecifier != nil
         isThrowing = function.signature.effectSpecifiers?.throwsClause != nil
         func argument(_ parameter: FunctionParameterSyntax, _ value: String) -> String {
@@ -81,11 +104,40 @@ struct Handler {
         let text =
             attribute.argument("description").flatMap { $0.is(NilLiteralExprSyntax.self) ? nil : $0.trimmedDescription }
             ?? function.leadingTrivia.documentation?.swiftLiteral
-        description = text.map { "\(access)static var description: String? { \($0) }\n    " } ?? ""
+        description = text.map { "\(access)static var description: Swift.String? { \($0) }\n    " } ?? ""
     }
 
     /// The effects in front of a call.
     var effects: String { (isThrowing ? "try " : "") + (isAsync ? "await " : "") }
+}
+
+extension FunctionDeclSyntax {
+    /// The name of the type that stands for the method: its own, capitalised.
+    var typeName: String {
+        let name = name.text.filter { $0 != "`" }
+        return name.prefix(1).uppercased() + name.dropFirst()
+    }
+}
+
+extension String {
+    /// As the language takes it for the name of a type that is a member.
+    var asTypeName: String { ["Any", "Type", "Protocol"].contains(self) ? "`\(self)`" : self }
+}
+
+extension TypeSyntax {
+    var nameWithoutArguments: String { String(trimmedDescription.prefix { $0 != "<" }) }
+
+    /// The names that are looked up where the type is written: not those behind a point.
+    var names: Set<String> {
+        var names: Set<String> = []
+        for token in tokens(viewMode: .sourceAccurate) {
+            guard case .identifier(let name) = token.tokenKind,
+                token.previousToken(viewMode: .sourceAccurate)?.tokenKind != .period
+            else { continue }
+            names.insert(name)
+        }
+        return names
+    }
 }
 
 extension FunctionParameterSyntax {
@@ -106,7 +158,11 @@ extension AttributeSyntax {
         return arguments.first { $0.label?.text == label }?.expression
     }
 
-    var isNamed: String { attributeName.trimmedDescription }
+    /// Its name without the module.
+    var isNamed: String {
+        let name = attributeName.trimmedDescription
+        return name.hasPrefix("Perdure.") ? String(name.dropFirst("Perdure.".count)) : name
+    }
 }
 
 extension DeclGroupSyntax {

@@ -25,7 +25,7 @@ struct SourceText {
 
     /// A `SourceCode` that begins here.
     var expression: String {
-        "SourceCode(file: \(file), firstLine: \(firstLine), line: \(line), text: \(text.swiftLiteral))"
+        "Perdure.SourceCode(file: \(file), firstLine: \(firstLine), line: \(line), text: \(text.swiftLiteral))"
     }
 }
 

@@ -13,16 +13,17 @@ struct WorkflowMacro: ExtensionMacro, MemberMacro, MemberAttributeMacro {
         guard declaration.is(StructDeclSyntax.self) else { return [] }
         let access = declaration.accessPrefix
         var members: [String] = []
-        if let name = node.nameArgument { members.append("\(access)static var name: String { \(name) }") }
+        if let name = node.nameArgument { members.append("\(access)static var name: Swift.String { \(name) }") }
         if let source = SourceText(declaration, in: context) {
-            members.append("\(access)static var sourceCode: SourceCode? { \(source.expression) }")
+            members.append("\(access)static var sourceCode: Perdure.SourceCode? { \(source.expression) }")
         }
         for (attribute, property, kind) in [
-            ("WorkflowSignal", "signals", "WorkflowSignalDefinition"),
-            ("WorkflowQuery", "queries", "WorkflowQueryDefinition"),
+            ("WorkflowSignal", "signals", "Perdure.WorkflowSignalDefinition"),
+            ("WorkflowQuery", "queries", "Perdure.WorkflowQueryDefinition"),
+            ("WorkflowUpdate", "updates", "Perdure.WorkflowUpdateDefinition"),
         ] {
             let types = declaration.methods(with: attribute).map { function, _ in
-                function.name.text.prefix(1).uppercased() + function.name.text.dropFirst()
+                function.typeName.asTypeName
             }
             guard !types.isEmpty else { continue }
             let list = types.map { "\($0)()" }.joined(separator: ", ")
@@ -30,7 +31,7 @@ struct WorkflowMacro: ExtensionMacro, MemberMacro, MemberAttributeMacro {
         }
         return [
             try ExtensionDeclSyntax(
-                "extension \(type.trimmed): WorkflowDefinition { \(raw: members.joined(separator: "\n")) }")
+                "extension \(type.trimmed): Perdure.WorkflowDefinition { \(raw: members.joined(separator: "\n")) }")
         ]
     }
 
@@ -96,7 +97,7 @@ struct WorkflowStateMacro: AccessorMacro, PeerMacro {
         return [
             """
             @storageRestrictions(initializes: _\(raw: variable.name))
-            init(initialValue) { _\(raw: variable.name) = WorkflowVariable(initialValue) }
+            init(initialValue) { _\(raw: variable.name) = Perdure.WorkflowVariable(initialValue) }
             """,
             "get { _\(raw: variable.name).value }",
             "nonmutating set { _\(raw: variable.name).value = newValue }",
@@ -117,11 +118,11 @@ struct WorkflowStateMacro: AccessorMacro, PeerMacro {
             return []
         }
         if let type = variable.type {
-            let initializer = variable.value.map { " = WorkflowVariable(\($0))" } ?? ""
-            return ["private var _\(raw: variable.name): WorkflowVariable<\(raw: type)>\(raw: initializer)"]
+            let initializer = variable.value.map { " = Perdure.WorkflowVariable(\($0))" } ?? ""
+            return ["private var _\(raw: variable.name): Perdure.WorkflowVariable<\(raw: type)>\(raw: initializer)"]
         }
         guard let value = variable.value else { return [] }
-        return ["private var _\(raw: variable.name) = WorkflowVariable(\(raw: value))"]
+        return ["private var _\(raw: variable.name) = Perdure.WorkflowVariable(\(raw: value))"]
     }
 }
 
@@ -156,7 +157,7 @@ struct WorkflowSignalMacro: PeerMacro {
             let handler = Handler(function, attribute: node, macro: "@WorkflowSignal", in: context),
             let workflow = context.enclosingType
         else { return [] }
-        guard handler.outputType == "Void" else {
+        guard handler.outputType.isVoid else {
             context.diagnose(
                 Diagnostic(
                     node: function.name,
@@ -165,16 +166,16 @@ struct WorkflowSignalMacro: PeerMacro {
         }
         let policy =
             node.argument("unfinishedPolicy").map {
-                "\(handler.access)static var unfinishedPolicy: HandlerUnfinishedPolicy { \($0.trimmedDescription) }\n    "
+                "\(handler.access)static var unfinishedPolicy: Perdure.HandlerUnfinishedPolicy { \($0.trimmedDescription) }\n    "
             } ?? ""
         return [
             """
-            \(raw: handler.access)struct \(raw: handler.typeName): WorkflowSignalDefinition {
+            \(raw: handler.access)struct \(raw: handler.typeName): Perdure.WorkflowSignalDefinition {
                 \(raw: handler.access)typealias Workflow = \(raw: workflow)
-                \(raw: handler.access)static var name: String { \(raw: handler.wireName) }
+                \(raw: handler.access)static var name: Swift.String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
                 \(raw: handler.description)\(raw: policy)\(raw: handler.access)func run(
-                    workflow: inout \(raw: workflow), context: WorkflowContext<\(raw: workflow)>, input: \(raw: handler.inputType)
+                    workflow: inout \(raw: workflow), context: Perdure.WorkflowContext<\(raw: workflow)>, input: \(raw: handler.inputType)
                 ) async throws {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
                 }
@@ -194,7 +195,7 @@ struct WorkflowQueryMacro: PeerMacro {
             let handler = Handler(function, attribute: node, macro: "@WorkflowQuery", in: context),
             let workflow = context.enclosingType
         else { return [] }
-        guard !handler.isAsync, !handler.takesContext, handler.outputType != "Void",
+        guard !handler.isAsync, !handler.takesContext, !handler.outputType.isVoid,
             !function.modifiers.contains(where: { $0.name.text == "mutating" })
         else {
             context.diagnose(
@@ -207,9 +208,9 @@ struct WorkflowQueryMacro: PeerMacro {
         }
         return [
             """
-            \(raw: handler.access)struct \(raw: handler.typeName): WorkflowQueryDefinition {
+            \(raw: handler.access)struct \(raw: handler.typeName): Perdure.WorkflowQueryDefinition {
                 \(raw: handler.access)typealias Workflow = \(raw: workflow)
-                \(raw: handler.access)static var name: String { \(raw: handler.wireName) }
+                \(raw: handler.access)static var name: Swift.String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
                 \(raw: handler.description)\(raw: handler.access)func run(workflow: \(raw: workflow), input: \(raw: handler.inputType)) throws -> \(raw: handler.outputType) {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
@@ -222,11 +223,15 @@ struct WorkflowQueryMacro: PeerMacro {
 
 extension MacroExpansionContext {
     /// The type that a member macro stands in.
-    fileprivate var enclosingType: String? {
+    var enclosingType: String? {
         for node in lexicalContext {
             if let type = node.as(StructDeclSyntax.self) { return type.name.text }
             if let type = node.as(ExtensionDeclSyntax.self) { return type.extendedType.trimmedDescription }
         }
         return nil
     }
+}
+
+extension String {
+    var isVoid: Bool { self == "Swift.Void" || self == "Void" || self == "()" }
 }

@@ -103,7 +103,7 @@ private struct Refactored {
 
 @Workflow
 private struct Escaping {
-    enum How: String, Codable, CaseIterable { case sleep, mainActor, task, taskState, detached, lateSleep }
+    enum How: String, Codable, CaseIterable { case sleep, mainActor, task, taskState, detached, lateReturn }
     var value = 0
 
     @Elsewhere static func away() async { try? await Task.sleep(for: .milliseconds(1)) }
@@ -116,10 +116,10 @@ private struct Escaping {
             try await Task { try await context.executeActivity(name: "a", options: brief) }.value
         case .taskState: await Task { value += 1 }.value
         case .detached: await Task.detached { await Self.away() }.value
-        case .lateSleep:
-            async let late: Void? = Task.sleep(for: .milliseconds(1))
+        case .lateReturn:
+            async let late: Void = Task.detached { await Self.away() }.value
             try await context.sleep(for: .seconds(1))
-            _ = try await late
+            await late
         }
         return value
     }
@@ -227,7 +227,7 @@ struct DeterminismTests {
 
     @Test("Code that waits outside of the workflow fails its task, however soon or late that comes back")
     func escapes() async throws {
-        for how in Escaping.How.allCases where how != .lateSleep {
+        for how in Escaping.How.allCases where how != .lateReturn {
             let run = try DrivenRun(Escaping.self, input: how)
             let error = #expect(throws: NonDeterminismError.self, "\(how)") { try run.task() }
             #expect(error?.description.contains("outside of the workflow") == true)
@@ -236,7 +236,7 @@ struct DeterminismTests {
 
     @Test("A late return from outside is logged at once, and fails the next task")
     func lateEscape() async throws {
-        let run = try DrivenRun(Escaping.self, input: Escaping.How.lateSleep)
+        let run = try DrivenRun(Escaping.self, input: Escaping.How.lateReturn)
         #expect(try run.task().summaries == ["StartTimer (id 1)"])
         try await eventually("it is logged") { !run.logs.all.isEmpty }
         #expect(run.logs.all == ["error: The workflow's code is not deterministic"])

@@ -5,22 +5,26 @@ import Synchronization
 
 @testable import Perdure
 
-/// A run whose history a test writes: it says what happens, and each workflow task runs the workflow's real code over it
-/// and writes down what that decides, as the engine does.
+/// A run whose history a test writes: it says what happens, and each workflow task runs the workflow's real code over
+/// it and writes down what that decides, as the engine does.
 final class DrivenRun<Workflow: WorkflowDefinition> {
     private(set) var events: [HistoryEvent] = []
     private(set) var live: WorkflowRun<Workflow>?
     private var fed = 0
+    /// Updates by their ids, and those that the next task delivers.
+    private var requests: [String: (name: String, input: JSON)] = [:]
+    private var updates: [UpdateRequest] = []
     let info: LiveRunInfo
     let logs = LogLines()
 
     init(
         _: Workflow.Type = Workflow.self, input: some Encodable & Sendable, runID: UUID = UUID(),
-        attributes: [String: JSON] = [:]
+        attributes: [String: JSON] = [:], surroundings: Surroundings = .none,
+        onMisuse: @escaping @Sendable (NonDeterminismError, _ isIdle: Bool) -> Void = { _, _ in }
     ) throws {
         info = LiveRunInfo(
             namespace: "default", taskQueue: "queue", workflowID: "w", runID: runID, workflowType: Workflow.name,
-            logger: logs.logger)
+            logger: logs.logger, surroundings: surroundings, onMisuse: onMisuse)
         var started: [String: JSON] = [
             "workflowType": ["name": .string(Workflow.name)], "taskQueue": ["name": "queue"], "workflowId": "w",
             "input": [try Payload(encoding: input)].json, "originalExecutionRunId": .string(runID.uuidString),
@@ -46,29 +50,41 @@ final class DrivenRun<Workflow: WorkflowDefinition> {
         return event
     }
 
+    /// Gives an event other attributes, as if another version had written it.
+    func rewrite(_ place: Int, _ attributes: JSON) { events[place].attributes = attributes }
+
     // MARK: What happens
 
     /// Runs a workflow task.
     ///
+    /// - Parameters:
+    ///   - started: what the event that starts it tells.
+    ///   - isSpeculative: whether only updates made it, so that it leaves no event if all of them are rejected.
     /// - Returns: what the code decided.
     @discardableResult
-    func task() throws -> [Command] {
+    func task(started: JSON = [:], isSpeculative: Bool = false) throws -> [Command] {
+        defer { updates = [] }
         add(.workflowTaskScheduled)
-        add(.workflowTaskStarted)
+        add(.workflowTaskStarted, started)
         let run = live ?? WorkflowRun<Workflow>(info)
         if live == nil { fed = 0 }
         live = run
         do {
-            try run.replay(Array(events[fed...]))
+            try run.replay(Array(events[fed...]), updates: updates)
         } catch {
             evict()
             add(.workflowTaskFailed)
             throw error
         }
-        fed = events.count
         let commands = run.commands
-        add(.workflowTaskCompleted)
-        for command in commands { write(command) }
+        if isSpeculative, commands.allSatisfy({ $0.message?.isRejection == true }) {
+            events.removeLast(2)
+            fed = events.count
+            return commands
+        }
+        fed = events.count
+        add(.workflowTaskCompleted, run.newMetadata.map { ["sdkMetadata": $0] } ?? [:])
+        for command in commands where command.message?.isRejection != true { write(command) }
         return commands
     }
 
@@ -78,7 +94,51 @@ final class DrivenRun<Workflow: WorkflowDefinition> {
         live = nil
     }
 
+    /// Lets the next workflow task deliver an update.
+    func update(_ id: String, _ name: String, _ input: (any Encodable & Sendable)? = nil) throws {
+        let payloads = try input.map { [try Payload(encoding: $0)] } ?? []
+        requests[id] = (name, payloads.json)
+        updates.append(UpdateRequest(updateID: id, name: name, input: payloads))
+    }
+
+    private func write(_ message: UpdateMessage) {
+        switch message.kind {
+        case .acceptance(let event):
+            add(
+                .workflowExecutionUpdateAccepted,
+                [
+                    "protocolInstanceId": .string(message.updateID),
+                    "acceptedRequestSequencingEventId": .number(event),
+                    "acceptedRequest": [
+                        "meta": ["updateId": .string(message.updateID)],
+                        "input": [
+                            "name": .string(requests[message.updateID]?.name ?? ""),
+                            "args": requests[message.updateID]?.input ?? [],
+                        ],
+                    ],
+                ])
+        case .response(let result):
+            let outcome: JSON =
+                switch result {
+                case .success(let payloads): ["success": payloads.json]
+                case .failure(let failure): ["failure": failure.json]
+                }
+            add(
+                .workflowExecutionUpdateCompleted,
+                ["meta": ["updateId": .string(message.updateID)], "outcome": outcome])
+        case .rejection: break
+        }
+    }
+
+    /// The outcome of an update that was completed.
+    func outcome(of id: String) -> JSON? {
+        events.last {
+            $0.eventType == .workflowExecutionUpdateCompleted && $0.attributes["meta"]?["updateId"] == .string(id)
+        }?.attributes["outcome"]
+    }
+
     private func write(_ command: Command) {
+        if let message = command.message { return write(message) }
         let type: EventType =
             switch command.commandType {
             case .scheduleActivityTask: .activityTaskScheduled
@@ -91,9 +151,57 @@ final class DrivenRun<Workflow: WorkflowDefinition> {
             case .completeWorkflowExecution: .workflowExecutionCompleted
             case .failWorkflowExecution: .workflowExecutionFailed
             case .cancelWorkflowExecution: .workflowExecutionCanceled
+            case .continueAsNewWorkflowExecution: .workflowExecutionContinuedAsNew
+            case .startChildWorkflowExecution: .startChildWorkflowExecutionInitiated
+            case .signalExternalWorkflowExecution: .signalExternalWorkflowExecutionInitiated
+            case .requestCancelExternalWorkflowExecution: .requestCancelExternalWorkflowExecutionInitiated
             default: fatalError("no event for \(command.commandType)")
             }
-        add(type, command.attributes)
+        var attributes = command.attributes
+        // Where the event has another form than its command.
+        if type == .signalExternalWorkflowExecutionInitiated {
+            attributes["workflowExecution"] = attributes["execution"]
+            attributes["execution"] = nil
+        } else if type == .requestCancelExternalWorkflowExecutionInitiated {
+            attributes["workflowExecution"] = .compact([
+                "workflowId": attributes["workflowId"], "runId": attributes["runId"],
+            ])
+            attributes["workflowId"] = nil
+            attributes["runId"] = nil
+        }
+        add(type, attributes)
+    }
+
+    // MARK: Other runs
+
+    func initiated(_ type: EventType, _ workflowID: String) -> Int64 {
+        guard
+            let event = events.last(where: { event in
+                event.eventType == type
+                    && (event.attributes["workflowId"] ?? event.attributes["workflowExecution"]?["workflowId"])?
+                        .stringValue == workflowID
+            })
+        else { fatalError("no \(type) of \(workflowID)") }
+        return event.eventId
+    }
+
+    /// Something becomes of a child.
+    func child(_ workflowID: String, _ type: EventType, _ more: JSON = [:]) {
+        var attributes: JSON = [
+            "initiatedEventId": .number(initiated(.startChildWorkflowExecutionInitiated, workflowID)),
+            "workflowExecution": [
+                "workflowId": .string(workflowID), "runId": "00000000-0000-4000-8000-000000000001",
+            ],
+        ]
+        for (key, value) in more.objectValue ?? [:] { attributes[key] = value }
+        add(type, attributes)
+    }
+
+    /// Something becomes of a signal to another workflow, or of a request to cancel one.
+    func effect(_ initiatedType: EventType, on workflowID: String, _ type: EventType, _ more: JSON = [:]) {
+        var attributes: JSON = ["initiatedEventId": .number(initiated(initiatedType, workflowID))]
+        for (key, value) in more.objectValue ?? [:] { attributes[key] = value }
+        add(type, attributes)
     }
 
     func scheduledEvent(_ activityID: String) -> Int64 {
@@ -127,9 +235,13 @@ final class DrivenRun<Workflow: WorkflowDefinition> {
 
     func fire(_ timerID: String) { add(.timerFired, ["timerId": .string(timerID)]) }
 
-    func signal(_ name: String, _ input: (any Encodable & Sendable)? = nil) throws {
+    func signal(
+        _ name: String, _ input: (any Encodable & Sendable)? = nil, headers: [String: Payload] = [:]
+    ) throws {
         let payloads = try input.map { [try Payload(encoding: $0)] } ?? []
-        add(.workflowExecutionSignaled, ["signalName": .string(name), "input": payloads.json])
+        add(
+            .workflowExecutionSignaled,
+            ["signalName": .string(name), "input": payloads.json, "header": headers.json])
     }
 
     func requestCancel() { add(.workflowExecutionCancelRequested) }

@@ -2,8 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The macros as the compiler calls them: each source here is compiled with the plugin that was built. Not by SwiftSyntax in
-/// this process: tests that depend on a macro are built for the host, and with them everything a second time.
+/// The macros as the compiler calls them: each source here is compiled with the plugin that was built. Not by
+/// SwiftSyntax in this process: tests that depend on a macro are built for the host, and with them everything a second
+/// time.
 @Suite("Macros")
 struct MacroTests {
     private struct Compiled {
@@ -42,6 +43,8 @@ struct MacroTests {
     /// The text without its layout.
     private func words(_ text: String) -> String {
         text.split(whereSeparator: \.isWhitespace).joined(separator: " ").replacing("{ }", with: "{}")
+            // That names are qualified is shown by code that has others of the same name.
+            .replacing(#/\b(?:Perdure|Swift)\./#, with: "")
     }
 
     /// Expects that it compiles, and that the macros wrote the parts.
@@ -204,6 +207,55 @@ struct MacroTests {
             ])
     }
 
+    @Test("Handlers, activities and workflows may have the names of types that the macros or the author use")
+    func namesOfTypes() async throws {
+        let compiled = try await compile([
+            "Types.swift": "public struct Price: Codable, Sendable {}; struct Data {}; enum Outer {}",
+            "Test.swift": """
+            struct String {}
+            struct Void {}
+            struct SourceCode {}
+            struct WorkflowVariable {}
+            struct ActivityDefinition {}
+            struct WorkflowDefinition {}
+            struct WorkflowSignalDefinition {}
+            @ActivityContainer
+            struct Mail {
+                @Activity func price(input: Price) throws -> [Price] { [input] }
+                @Activity func mail(input: Int) -> Swift.String { "" }
+                @Activity func string(input: Price?) {}
+                @Activity func data(in connection: PostgresConnection, input: Price) async throws -> Price { input }
+                @Perdure.Activity func void() {}
+            }
+            extension Outer {
+                @Workflow
+                struct Order {
+                    var note = ""
+                    func run(context: WorkflowContext<Self>, input: Int) async throws -> Int {
+                        _ = try await context.executeActivity(
+                            Mail.Activities.Price.self, options: .init(startToCloseTimeout: .seconds(1)), input: Test.Price())
+                        return 1
+                    }
+                    /// Any.
+                    @WorkflowSignal func `any`() {}
+                    @WorkflowSignal func type(input: Int) {}
+                    @WorkflowSignal func purchase(context: WorkflowContext<Self>) async throws {}
+                    @WorkflowQuery func string() -> Int { 1 }
+                    @WorkflowUpdate(unfinishedPolicy: .abandon) func void(input: Test.Price) -> Int { 1 }
+                    @Perdure.WorkflowUpdate func price(input: Test.Price) {}
+                }
+            }
+            """,
+        ])
+        #expect(compiled.problems == [])
+        for part in [
+            #"static var name: String { "Any" }"#, "[`Any`(), `Type`(), Purchase()]",
+            "typealias _Price_Input = Price", "workflow.`any`()",
+        ] {
+            #expect(words(compiled.expansions).contains(words(part)), "\(part) in \(compiled.expansions)")
+        }
+    }
+
     @Test("An activity that takes a connection runs in the transaction that records its completion")
     func transactionalActivities() async throws {
         try await expectExpansion(
@@ -219,7 +271,7 @@ struct MacroTests {
                 "struct Book: TransactionalActivityDefinition {",
                 "func run(connection: PostgresConnection, input: Int) async throws -> Int {",
                 "try await container.book(input, in: connection)",
-                "func run(connection: PostgresConnection, input: Void) async throws -> Void {",
+                "func run(connection: Postgres.PostgresConnection, input: Void) async throws -> Void {",
                 "try await container.close(connection: connection)",
                 "struct Read: ActivityDefinition {",
             ])
@@ -259,6 +311,12 @@ struct MacroTests {
                 "takes one connection"
             ),
             ("struct Order { @WorkflowSignal func s(a: Int, b: PostgresConnection) {} }", "at most one input"),
+            ("struct Order { @WorkflowSignal func price(a: Price) {} }", "as MyModule.Price"),
+            ("struct Order { @WorkflowQuery func price() -> [Price] { [] } }", "hides the type Price"),
+            ("@ActivityContainer struct Mail { @Activity func activities() {} }", "no type can be named Activities"),
+            ("struct Order { @WorkflowSignal func order() {} }", "hides its workflow Order"),
+            ("struct Order { @WorkflowSignal func `self`() {} }", "no type can be named Self"),
+            ("@ActivityContainer struct Mail { @Activity func swift() {} }", "no type can be named Swift"),
         ]
         let files = refused.indices.map { "Case\($0).swift" }
         let sources = zip(files, refused).enumerated().map { ($1.0, "enum Case\($0) { \($1.1.0) }") }

@@ -61,6 +61,17 @@ private struct LoopDuring {
     }
 }
 
+@Workflow
+private struct ManyPatches {
+    func run(context: WorkflowContext<Self>, input: Int) async throws -> [Bool] {
+        let first = [context.patch("zeta"), context.patch("alpha"), context.patch("zeta")]
+        context.deprecatePatch("old")
+        try await context.sleep(for: .seconds(1))
+        for number in 0..<input { _ = context.patch(String(repeating: "x", count: 100) + "\(number)") }
+        return first
+    }
+}
+
 @Suite("Patches")
 struct PatchTests {
     private func recorded<W: WorkflowDefinition>(_: W.Type, through activity: String) throws -> DrivenRun<W>
@@ -112,6 +123,70 @@ struct PatchTests {
         run.add(.workflowTaskStarted)
         try patched.replay(run.events)
         #expect(patched.commands.summaries == ["ScheduleActivityTask (old, id 2)"])
+    }
+
+    private func changeVersions<W: WorkflowDefinition>(_ run: DrivenRun<W>) -> [JSON] {
+        run.events.filter { $0.eventType == .upsertWorkflowSearchAttributes }
+            .compactMap { $0.attributes["searchAttributes"]?["TemporalChangeVersion"] }
+    }
+
+    @Test("People find runs by the patches that they took, in the list that Temporal's core writes")
+    func searchAttribute() async throws {
+        let run = try DrivenRun(ManyPatches.self, input: 20)
+        try run.task()
+        #expect(changeVersions(run) == [["zeta"], ["alpha", "zeta"], ["alpha", "old", "zeta"]])
+        run.fire("1")
+        try run.task()
+        // The list may have 2 kB: one more name than these would not fit.
+        #expect(changeVersions(run).count == 3 + 19)
+        #expect(try run.result(as: [Bool].self) == [true, true, true])
+        try await run.replay()
+    }
+
+    @Test("A run from before patches wrote the search attribute goes on without, until its next task")
+    func withoutSearchAttribute() async throws {
+        let run = try DrivenRun(ManyPatches.self, input: 1)
+        for type in [EventType.workflowTaskScheduled, .workflowTaskStarted, .workflowTaskCompleted] { run.add(type) }
+        for (id, isDeprecated) in [("zeta", false), ("alpha", false), ("old", true)] {
+            run.add(.markerRecorded, PatchMarker(id: id, isDeprecated: isDeprecated).command.attributes)
+        }
+        run.add(.timerStarted, ["timerId": "1"])
+        run.fire("1")
+        try run.task()
+        #expect(changeVersions(run).count == 1)
+        try await run.replay()
+    }
+
+    @Test("The first task says which SDK wrote it, and in which ways it decides")
+    func metadata() throws {
+        let run = try DrivenRun(During.self)
+        try run.task()
+        run.fire("1")
+        run.evict()
+        try run.task()
+        let said = run.events.filter { $0.eventType == .workflowTaskCompleted }.map { $0.attributes["sdkMetadata"] }
+        #expect(
+            said == [
+                [
+                    "coreUsedFlags": [2], "sdkName": .string(SDKMetadata.name),
+                    "sdkVersion": .string(SDKMetadata.version),
+                ], nil,
+            ])
+    }
+
+    @Test("A run that another SDK or version began is told by what has changed")
+    func otherVersion() throws {
+        let run = try DrivenRun(During.self)
+        try run.task()
+        let completed = try #require(run.events.firstIndex { $0.eventType == .workflowTaskCompleted })
+        run.rewrite(completed, ["sdkMetadata": ["sdkName": .string(SDKMetadata.name), "sdkVersion": "0.0.9"]])
+        run.fire("1")
+        run.evict()
+        try run.task()
+        #expect(
+            run.events.last { $0.eventType == .workflowTaskCompleted }?.attributes["sdkMetadata"] == [
+                "coreUsedFlags": [2], "sdkVersion": .string(SDKMetadata.version),
+            ])
     }
 
     @Test("The marker is that of Temporal's core, so that its tools read it")

@@ -71,4 +71,32 @@ struct QueryTests {
         let unknown = #expect(throws: ApplicationError.self) { try run.query("Nothing", as: Int.self) }
         #expect(unknown?.message == "workflow Counter has no query Nothing; it has: Refuse, Value, meddle")
     }
+
+    @Test("What the run says of where it stands is told with what it can be asked, also when it comes from its history")
+    func currentDetails() throws {
+        let run = try DrivenRun(Standing.self)
+        try run.task()
+        for evicts in [false, true] {
+            if evicts {
+                run.evict()
+                try run.signal("Say", "more")
+                try run.task()
+            }
+            let metadata: JSON = try run.query("__temporal_workflow_metadata")
+            #expect(metadata["currentDetails"]?.stringValue == (evicts ? "waits, more" : "waits"))
+        }
+    }
+}
+
+@Workflow
+private struct Standing {
+    func run(context: WorkflowContext<Self>, input: Void) async throws {
+        context.setCurrentDetails("waits")
+        try await context.sleep(for: .seconds(60))
+    }
+
+    @WorkflowSignal
+    func say(context: WorkflowContext<Self>, input: String) {
+        context.setCurrentDetails("\(context.currentDetails), \(input)")
+    }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import PerdureEngine
 import PerdureTesting
 import Postgres
 import TestSupport

@@ -114,7 +114,9 @@ struct SourceTests {
     func registration() async throws {
         try await TestDatabase.with { database in
             let client = PerdureClient(pool: database.pool)
+            var finished = 0
             func work(_ build: String, _ adjust: (inout WorkerOptions) -> Void, _ id: String) async throws {
+                finished += 1
                 var options = WorkerOptions(taskQueue: "kitchen", buildID: build)
                 // Renewed at a third of it.
                 options.lease = .seconds(1.5)
@@ -130,7 +132,7 @@ struct SourceTests {
                 try await eventually("the worker tells what it finished") {
                     try await count(
                         "select coalesce(sum(finished), 0)::bigint from perdure.task_queue_throughput where task_queue = 'kitchen' and kind = 'activity'"
-                    ) >= (id == "one" ? 1 : 2)
+                    ) >= finished
                 }
                 running.cancel()
                 try await running.value
@@ -145,6 +147,18 @@ struct SourceTests {
                 try await count(
                     "select count(*) from perdure.source_code where kind = 'workflow' and type_name = 'Recipe' and file = 'PerdureTests/SourceTests.swift' and content like '%async let boiled%'"
                 ) == 1)
+            let large = String(repeating: "x", count: 1 << 20)
+            let files = [
+                "Kitchen/Pots.swift": "let pots = 3\n", "Kitchen/A.swift": large, "Kitchen/B.swift": large + "x",
+            ]
+            try await work("build-f", { $0.sourceFiles = files }, "files")
+            #expect(
+                try await count(
+                    """
+                    select count(*) from perdure.source_code
+                    where build_id = 'build-f' and kind = 'file' and type_name = file
+                    """
+                ) == 2)
             try await work("build-2", { $0.registersSourceCode = false }, "two")
             #expect(try await count("select count(*) from perdure.source_code where build_id = 'build-2'") == 0)
         }

@@ -211,6 +211,85 @@ struct TransactionalActivityTests {
         }
     }
 
+    @Test(
+        "An attempt whose commit was not answered is neither done again nor reported as failed", .timeLimit(.minutes(5))
+    )
+    func unansweredCommit() async throws {
+        try await PrivateServer.with { server in
+            try await Migrator(
+                root: checkout, configuration: PostgresConfiguration(server.url), logger: quiet
+            ).migrate()
+            let pool = PostgresPool(PostgresConfiguration(server.url), maximumConnections: 8, logger: quiet)
+            try await pool.query("create table booked (label text, attempt integer)")
+            let commits = Settlement<Int32>()
+            let calls = Mutex(0)
+            let books = Books { label, connection in
+                calls.withLock { $0 += 1 }
+                // From here on commits wait for a standby that there is not.
+                try await pool.query("alter system set synchronous_standby_names = 'nobody'")
+                try await pool.query("select pg_reload_conf()")
+                Task { try await pool.query("create table probe ()") }
+                try await eventually("commits wait") {
+                    try await pool.query(
+                        "select 1 from pg_stat_activity where wait_event = 'SyncRep' and query ~ 'table probe'"
+                    ).count == 1
+                }
+                commits.settle(try await connection.query("select pg_backend_pid()")[0].decode(Int32.self, at: 0))
+                return label
+            }
+            let worker = PostgresPool(PostgresConfiguration(server.url), maximumConnections: 8, logger: quiet)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    try await Worker(
+                        pool: worker, options: WorkerOptions(taskQueue: Self.queue), workflows: [Booking.self],
+                        activityContainers: [books], logger: quiet
+                    ).run()
+                }
+                let handle = try await start(PerdureClient(pool: worker), .init(maximumAttempts: 1))
+                let server = await commits.value
+                try await eventually("the activity's commit waits") {
+                    try await pool.query(
+                        "select 1 from pg_stat_activity where wait_event = 'SyncRep' and pid = \(server)"
+                    ).count == 1
+                }
+                try await pool.query("select pg_terminate_backend(\(server))")
+                try await pool.query("alter system reset synchronous_standby_names")
+                try await pool.query("select pg_reload_conf()")
+                #expect(try await handle.result() == "a")
+                #expect(calls.withLock { $0 } == 1)
+                #expect(try await pool.query("select 1 from booked").count == 1)
+                #expect(try await pool.query("select 1 from perdure.violations() v").isEmpty)
+                group.cancelAll()
+                try await group.waitForAll()
+            }
+            await worker.close()
+            await pool.close()
+        }
+    }
+
+    @Test("An attempt whose record or commit met a database that was unwell is done once, as the same attempt")
+    func unwellCommit() async throws {
+        try await with { client, database async throws in
+            // At the commit, when the code has returned: the first two times.
+            try await database.pool.withConnection {
+                try await $0.simpleQuery(
+                    """
+                    create sequence commits;
+                    create function refuse() returns trigger language plpgsql as $$
+                    begin
+                        if nextval('commits') <= 2 then raise exception 'unwell' using errcode = '53100'; end if;
+                        return null;
+                    end $$;
+                    create constraint trigger refuse after insert on booked deferrable initially deferred
+                    for each row execute function refuse();
+                    """)
+            }
+            let handle = try await start(client, .init(maximumAttempts: 1))
+            #expect(try await handle.result() == "a")
+            #expect(try await attempts(database) == [1])
+        }
+    }
+
     @Test("What an attempt did that does not count any more is rolled back")
     func lost() async throws {
         let run = Settlement<WorkflowHandle<Booking>>()

@@ -8,7 +8,8 @@ public protocol ActivityDefinition: Sendable {
     associatedtype Output: Sendable
     /// The activity type, which histories show. The type's name by default.
     static var name: String { get }
-    /// The code as it was built, for people who look at a run; nil if it is not to be shown. `@ActivityContainer` knows it.
+    /// The code as it was built, for people who look at a run; nil if it is not to be shown. `@ActivityContainer` knows
+    /// it.
     static var sourceCode: SourceCode? { get }
     /// One attempt. ``ActivityExecutionContext/current`` tells which.
     func run(input: Input) async throws -> Output
@@ -28,22 +29,39 @@ extension ActivityDefinition {
     /// What a worker calls: payloads in, payloads out.
     func operation() -> @Sendable (ActivityAttempt) async throws -> [Payload] {
         { attempt in
-            let input: Input
+            let converter = attempt.surroundings.converter
             do {
-                input = try PayloadConversion.decode(Input.self, from: attempt.task.input)
-            } catch {
-                throw ApplicationError(
-                    message: "the input of activity \(Self.name) cannot be read as \(Input.self): \(error)",
-                    type: "InvalidInput", isNonRetryable: true)
-            }
-            let output = try await ActivityExecutionContext.$taskLocal.withValue(ActivityExecutionContext(attempt)) {
-                do {
-                    return try await self.run(input: input)
-                } catch {
-                    throw Failure(error)
+                let input = try Self.input(converter, attempt.task.input)
+                let output = try await ActivityExecutionContext.$taskLocal.withValue(
+                    ActivityExecutionContext(attempt)
+                ) {
+                    try await self.run(input: input, attempt)
                 }
+                return try converter.encode(output)
+            } catch let error as CompleteActivityOutsideError {
+                throw error
+            } catch {
+                throw converter.failure(error)
             }
-            return try PayloadConversion.encode(output)
         }
+    }
+
+    private static func input(_ converter: DataConverter, _ payloads: [Payload]) throws -> Input {
+        do {
+            return try converter.decode(from: payloads)
+        } catch {
+            throw ApplicationError(
+                message: "the input of activity \(name) cannot be read as \(Input.self): \(error)",
+                type: "InvalidInput", isNonRetryable: true)
+        }
+    }
+
+    private func run(input: Input, _ attempt: ActivityAttempt) async throws -> Output {
+        let interceptors = attempt.surroundings.activityInbound
+        guard !interceptors.isEmpty else { return try await run(input: input) }
+        return try await intercept(
+            by: interceptors, ExecuteActivityInput(definition: self, headers: attempt.task.headers, input: input),
+            { try await $0.executeActivity(input: $1, next: $2) },
+            around: { try await $0.definition.run(input: $0.input) })
     }
 }

@@ -18,6 +18,12 @@ public struct ActivityOptions: Hashable, Sendable {
     public var cancellationType: CancellationType
     /// 1 is claimed first, 5 last; the run's own if nil.
     public var priority: Int?
+    /// By whom activities of a queue are to take turns. Kept and shown, and handed out; claims do not look at it.
+    public var fairnessKey: String?
+    /// How often the key's turn is to come; 1 if nil.
+    public var fairnessWeight: Double?
+    /// A few words for people, in Markdown, that histories show.
+    public var summary: String?
 
     /// What a workflow waits for when it cancels an activity.
     public enum CancellationType: Hashable, Sendable {
@@ -34,7 +40,8 @@ public struct ActivityOptions: Hashable, Sendable {
         startToCloseTimeout: Duration, scheduleToCloseTimeout: Duration? = nil,
         scheduleToStartTimeout: Duration? = nil, cancellationType: CancellationType = .tryCancel,
         heartbeatTimeout: Duration? = nil, taskQueue: String? = nil, retryPolicy: RetryPolicy? = nil,
-        priority: Int? = nil, activityID: String? = nil
+        priority: Int? = nil, activityID: String? = nil, fairnessKey: String? = nil,
+        fairnessWeight: Double? = nil, summary: String? = nil
     ) {
         self.startToCloseTimeout = startToCloseTimeout
         self.scheduleToCloseTimeout = scheduleToCloseTimeout
@@ -45,14 +52,18 @@ public struct ActivityOptions: Hashable, Sendable {
         self.retryPolicy = retryPolicy
         self.priority = priority
         self.activityID = activityID
+        self.fairnessKey = fairnessKey
+        self.fairnessWeight = fairnessWeight
+        self.summary = summary
     }
 
-    /// - Parameter scheduleToCloseTimeout: how long the activity may take with all its attempts; one attempt may take as
-    ///   long.
+    /// - Parameter scheduleToCloseTimeout: how long the activity may take with all its attempts; one attempt may take
+    ///   as long.
     public init(
         scheduleToCloseTimeout: Duration, scheduleToStartTimeout: Duration? = nil,
         cancellationType: CancellationType = .tryCancel, heartbeatTimeout: Duration? = nil, taskQueue: String? = nil,
-        retryPolicy: RetryPolicy? = nil, priority: Int? = nil, activityID: String? = nil
+        retryPolicy: RetryPolicy? = nil, priority: Int? = nil, activityID: String? = nil,
+        fairnessKey: String? = nil, fairnessWeight: Double? = nil, summary: String? = nil
     ) {
         self.scheduleToCloseTimeout = scheduleToCloseTimeout
         self.scheduleToStartTimeout = scheduleToStartTimeout
@@ -62,5 +73,17 @@ public struct ActivityOptions: Hashable, Sendable {
         self.retryPolicy = retryPolicy
         self.priority = priority
         self.activityID = activityID
+        self.fairnessKey = fairnessKey
+        self.fairnessWeight = fairnessWeight
+        self.summary = summary
+    }
+
+    /// `temporal.api.common.v1.Priority`; nil for that of the run.
+    var priorityJSON: JSON? {
+        guard priority != nil || fairnessKey != nil || fairnessWeight != nil else { return nil }
+        return .compact([
+            "priorityKey": priority.map { .number($0) }, "fairnessKey": fairnessKey.map { .string($0) },
+            "fairnessWeight": fairnessWeight.map { .number("\($0)") },
+        ])
     }
 }

@@ -11,21 +11,21 @@ public import Postgres
 /// }
 /// ```
 ///
-/// The function takes the input as one `jsonb`, or nothing if `Input` is `Void`; what it returns, of any type that `to_jsonb`
-/// knows, is the output. The worker's role must be allowed to execute it.
+/// The function takes the input as one `jsonb`, or nothing if `Input` is `Void`; what it returns, of any type that
+/// `to_jsonb` knows, is the output. The worker's role must be allowed to execute it.
 ///
-/// An error that it raises fails the attempt with the SQLSTATE as its type, which retry policies can name, and PL/pgSQL's call
-/// stack as its stack trace.
+/// An error that it raises fails the attempt with the SQLSTATE as its type, which retry policies can name, and
+/// PL/pgSQL's call stack as its stack trace.
 public protocol SQLActivityDefinition: TransactionalActivityDefinition {
-    /// The function's name, and its schema's before a dot if it is not on the worker's search path. As the catalog has it: in lower case, if it
-    /// was created without quotes.
+    /// The function's name, and its schema's before a dot if it is not on the worker's search path. As the catalog has
+    /// it: in lower case, if it was created without quotes.
     static var function: String { get }
 }
 
 extension SQLActivityDefinition {
     public func run(connection: PostgresConnection, input: Input) async throws -> Output {
         var call: PostgresQuery = "\(unescaped: quotedFunction)()"
-        if let payload = try PayloadConversion.encode(input).first {
+        if let payload = try DataConverter.default.encode(input).first {
             guard let json = payload.data, payload.encoding == "json/plain" else {
                 throw ApplicationError(
                     message: "the input of \(Self.name) cannot be jsonb, which \(Self.function) takes",
@@ -57,7 +57,7 @@ extension SQLActivityDefinition {
                 type: "InvalidResult", isNonRetryable: true)
         }
         let json = try rows.first?.decode(JSON?.self, at: 0)
-        return try PayloadConversion.decode(from: [json.map { Payload(plain: $0) } ?? .null])
+        return try DataConverter.default.decode(from: [json.map { Payload(plain: $0) } ?? .null])
     }
 
     private var quotedFunction: String {

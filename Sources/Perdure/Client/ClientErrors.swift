@@ -40,10 +40,41 @@ public struct WorkflowFailedError: Error, Sendable, Hashable, CustomStringConver
     public var description: String { "the workflow \(workflowID) ended as \(status.rawValue): \(failure)" }
 }
 
+/// A run ended, and another goes on in its place, which was not to be waited for.
+public struct WorkflowContinuedAsNewError: Error, Sendable, Hashable, CustomStringConvertible {
+    public let workflowID: String
+    public let runID: UUID
+    /// The run that follows; nil if its name is lost.
+    public let newRunID: UUID?
+
+    public var description: String { "the run \(runID) of workflow \(workflowID) continued as new" }
+}
+
 /// A query that the workflow did not answer.
 public struct QueryFailedError: Error, Sendable, Hashable, CustomStringConvertible {
     public let queryName: String
     public let failure: Failure
 
     public var description: String { "the query \(queryName) failed: \(failure)" }
+}
+
+/// An update that failed, or that the workflow's code rejected.
+public struct WorkflowUpdateFailedError: Error, Sendable, Hashable, CustomStringConvertible {
+    public let workflowID: String
+    public let updateID: String
+    /// Whether the workflow's code did not take it, so that the history does not tell of it.
+    public let isRejected: Bool
+    public let failure: Failure
+
+    public var description: String {
+        "the update \(updateID) of workflow \(workflowID) \(isRejected ? "was rejected" : "failed"): \(failure)"
+    }
+}
+
+/// There is no update with this id, or it was rejected more than a minute ago.
+public struct WorkflowUpdateNotFoundError: Error, Sendable, Hashable, CustomStringConvertible {
+    public let workflowID: String
+    public let updateID: String
+
+    public var description: String { "workflow \(workflowID) knows no update \(updateID)" }
 }

@@ -11,8 +11,7 @@ extension PerdureClient {
         type: Workflow.Type = Workflow.self, options: WorkflowOptions, input: Workflow.Input
     ) async throws -> WorkflowHandle<Workflow> {
         WorkflowHandle(
-            untypedHandle: try await startWorkflow(
-                name: type.name, options: options, payloads: PayloadConversion.encode(input)))
+            untypedHandle: try await start(type.name, options, input))
     }
 
     /// Starts a workflow without input.
@@ -50,9 +49,7 @@ extension PerdureClient {
         signalType: Signal.Type = Signal.self, signalInput: Signal.Input
     ) async throws -> WorkflowHandle<Workflow> where Signal.Workflow == Workflow {
         WorkflowHandle(
-            untypedHandle: try await signalWithStartWorkflow(
-                name: type.name, options: options, payloads: PayloadConversion.encode(input),
-                signalName: signalType.name, signalPayloads: PayloadConversion.encode(signalInput)))
+            untypedHandle: try await signalWithStart(type.name, options, input, signalType.name, signalInput))
     }
 
     /// Signals a workflow without input, and starts it first if it does not run.
@@ -77,10 +74,13 @@ extension PerdureClient {
 
     /// A handle of a workflow that was started elsewhere; nothing is asked of the database yet.
     ///
-    /// - Parameter runID: nil for whichever run is the latest.
+    /// - Parameters:
+    ///   - runID: nil for whichever run is the latest.
+    ///   - firstExecutionRunID: the first run of its chain, if only that chain is to be canceled or terminated.
     public func workflowHandle<Workflow: WorkflowDefinition>(
-        type: Workflow.Type = Workflow.self, id: String, runID: UUID? = nil
+        type: Workflow.Type = Workflow.self, id: String, runID: UUID? = nil, firstExecutionRunID: UUID? = nil
     ) -> WorkflowHandle<Workflow> {
-        WorkflowHandle(untypedHandle: untypedWorkflowHandle(id: id, runID: runID))
+        WorkflowHandle(
+            untypedHandle: untypedWorkflowHandle(id: id, runID: runID, firstExecutionRunID: firstExecutionRunID))
     }
 }

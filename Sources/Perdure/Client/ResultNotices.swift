@@ -3,10 +3,11 @@ import PerdureEngine
 import Postgres
 import Synchronization
 
-/// Wakes those who wait for a result when its run has closed.
+/// Wakes those who wait for a result when its run has closed, or an update of it has come further.
 ///
-/// Notices are a hint, and not all runs give one: whoever waits looks by itself too, but need not look as often. They come over
-/// a connection of their own, which is opened when waiting proves to be worth it and closed a while after the last one waits.
+/// Notices are a hint, and not all runs give one: whoever waits looks by itself too, but need not look as often. They
+/// come over a connection of their own, which is opened when waiting proves to be worth it and closed a while after the
+/// last one waits.
 final class ResultNotices: Sendable {
     private struct State {
         var waiting: [UUID: [UInt64: Wakeup]] = [:]
@@ -94,12 +95,14 @@ final class ResultNotices: Sendable {
             let own = engine.on(connection)
             let channel = try await own.resultChannel(namespace: namespace)
             let notifications = try await connection.listen(channel)
-            // Through a pooler in transaction mode none arrive, and the lock would stay behind: so first one that is sent by another.
+            // Through a pooler in transaction mode none arrive, and the lock would stay behind: so first one that is
+            // sent by another.
             let patience = EventLoop.shared.schedule(at: .now + patience) { Task { await connection.close() } }
             defer { EventLoop.shared.cancel(patience) }
             try await engine.notify(channel)
             for try await notification in notifications {
-                if let runID = UUID(uuidString: notification.payload) {
+                // The run's id, and behind it that of an update that has come further.
+                if let runID = UUID(uuidString: String(notification.payload.prefix(36))) {
                     pass(runID)
                 } else if EventLoop.shared.cancel(patience) {
                     try await own.awaitResults(namespace: namespace)

@@ -9,6 +9,8 @@ public struct WorkflowHandle<Workflow: WorkflowDefinition>: Sendable {
     public var id: String { untypedHandle.id }
     /// The run that signals, queries and the like go to; nil for whichever is current.
     public var runID: UUID? { untypedHandle.runID }
+    /// The first run of the chain that is canceled and terminated; nil for whichever has the workflow id.
+    public var firstExecutionRunID: UUID? { untypedHandle.firstExecutionRunID }
     /// The run whose result is waited for; nil for the latest.
     public var resultRunID: UUID? { untypedHandle.resultRunID }
 }
@@ -16,11 +18,14 @@ public struct WorkflowHandle<Workflow: WorkflowDefinition>: Sendable {
 extension WorkflowHandle {
     /// Waits for the workflow to end.
     ///
-    /// - Throws: ``WorkflowFailedError`` when it did not complete, ``WorkflowNotFoundError``, `DecodingError` for a result of
-    ///   another type.
+    /// - Parameter followRuns: whether to go on with the runs that follow, by continue-as-new, a retry or a cron
+    ///   schedule.
+    /// - Throws: ``WorkflowFailedError`` when it did not complete, ``WorkflowContinuedAsNewError`` when it is not
+    ///   followed,
+    ///   ``WorkflowNotFoundError``, `DecodingError` for a result of another type.
     @discardableResult
-    public func result() async throws -> Workflow.Output {
-        try PayloadConversion.decode(from: await untypedHandle.resultPayloads())
+    public func result(followRuns: Bool = true) async throws -> Workflow.Output {
+        try untypedHandle.converter.decode(from: await untypedHandle.resultPayloads(followRuns: followRuns))
     }
 
     /// Sends a signal; once this returns, the workflow will get it, whatever fails. A lost connection does not send it
@@ -30,7 +35,7 @@ extension WorkflowHandle {
     public func signal<Signal: WorkflowSignalDefinition>(
         signalType: Signal.Type = Signal.self, input: Signal.Input
     ) async throws where Signal.Workflow == Workflow {
-        try await untypedHandle.signal(signalName: signalType.name, payloads: PayloadConversion.encode(input))
+        try await untypedHandle.send(signalType.name, input)
     }
 
     /// Sends a signal without input.
@@ -47,9 +52,7 @@ extension WorkflowHandle {
     public func query<Query: WorkflowQueryDefinition>(
         queryType: Query.Type = Query.self, input: Query.Input, timeout: Duration = .seconds(10)
     ) async throws -> Query.Output where Query.Workflow == Workflow {
-        try PayloadConversion.decode(
-            from: await untypedHandle.query(
-                queryName: queryType.name, payloads: PayloadConversion.encode(input), timeout: timeout))
+        try untypedHandle.converter.decode(from: await untypedHandle.ask(queryType.name, input, timeout))
     }
 
     /// Asks a question without input.

@@ -28,12 +28,19 @@ public struct WorkflowOptions: Sendable {
     public var taskTimeout: Duration?
     /// How long until the first workflow task.
     public var startDelay: Duration?
+    /// When runs start, one after the other: five fields in UTC, as `0 9 * * MON-FRI`, with `CRON_TZ=Europe/Berlin` in
+    /// front for another time zone; `@daily`; `@every 90s`. A run starts when the one before it has ended.
+    public var cronSchedule: String?
     /// 1, first, to 5; 3 by default.
     public var priority: Int?
     /// Notes about the run, shown with it.
     public var memo: [String: any Encodable & Sendable]
     /// Plain JSON, of the type that the namespace has declared for the name. Runs can be listed by them.
     public var searchAttributes: [String: JSON]
+    /// What the run is for, in a line; shown with it.
+    public var staticSummary: String?
+    /// More of that, as Markdown.
+    public var staticDetails: String?
     public var idReusePolicy: IDReusePolicy
     public var idConflictPolicy: IDConflictPolicy
     /// Two starts with one request id start one run. A random one unless set, which makes retries of this call safe.
@@ -41,9 +48,11 @@ public struct WorkflowOptions: Sendable {
 
     public init(
         id: String, taskQueue: String, retryPolicy: RetryPolicy? = nil, executionTimeout: Duration? = nil,
-        runTimeout: Duration? = nil, taskTimeout: Duration? = nil, startDelay: Duration? = nil, priority: Int? = nil,
+        runTimeout: Duration? = nil, taskTimeout: Duration? = nil, startDelay: Duration? = nil,
+        cronSchedule: String? = nil, priority: Int? = nil,
         memo: [String: any Encodable & Sendable] = [:], searchAttributes: [String: JSON] = [:],
-        idReusePolicy: IDReusePolicy = .allowDuplicate, idConflictPolicy: IDConflictPolicy = .fail,
+        staticSummary: String? = nil, staticDetails: String? = nil, idReusePolicy: IDReusePolicy = .allowDuplicate,
+        idConflictPolicy: IDConflictPolicy = .fail,
         requestID: String? = nil
     ) {
         self.id = id
@@ -53,24 +62,29 @@ public struct WorkflowOptions: Sendable {
         self.runTimeout = runTimeout
         self.taskTimeout = taskTimeout
         self.startDelay = startDelay
+        self.cronSchedule = cronSchedule
         self.priority = priority
         self.memo = memo
         self.searchAttributes = searchAttributes
+        self.staticSummary = staticSummary
+        self.staticDetails = staticDetails
         self.idReusePolicy = idReusePolicy
         self.idConflictPolicy = idConflictPolicy
         self.requestID = requestID
     }
 
+    /// The contract's `p_options`, but for memo and header.
     func json(identity: String, requestID: String) throws -> JSON {
         func wire(_ duration: Duration?) -> JSON? { duration.map { .string($0.wire) } }
+        try Limits.check(.object(searchAttributes), atMost: Limits.searchAttributes, "search attributes")
         return .compact([
             "workflowIdReusePolicy": .string(idReusePolicy.rawValue),
             "workflowIdConflictPolicy": .string(idConflictPolicy.rawValue),
             "requestId": .string(self.requestID ?? requestID), "identity": .string(identity),
             "workflowExecutionTimeout": wire(executionTimeout), "workflowRunTimeout": wire(runTimeout),
             "workflowTaskTimeout": wire(taskTimeout), "workflowStartDelay": wire(startDelay),
-            "retryPolicy": retryPolicy?.json, "priority": priority.map { .number($0) },
-            "memo": memo.isEmpty ? nil : .object(try memo.mapValues { try Payload(encoding: $0).json }),
+            "retryPolicy": retryPolicy?.json, "cronSchedule": cronSchedule.map { .string($0) },
+            "priority": priority.map { .number($0) },
             "searchAttributes": searchAttributes.isEmpty ? nil : .object(searchAttributes),
         ])
     }

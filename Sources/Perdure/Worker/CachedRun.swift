@@ -12,6 +12,8 @@ struct CachedRun: Sendable {
     var upToDateThrough: Int64 = 0
     /// The id of the run's next event, if ``ownEvents`` is all that the run was not fed yet.
     var nextEventID: Int64?
+    /// How many bytes its history had then.
+    var historySize: Int64 = 0
     /// What the last workflow task's completion and commands became.
     var ownEvents: [HistoryEvent] = []
     /// The database's time, as this machine's clock goes on from the last answer.
@@ -24,9 +26,22 @@ struct CachedRun: Sendable {
         lastEventID = 0
     }
 
-    /// Remembers what the engine made of a workflow task, so that the next step needs no history from it.
-    mutating func completed(_ completion: WorkflowTaskCompletion, nextEventID next: Int64, at time: Timestamp) {
+    /// Its last workflow task, which rejected all updates, leaves no event.
+    mutating func forgotTask(nextEventID next: Int64, historySize: Int64, at time: Timestamp) {
+        lastEventID = next - 1
         upToDateThrough = next - 1
+        ownEvents = []
+        nextEventID = next
+        self.historySize = historySize
+        clock = ServerClock(at: time)
+    }
+
+    /// Remembers what the engine made of a workflow task, so that the next step needs no history from it.
+    mutating func completed(
+        _ completion: WorkflowTaskCompletion, nextEventID next: Int64, historySize: Int64, at time: Timestamp
+    ) {
+        upToDateThrough = next - 1
+        self.historySize = historySize
         clock = ServerClock(at: time)
         ownEvents = [
             HistoryEvent(eventId: lastEventID + 1, eventTime: time, eventType: .workflowTaskCompleted)

@@ -105,7 +105,9 @@ extension WorkerSession {
     func flushHeartbeat(of activity: RunningActivity) async {
         guard let details = heartbeats.takeUnacknowledged(activity.key) else { return }
         do {
-            try await retrying("A last heartbeat could not be sent") { try await self.send([(activity, details)]) }
+            try await retrying("A last heartbeat could not be sent", until: activity.reportedUntil) {
+                try await self.send([(activity, details)])
+            }
         } catch {
             _ = noteError(error, "A last heartbeat was not sent")
         }
@@ -113,19 +115,29 @@ extension WorkerSession {
 
     private func send(_ heartbeats: [(activity: RunningActivity, details: [Payload])]) async throws {
         for (shard, heartbeats) in Dictionary(grouping: heartbeats, by: \.activity.task.shard) {
-            let outcomes = try await engine.heartbeatActivityTasks(
-                shard: shard, workerID: workerID,
-                heartbeats: heartbeats.map { activity, details in
+            var encoded: [ActivityHeartbeat] = []
+            for (activity, details) in heartbeats {
+                encoded.append(
                     ActivityHeartbeat(
                         runID: activity.task.runID, scheduledEventID: activity.task.scheduledEventID,
-                        attempt: activity.task.attempt, details: details)
-                })
+                        attempt: activity.task.attempt,
+                        details: try await surroundings.converter.encoded(details)))
+            }
+            let outcomes = try await engine.heartbeatActivityTasks(
+                shard: shard, workerID: workerID, heartbeats: encoded)
             for outcome in outcomes {
                 let key = ActivityKey(runID: outcome.runID, scheduledEventID: outcome.scheduledEventID)
-                self.heartbeats.acknowledge(key)
+                if outcome.kept || outcome.lost {
+                    self.heartbeats.acknowledge(key)
+                } else {
+                    // Somebody had the activity at that moment.
+                    self.heartbeats.putBack(key)
+                }
                 guard let activity = activities[key] else { continue }
                 if outcome.lost { activity.cancel(.lost) }
                 if outcome.cancelRequested { activity.cancel(.requested) }
+                if outcome.isPaused { activity.cancel(.paused) }
+                if outcome.isReset { activity.cancel(.reset) }
             }
         }
     }

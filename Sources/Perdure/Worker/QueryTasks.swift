@@ -11,7 +11,7 @@ extension WorkerSession {
     /// Answers a query from the cache when the run there has seen enough, else by replaying its history.
     func answer(_ query: ClaimedQuery) async {
         var cached = await cache.acquire(query.runID)
-        let answer: Result<[Payload], Failure>
+        var answer: Result<[Payload], Failure>
         do {
             if let run = cached, run.upToDateThrough >= query.lastEventID {
                 do {
@@ -35,25 +35,48 @@ extension WorkerSession {
             answer = .failure(WorkflowTaskError.stuck(for: error.limit).failure)
         } catch let error as WorkflowTaskError {
             answer = .failure(error.failure)
+        } catch let error where error.isOfDatabase {
+            // That the history cannot be read now is no answer.
+            for run in cache.release(query.runID, cached) { await threads.evict(run.run) }
+            if !isOver(error) { _ = noteError(error, "A query was given up") }
+            return
         } catch {
             answer = .failure(Failure(unexpected: error))
         }
         for run in cache.release(query.runID, cached) { await threads.evict(run.run) }
         if Task.isCancelled || hasLostLease { return }
-        do {
+        if case .failure(let failure) = answer {
+            answer = .failure(await surroundings.converter.encoded(surroundings.converter.failure(failure)))
+        }
+        func submit(_ answer: Result<[Payload], Failure>) async throws {
             try await queryAnswers.submit(
-                ShardedQueryAnswer(shard: query.shard, answer: QueryAnswer(queryID: query.queryID, answer: answer)))
+                ShardedQueryAnswer(shard: query.shard, answer: QueryAnswer(queryID: query.queryID, answer: answer)),
+                until: .now + Self.queryPatience)
+        }
+        do {
+            do {
+                try await submit(answer)
+            } catch let error where error.refusesTheValue && !isOver(error) {
+                try await submit(
+                    .failure(.application("the database refused the answer: \(error)", type: "ResultRefused")))
+            }
         } catch {
             logger.debug("A query's answer could not be sent", metadata: ["error": "\(error)"])
         }
     }
 
+    /// Whoever asks has gone by then.
+    private static let queryPatience = Duration.seconds(10)
+
     private func ask(_ run: CachedRun, _ query: ClaimedQuery) async throws -> [Payload] {
-        try await threads.run {
-            try run.run.query(query.queryType, input: query.input)
+        let converter = surroundings.converter
+        let input = try await converter.decoded(query.input)
+        let answer = try await threads.run {
+            try run.run.query(query.queryType, headers: query.headers, input: input)
         } late: {
             run.run.evict()
         }
+        return try await converter.encoded(answer)
     }
 
     /// A run as it stood after its last workflow task.
@@ -61,9 +84,8 @@ extension WorkerSession {
         var events: [HistoryEvent] = []
         while true {
             let from = (events.last?.eventId ?? 0) + 1
-            let page = try await retrying("A history could not be read") {
-                try await self.engine.history(shard: query.shard, runID: query.runID, from: from)
-            }
+            let page = try await historyPage(
+                shard: query.shard, runID: query.runID, from: from, until: .now + Self.queryPatience)
             guard !page.isEmpty else { break }
             events += page
         }
@@ -73,18 +95,21 @@ extension WorkerSession {
                 cause: "WorkflowWorkerUnhandledFailure",
                 failure: .application("the run has not completed a workflow task yet", type: "QueryRejected"))
         }
-        // With the completion, so that all of it counts as replayed.
-        let seen = Array(events[...last])
-        var run = try makeRun(workflowType: query.workflowType, workflowID: query.workflowID, runID: query.runID)
+        // With the completion and what was decided, so that all of it counts as replayed: the patches and updates that
+        // it recorded decide how the code goes on.
+        let seen = Array(events[...last] + events[(last + 1)...].prefix { $0.isMadeByCommand })
+        var run = try makeRun(
+            workflowType: query.workflowType, workflowID: query.workflowID, runID: query.runID, shard: query.shard)
         let live = run.run
         do {
+            let decoded = try await surroundings.converter.decoded(seen)
             _ = try await threads.run {
-                try live.activate(seen)
+                try live.activate(decoded)
             } late: {
                 live.evict()
             }
         } catch {
-            if !(error is DeadlineExceeded) { await threads.evict(live) }
+            if error is DeadlineExceeded { live.interrupt() } else { await threads.evict(live) }
             throw error
         }
         run.lastEventID = seen.last?.eventId ?? 0

@@ -9,17 +9,49 @@ struct NoTransaction: Error {
     let reason: any Error
 }
 
+/// The attempt's code has succeeded, and what the database said to its record or its commit is no reason to fail it.
+private struct NotCommitted: Error {
+    let reason: any Error
+}
+
 extension WorkerSession {
     /// Runs an attempt inside a transaction, and records its completion there before it is committed.
     ///
-    /// The run is locked from the record to the commit only, not while the attempt's code runs.
+    /// The run is locked from the record to the commit only, not while the attempt's code runs. When the database does
+    /// not take the record or the commit, and neither the result nor the attempt's own rows are to blame, all was
+    /// rolled back, and the code runs again in another transaction, as the same attempt and for as long as that lasts.
+    /// When the answer to a commit was lost, the engine is asked first whether the attempt is still under way.
     ///
-    /// - Throws: ``AttemptLost``, ``NoTransaction``, or why the attempt has failed. Then nothing was committed, unless the connection was lost
-    ///   in the commit; if it was committed, the engine takes no other end of the attempt.
+    /// - Throws: ``AttemptLost``, ``NoTransaction``, or why the attempt has failed. Then nothing was committed.
     func completeInTransaction(
-        _ attempt: ActivityAttempt, _ operation: (ActivityAttempt) async throws -> [Payload]
+        _ attempt: ActivityAttempt, until end: ContinuousClock.Instant?,
+        _ operation: (ActivityAttempt) async throws -> [Payload]
+    ) async throws -> [Payload] {
+        var retry = Backoff(from: .milliseconds(20), to: .seconds(1))
+        while true {
+            let result = Shared<[Payload]?>(nil)
+            do {
+                return try await completeInOneTransaction(attempt, result, operation)
+            } catch let error as NotCommitted {
+                guard noteError(error.reason, "The transaction of an activity could not be committed"), !hasLostLease
+                else { throw AttemptLost() }
+                if error.reason.leavesEffectUnknown, try await isRecorded(attempt.task, until: end),
+                    let result = result.withLock({ $0 })
+                {
+                    return result
+                }
+                if let end, end <= .now { throw AttemptLost() }
+                try await Task.sleep(for: retry.nextSpread())
+            }
+        }
+    }
+
+    private func completeInOneTransaction(
+        _ attempt: ActivityAttempt, _ returned: Shared<[Payload]?>,
+        _ operation: (ActivityAttempt) async throws -> [Payload]
     ) async throws -> [Payload] {
         var hasBegun = false
+        var hasRecorded = false
         do {
             return try await transactions.transaction { connection in
                 hasBegun = true
@@ -27,11 +59,36 @@ extension WorkerSession {
                 attempt.transaction = connection
                 let result = try await operation(attempt)
                 try check(connection.transactionStatus)
+                try attempt.task.check(result)
                 try await record(result, of: attempt.task, on: connection)
+                returned.withLock { $0 = result }
+                hasRecorded = true
                 return result
             }
         } catch let error where !hasBegun && !error.isCancellation {
             throw NoTransaction(reason: error)
+        } catch let error where hasRecorded && !error.isCancellation {
+            // What breaks a rule only at the commit, as a deferred constraint, is the attempt's own.
+            switch (error as? PostgresError)?.cause {
+            case .rule, .value: throw error
+            default: throw NotCommitted(reason: error)
+            }
+        }
+    }
+
+    /// Whether the transaction was committed whose commit was not answered: then the engine does not have the attempt
+    /// any more. As long as the server still works at the commit, this waits for it.
+    private func isRecorded(_ task: ClaimedActivityTask, until end: ContinuousClock.Instant?) async throws -> Bool {
+        var retry = Backoff(from: .milliseconds(10), to: .seconds(1))
+        while true {
+            let isHeld = try await retrying("Whether an activity was recorded is not known yet", until: end) {
+                try await self.engine.holdsActivity(
+                    shard: task.shard, workerID: self.workerID, runID: task.runID,
+                    scheduledEventID: task.scheduledEventID, attempt: task.attempt)
+            }
+            if let isHeld { return !isHeld }
+            if let end, end <= .now { throw AttemptLost() }
+            try await Task.sleep(for: retry.nextSpread())
         }
     }
 
@@ -61,16 +118,19 @@ extension WorkerSession {
             state = try await engine.on(connection).finishActivityTasks(
                 shard: task.shard, workerID: workerID, results: [end]
             ).first?.state
-        } catch let error as EngineError {
-            if error.code == .leaseLost {
-                loseLease()
-                throw AttemptLost()
+        } catch let error as EngineError where error.code == .leaseLost {
+            loseLease()
+            throw AttemptLost()
+        } catch {
+            if error.isCancellation { throw error }
+            guard error.refusesTheValue, await isRefused(end, error) else {
+                throw NotCommitted(reason: error)
             }
             throw Failure.refusedResult("\(error)")
         }
         switch state {
         case .completed: return
-        case .lost, nil: throw AttemptLost()
+        case .lost, .refused, nil: throw AttemptLost()
         // It would be recorded without what the activity did: it is rolled back, and reported as what it is.
         case .failed, .retrying, .canceled: throw Failure.refusedResult("it is too large, or no payload")
         }
@@ -79,6 +139,10 @@ extension WorkerSession {
 
 extension Failure {
     /// The database does not take what an activity returned. Trying again would not help it.
+    static func refusedResult(_ error: EngineError) -> Failure {
+        .application("the activity's result is refused: \(error)", type: "ResultRefused", nonRetryable: true)
+    }
+
     static func refusedResult(_ reason: String) -> Failure {
         .application(
             "the database refused the activity's result: \(reason)", type: "ResultRefused", nonRetryable: true)

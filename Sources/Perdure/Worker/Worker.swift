@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Metrics
 import PerdureEngine
 import Postgres
 public import ServiceLifecycle
@@ -31,10 +32,13 @@ public final class Worker: Service {
 
     /// Works until a graceful shutdown or cancellation.
     ///
-    /// - Throws: ``EngineError`` when the engine refuses this worker for good, as for a namespace that does not exist or
-    ///   a database that is not migrated.
+    /// - Throws: ``EngineError`` when the engine refuses this worker, as for a namespace that does not exist or a
+    ///   database that is not migrated; `PostgresError` for one that it may not use. Once the worker has worked there
+    ///   it waits for better times instead.
     public func run() async throws {
-        let metrics = WorkerMetrics(namespace: options.namespace, taskQueue: options.taskQueue)
+        let metrics = WorkerMetrics(
+            namespace: options.namespace, taskQueue: options.taskQueue,
+            factory: options.metricsFactory ?? MetricsSystem.factory)
         let threads = WorkflowThreads(
             deadlockTimeout: options.deadlockTimeout, logger: logger, writtenOffThreads: metrics.writtenOffThreads)
         let transactions = PostgresPool(
@@ -53,15 +57,17 @@ public final class Worker: Service {
         let stop = StopSwitch()
         try await withGracefulShutdownHandler {
             var retry = Backoff(from: .milliseconds(100), to: .seconds(5))
+            var hasWorked = false
             while !stop.isOn, !Task.isCancelled {
                 do {
                     let session = WorkerSession(
                         engine: engine, options: options, code: code, shards: try await engine.shards(),
                         logger: logger, metrics: metrics, threads: threads, transactions: transactions)
                     stop.attach(session)
+                    defer { hasWorked = hasWorked || session.hasClaimed.load(ordering: .relaxed) }
                     if try await session.run() == .stopped { return }
                     retry.reset()
-                } catch let error as PostgresError where error.isRetryable {
+                } catch let error where error.mayPass || (hasWorked && error.meetsAllAlike) {
                     logger.warning(
                         "The worker cannot register; it tries again", metadata: ["error": "\(error)"])
                     await stop.sleep(atMost: retry.nextSpread())

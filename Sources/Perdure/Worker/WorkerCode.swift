@@ -10,11 +10,62 @@ protocol LiveRun: Sendable {
     /// - Returns: the commands that history does not hold yet.
     func activate(_ events: [HistoryEvent]) throws -> [Command]
 
+    /// The same of a task that delivers updates.
+    func activate(_ events: [HistoryEvent], updates: [UpdateRequest]) throws -> [Command]
+
+    /// What the completion of the last activation says of the SDK, if history does not say it yet. Asked between two
+    /// calls.
+    var newMetadata: JSON? { get }
+
     /// Answers a query from where the run stands; changes nothing.
-    func query(_ name: String, input: [Payload]) throws -> [Payload]
+    func query(_ name: String, headers: [String: Payload], input: [Payload]) throws -> [Payload]
+
+    /// When the run was started, once it has begun. Asked between two calls.
+    var startedAt: Timestamp? { get }
+
+    /// How long the last activation took to repeat what the run had done before; nil if it repeated nothing.
+    var replayTime: Duration? { get }
+
+    /// Whether the run has a parent, or has started children.
+    var hasRelatives: Bool { get }
+
+    /// The local activities of it that run in this process.
+    var locals: LocalActivityRuns? { get }
+
+    /// Whether the run's code waits for a local activity. Asked between two calls, as the next two.
+    var awaitsLocalActivities: Bool { get }
+
+    /// Whether the run's code has ever executed a local activity.
+    var usesLocalActivities: Bool { get }
+
+    /// The local activities that are to be started, or canceled; each is told once.
+    func takeLocalActivities() -> LocalActivityWork
+
+    /// Takes the end of a local activity, and runs the workflow's code until it waits.
+    ///
+    /// - Returns: the commands of the workflow task that is under way, those from before included.
+    func endLocalActivity(_ end: LocalActivityEnd) throws -> [Command]
+
+    /// Ends a call that is under way as soon as the run's code waits for something. From any thread; the run can then
+    /// only be evicted.
+    func interrupt()
 
     /// Frees everything that the run holds. Not called while another call is under way.
     func evict()
+}
+
+extension LiveRun {
+    var hasRelatives: Bool { false }
+    var startedAt: Timestamp? { nil }
+    var replayTime: Duration? { nil }
+    var locals: LocalActivityRuns? { nil }
+    var awaitsLocalActivities: Bool { false }
+    var usesLocalActivities: Bool { false }
+
+    func takeLocalActivities() -> LocalActivityWork { LocalActivityWork() }
+    func endLocalActivity(_ end: LocalActivityEnd) throws -> [Command] { [] }
+
+    func activate(_ events: [HistoryEvent], updates: [UpdateRequest]) throws -> [Command] { try activate(events) }
 }
 
 /// What a live run is told when it is made.
@@ -25,11 +76,20 @@ struct LiveRunInfo: Sendable {
     let runID: UUID
     let workflowType: String
     let logger: Logger
+    /// How its values are converted, and who intercepts what.
+    var surroundings = Surroundings.none
+    /// Told when the run's code breaks a rule, if it does so while no call is under way, for which the next activation
+    /// fails, or if it will do so whenever it runs; and whether no call is under way.
+    var onMisuse: @Sendable (NonDeterminismError, _ isIdle: Bool) -> Void = { _, _ in }
+    /// What runs its local activities; nil where nothing does, as in a replay.
+    var locals: LocalActivityRuns?
+    /// Where code runs that comes back after the run's eviction.
+    var runElsewhere: @Sendable (@escaping @Sendable () -> Void) -> Void = { work in Task.detached { work() } }
 }
 
 /// An attempt of an activity, as its code sees it.
 struct ActivityAttempt: Sendable {
-    let task: ClaimedActivityTask
+    var task: ClaimedActivityTask
     let namespace: String
     let taskQueue: String
     let baseLogger: Logger
@@ -37,6 +97,11 @@ struct ActivityAttempt: Sendable {
     let heartbeat: @Sendable ([Payload]) -> Void
     /// Why the attempt's task was cancelled; nil while it was not.
     let cancellation: @Sendable () -> ActivityCancellation?
+    var surroundings = Surroundings.none
+    /// Whether it runs as a part of its workflow's task.
+    var isLocal = false
+    /// The worker that has it.
+    var workerID = UUID()
     /// Where it works, if its completion belongs to a transaction of its own.
     var transaction: PostgresConnection?
 
@@ -55,6 +120,10 @@ enum ActivityCancellation: Sendable {
     case leaseLost
     /// The worker shuts down.
     case shutdown
+    /// Somebody has paused the activity.
+    case paused
+    /// Somebody has reset the activity.
+    case reset
 }
 
 /// The workflows and activities that a worker runs, by their types' names.
@@ -104,7 +173,8 @@ struct WorkflowTaskError: Error, CustomStringConvertible {
 }
 
 extension Failure {
-    /// Any error as an application failure, its Swift type as the type, with a stack trace if the error has brought one.
+    /// Any error as an application failure, its Swift type as the type, with a stack trace if the error has brought
+    /// one.
     init(unexpected error: any Error) {
         self =
             error as? Failure

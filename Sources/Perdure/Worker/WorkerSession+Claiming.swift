@@ -59,6 +59,9 @@ extension WorkerSession {
         for query in claimed.queries {
             group.addTask { await self.answer(query) }
         }
+        for task in claimed.unreadable {
+            group.addTask { await self.fail(task) }
+        }
     }
 
     private func claimAndProcess(handingOver crowd: AsyncStream<ClaimedWork>.Continuation) async {
@@ -67,7 +70,6 @@ extension WorkerSession {
             var failure = Backoff(from: .milliseconds(50), to: .seconds(2))
             var busySince: ContinuousClock.Instant?
             var lookbacks = ClaimLookbacks()
-            var hasClaimed = false
             var kinds = WorkKinds.all
             while isWorking {
                 do {
@@ -79,14 +81,14 @@ extension WorkerSession {
                         }
                     }
                     failure.reset()
-                    hasClaimed = true
-                    metrics.workflowSlotsUsed.record(workflowSlots.inUse)
-                    metrics.activitySlotsUsed.record(activitySlots.inUse)
+                    hasClaimed.store(true, ordering: .relaxed)
+                    metrics.workflowSlots.record(workflowSlots)
+                    metrics.activitySlots.record(activitySlots)
                     kinds = .all
                     if found {
                         poll.reset()
-                        // Notifications cost producers something, and to stop them costs a commit here: a single task is not worth
-                        // it, a stream of them is.
+                        // Notifications cost producers something, and to stop them costs a commit here: a single task
+                        // is not worth it, a stream of them is.
                         let since = busySince ?? .now
                         busySince = since
                         if since + .milliseconds(50) < .now { try await tellProducers(waiting: false) }
@@ -101,7 +103,8 @@ extension WorkerSession {
                         }
                         continue
                     }
-                    metrics.emptyPolls.increment()
+                    if !code.workflowTypes.isEmpty { metrics.workflowPollsEmpty.increment() }
+                    if !code.activityTypes.isEmpty { metrics.activityPollsEmpty.increment() }
                     busySince = nil
                     // After that, look once more: what came before producers knew made no notification.
                     if poll.current >= .milliseconds(4), try await tellProducers(waiting: true) { continue }
@@ -114,8 +117,10 @@ extension WorkerSession {
                         poll.reset()
                         kinds = takeNews()
                     }
-                } catch let error as PostgresError where error.isMissingFunction && !hasClaimed {
-                    refuse(EngineError(olderDatabase: error))
+                } catch let error as EngineError
+                    where error.code == .incompatibleDatabase && !hasClaimed.load(ordering: .relaxed)
+                {
+                    refuse(error)
                 } catch {
                     guard noteError(error, "Claiming failed; the worker tries again") else { break }
                     await work.sleep(atMost: failure.nextSpread())
@@ -159,9 +164,10 @@ extension WorkerSession {
                     activityTasks: 0, queries: 0, workflowTasksSince: since)
                 lookbacks.workflowTasks[shard, default: Lookback()].passed(
                     since: since, askedAt: work.workflowTasksAskedAt,
-                    leftNothing: work.workflowTasks.count < workflowTasks, took: .now - start)
+                    leftNothing: work.workflowTaskCount < workflowTasks, took: .now - start)
                 workflowSlots.take(work.workflowTasks.count)
-                note(work.workflowTasks.count, of: workflowTasks)
+                if work.workflowTaskCount > 0 { metrics.workflowPollsSucceeded.increment(by: work.workflowTaskCount) }
+                note(work.workflowTaskCount, of: workflowTasks)
                 if !work.isEmpty { begin(work) }
             }
             let activityTasks = kinds.contains(.activityTasks) ? freeActivitySlots : 0
@@ -175,19 +181,20 @@ extension WorkerSession {
             if activityTasks > 0 {
                 lookbacks.activityTasks[shard, default: Lookback()].passed(
                     since: since, askedAt: work.activityTasksAskedAt,
-                    leftNothing: work.activityTasks.count < activityTasks, took: .now - start)
+                    leftNothing: work.activityTaskCount < activityTasks, took: .now - start)
             }
             activitySlots.take(work.activityTasks.count)
             fromQueue.take(work.activityTasks.count)
-            note(work.activityTasks.count, of: activityTasks)
-            note(work.queries.count, of: queries)
+            note(work.activityTaskCount, of: activityTasks)
+            note(work.queryCount, of: queries)
             if !work.isEmpty { begin(work) }
         }
         return (found, mayBeMore)
     }
 
-    /// A workflow task is best done when there is a slot for the activity that it will schedule, as those in progress will: else
-    /// that goes through the queue. But activities whose code takes long must not keep workflows from going on.
+    /// A workflow task is best done when there is a slot for the activity that it will schedule, as those in progress
+    /// will: else that goes through the queue. But activities whose code takes long must not keep workflows from going
+    /// on.
     private var freeWorkflowSlots: Int {
         guard !code.workflowTypes.isEmpty else { return 0 }
         guard options.fusesSteps, !code.activityTypes.isEmpty else { return workflowSlots.free }
@@ -197,8 +204,8 @@ extension WorkerSession {
         return max(0, min(workflowSlots.free, free))
     }
 
-    /// What workflow tasks in progress will start needs no claim, but a slot; and some slots are for the queue in any case, for
-    /// others' activities and for retries.
+    /// What workflow tasks in progress will start needs no claim, but a slot; and some slots are for the queue in any
+    /// case, for others' activities and for retries.
     private var freeActivitySlots: Int {
         guard !code.activityTypes.isEmpty else { return 0 }
         let free = activitySlots.free
@@ -265,6 +272,31 @@ extension WorkerSession {
         }
     }
 
+    /// Deletes what is kept no longer, a little at a time and apart from what is due: nothing waits for it.
+    func deleteExpired() async {
+        var retry = Backoff(from: .seconds(1), to: .seconds(30))
+        var wait = Duration.seconds(1)
+        while !Task.isCancelled, !hasLostLease {
+            try? await Task.sleep(for: wait)
+            guard !Task.isCancelled, !hasLostLease else { return }
+            wait = .seconds(10)
+            do {
+                for shard in shards {
+                    let start = ContinuousClock.now
+                    // Half of the time, while there is more.
+                    if try await engine.deleteExpired(shard: shard) {
+                        wait = min(wait, max(start.duration(to: .now), .milliseconds(20)))
+                    }
+                }
+                retry.reset()
+            } catch {
+                guard noteError(error, "What is kept no longer could not be deleted; the worker tries again")
+                else { return }
+                wait = retry.nextSpread()
+            }
+        }
+    }
+
     /// Does a slice of what is due in the database, and sleeps until something is due again.
     func keepUp() async {
         // Much at once, so that a crowd of timers costs few calls; each run is locked for as long as one call takes.
@@ -289,6 +321,7 @@ extension WorkerSession {
                             "Took back the work of lost workers", metadata: ["workers": "\(report.lostWorkers)"])
                     }
                     if let due = report.nextDue { wait = min(wait, due) }
+                    try await transfers.pass(over: shard)
                 }
                 retry.reset()
             } catch {

@@ -15,6 +15,7 @@ final class WorkerSession: Sendable {
     let engine: Engine
     let options: WorkerOptions
     let code: WorkerCode
+    let surroundings: Surroundings
     let shards: [Int16]
     let logger: Logger
     let metrics: WorkerMetrics
@@ -24,30 +25,40 @@ final class WorkerSession: Sendable {
     let transactions: PostgresPool
     /// Runs whose code runs at this moment, those included that were given up and do not come back.
     let activeRuns = Shared<Set<UUID>>([])
+    let brokenRuns = Mutex<[UUID: BrokenRun]>([:])
+    /// Runs for which the engine is still to be asked for a workflow task.
+    let taskRequests = AsyncStream<(shard: Int16, runID: UUID)>.makeStream()
 
     let workflowSlots: Slots
     let activitySlots: Slots
+    let localActivitySlots: WaitingSlots
     /// Those of them that were taken for activities from the queue.
     let fromQueue = Slots(limit: .max)
     /// Activities whose code runs.
     let runningCode = Slots(limit: .max)
     let cache: RunCache<CachedRun>
     let activities = RunningActivities()
-    /// Two, so that one batch is made and run while the other commits. Beside other workers, whose batches fill that time, the first
-    /// alone: then batches are fewer and larger (docs/decisions/0012-one-batch-beside-others.md).
+    /// Two, so that one batch is made and run while the other commits. Beside other workers, whose batches fill that
+    /// time, the first alone: then batches are fewer and larger (docs/decisions/0012-one-batch-beside-others.md).
     let workflowTaskEnds = [
         Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 500),
         Batcher<WorkflowTaskEnd, WorkflowTaskOutcome>(limit: 500),
     ]
     let activityEnds = Batcher<ActivityTaskEnd, ActivityTaskOutcome.State>(limit: 200)
     let queryAnswers = Batcher<ShardedQueryAnswer, Void>(limit: 200)
-    let histories = Batcher<ShardedHistoryRequest, [HistoryEvent]>(limit: 100)
+    let histories = Batcher<ShardedHistoryRequest, Result<[HistoryEvent], UnreadableHistory>>(limit: 100)
     let heartbeats: Heartbeats
+    /// Lets what runs decide about others take effect once it is committed.
+    let transfers: TransferDrain
 
     /// Signaled when there may be something to claim.
     let work = Wakeup()
     /// Of which kinds that is.
     let news = Mutex<WorkKinds>([])
+    /// Signaled when what was not reported by now is left to the timeouts.
+    let reportsAreOver = Wakeup()
+    /// Whether a claim succeeded, so that the database is one for this worker.
+    let hasClaimed = Atomic(false)
     /// Signaled when something may be due sooner than was foreseen.
     let upkeepDue = Wakeup()
     private let renewal = Wakeup()
@@ -71,6 +82,7 @@ final class WorkerSession: Sendable {
         self.engine = engine
         self.options = options
         self.code = code
+        surroundings = Surroundings(converter: options.dataConverter, interceptors: options.interceptors)
         self.shards = shards
         var logger = logger
         logger[metadataKey: "worker_id"] = "\(workerID)"
@@ -80,8 +92,11 @@ final class WorkerSession: Sendable {
         self.transactions = transactions
         workflowSlots = Slots(limit: options.maxConcurrentWorkflowTasks)
         activitySlots = Slots(limit: options.maxConcurrentActivities)
+        localActivitySlots = WaitingSlots(limit: options.maxConcurrentLocalActivities)
         cache = RunCache(limit: options.maxCachedWorkflows)
         heartbeats = Heartbeats()
+        transfers = TransferDrain(engine: engine, logger: logger)
+        transfers.onDrained { [weak self] in self?.tellNews(.all) }
     }
 
     var isWorking: Bool { phase.withLock { $0 == .working } && !Task.isCancelled }
@@ -122,11 +137,11 @@ final class WorkerSession: Sendable {
     /// - Throws: ``EngineError`` when the engine refuses this worker for good.
     func run() async throws -> End {
         try await register()
-        if options.registersSourceCode, !code.sources.isEmpty {
-            try await engine.registerSources(workerID: workerID, sources: .array(code.sources))
-        }
+        options.onRegistered()
+        let sourcesAreKept = await registerSources()
+        metrics.workerStarted()
         logger.info("The worker has registered", metadata: ["build_id": "\(options.buildID)"])
-        await workUntilDrained()
+        await workUntilDrained(sourcesAreKept: sourcesAreKept)
         for run in cache.removeAll() { await threads.evict(run.run) }
         if hasLostLease { return .leaseLost }
         await stop()
@@ -136,39 +151,61 @@ final class WorkerSession: Sendable {
 
     /// Makes the session known to the engine.
     func register() async throws {
+        let busy = try await engine.registerWorker(
+            workerID: workerID, namespace: options.namespace, identity: options.identity, buildID: options.buildID,
+            taskQueues: [options.taskQueue], lease: options.lease,
+            details: [
+                "workflowTypes": .array(code.workflowTypes.map(JSON.string)),
+                "activityTypes": .array(code.activityTypes.map(JSON.string)),
+                "slots": [
+                    "workflow": .number(options.maxConcurrentWorkflowTasks),
+                    "activity": .number(options.maxConcurrentActivities),
+                ],
+            ])
+        busyWorkers.store(busy, ordering: .relaxed)
+    }
+
+    /// Keeps the code for people to read. The work does not wait for that.
+    ///
+    /// - Returns: whether nothing is left to do.
+    private func registerSources() async -> Bool {
+        guard options.registersSourceCode else { return true }
         do {
-            let busy = try await engine.registerWorker(
-                workerID: workerID, namespace: options.namespace, identity: options.identity, buildID: options.buildID,
-                taskQueues: [options.taskQueue], lease: options.lease,
-                details: [
-                    "workflowTypes": .array(code.workflowTypes.map(JSON.string)),
-                    "activityTypes": .array(code.activityTypes.map(JSON.string)),
-                    "slots": [
-                        "workflow": .number(options.maxConcurrentWorkflowTasks),
-                        "activity": .number(options.maxConcurrentActivities),
-                    ],
-                ])
-            busyWorkers.store(busy, ordering: .relaxed)
-        } catch let error as PostgresError where error.isMissingFunction {
-            throw EngineError(olderDatabase: error)
+            if !code.sources.isEmpty {
+                try await engine.registerSources(workerID: workerID, sources: .array(code.sources))
+            }
+            // A call takes 16 MiB, as JSON.
+            for files in SourceCode.files(options.sourceFiles, batchBytes: 4 << 20) {
+                let sources = files.map { $0.json(kind: "file", type: $0.file) }
+                try await engine.registerSources(workerID: workerID, sources: .array(sources))
+            }
+            return true
+        } catch {
+            return !noteError(error, "The code for people to read could not be kept") || error.refusesTheValue
         }
     }
 
-    private func workUntilDrained() async {
+    private func workUntilDrained(sourcesAreKept: Bool) async {
         await withTaskGroup(of: Void.self) { group in
             // Where statements are sent and answered, so that one follows the other without a change of threads.
             func add(_ operation: @escaping @Sendable () async -> Void) {
                 group.addTask(executorPreference: EventLoop.shared) { await operation() }
             }
-            for ends in workflowTaskEnds { add { await ends.run(self.send) } }
-            add { await self.activityEnds.run(self.send) }
-            add { await self.queryAnswers.run(self.send) }
-            add { await self.histories.run(self.send) }
+            add { await self.sendBatches() }
             add { await self.renewLease() }
             add { await self.sendHeartbeats() }
             add { await self.timeOutActivities() }
+            add { await self.requestTasks() }
             add { await self.keepUp() }
+            add { await self.deleteExpired() }
             if options.usesNotifications { add { await self.listen() } }
+            if !sourcesAreKept {
+                add {
+                    while (try? await Task.sleep(for: .seconds(5))) != nil {
+                        if await self.registerSources() { return }
+                    }
+                }
+            }
             // Ends when nothing is claimed any more and all that was has ended.
             await claimAndProcess()
             group.cancelAll()
@@ -177,26 +214,11 @@ final class WorkerSession: Sendable {
 
     /// Hands back what is left. Runs to its end even in a cancelled task, but not for long.
     private func stop() async {
-        let stopped = Settlement<(any Error)?>()
-        let call = Task {
-            do {
-                try await engine.stopWorker(workerID: workerID)
-                stopped.settle(nil)
-            } catch {
-                stopped.settle(error)
-            }
-        }
-        let timer = Task {
-            try? await Task.sleep(for: .seconds(3))
-            stopped.settle(CancellationError())
-        }
-        if let error = await stopped.value {
+        if let error = await briefly({ try await self.engine.stopWorker(workerID: self.workerID) }) {
             logger.warning("The worker could not sign off; its lease will run out", metadata: ["error": "\(error)"])
         } else {
             logger.info("The worker has stopped")
         }
-        call.cancel()
-        timer.cancel()
     }
 
     private func renewLease() async {
@@ -249,6 +271,18 @@ final class WorkerSession: Sendable {
     }
 }
 
+/// A run whose code breaks a rule.
+struct BrokenRun: Sendable {
+    let error: WorkflowTaskError
+    /// How often it was seen. What was seen once may have come of a query, of which the run knows nothing when it comes
+    /// from its history.
+    var times = 0
+    /// Whether no workflow task has failed for it yet.
+    var isUntold = false
+    /// Whether the code will do it again.
+    var isCertain: Bool { times > 1 }
+}
+
 /// How many tasks ended, well or not.
 struct FinishedTasks: Sendable {
     var workflow = 0
@@ -265,15 +299,11 @@ struct FinishedTasks: Sendable {
     }
 }
 
-extension PostgresError {
-    /// Whether the database has no function that this program calls. While a migration is under way it may have it again soon.
-    var isMissingFunction: Bool { sqlState == "42883" }
-}
-
-extension EngineError {
-    init(olderDatabase error: PostgresError) {
-        self.init(
-            .incompatibleDatabase, error.message,
-            hint: "The database is older than this worker: run perdure migrate.")
+extension Error {
+    /// Whether it says that the database did not do what it was asked, for another reason than what it was given.
+    var isOfDatabase: Bool {
+        if refusesTheValue { return false }
+        if let error = self as? PostgresError { return error.kind != .decoding }
+        return self is EngineError
     }
 }

@@ -2,6 +2,7 @@ import Dispatch
 import Foundation
 import Logging
 import Metrics
+import PerdureEngine
 
 /// Workflow code that did not come back in time.
 struct DeadlineExceeded: Error {
@@ -10,8 +11,8 @@ struct DeadlineExceeded: Error {
 
 /// Threads of the worker's own, on which workflow code runs.
 ///
-/// Workflow code computes and never waits, so a few threads run many activations back to back. Code that blocks or loops
-/// holds up neither Swift's cooperative threads, which keep the lease and the heartbeats, nor for long the other
+/// Workflow code computes and never waits, so a few threads run many activations back to back. Code that blocks or
+/// loops holds up neither Swift's cooperative threads, which keep the lease and the heartbeats, nor for long the other
 /// runs: its thread is written off after the deadlock timeout, and another takes its place.
 ///
 /// Unchecked because all mutable state is touched only while `condition` is locked.
@@ -76,8 +77,8 @@ final class WorkflowThreads: @unchecked Sendable {
     /// Runs code on one of the threads.
     ///
     /// - Parameters:
-    ///   - then: gets, on that thread, what the code returned or threw; from another thread ``DeadlineExceeded`` when the
-    ///     code has run for the deadlock timeout.
+    ///   - then: gets, on that thread, what the code returned or threw; from another thread ``DeadlineExceeded`` when
+    ///     the code has run for the deadlock timeout.
     ///   - late: called on that thread when the code came back after all.
     func run<Value: Sendable>(
         _ code: @escaping @Sendable () throws -> Value,
@@ -114,6 +115,18 @@ final class WorkflowThreads: @unchecked Sendable {
             run.evict()
         } then: { _ in
         } late: {
+        }
+    }
+
+    /// Runs what nobody waits for. It runs also when the threads have ended.
+    func runSoon(_ work: @escaping @Sendable () -> Void) {
+        let hasEnded = condition.withLock { isStopped && places.isEmpty }
+        if hasEnded {
+            Thread.detachNewThread(work)
+        } else {
+            run(work) { _ in
+            } late: {
+            }
         }
     }
 

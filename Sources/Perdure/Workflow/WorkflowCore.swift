@@ -5,9 +5,9 @@ import Synchronization
 
 /// What a run waits for and what it has decided: the part of a live run that does not depend on the workflow's type.
 ///
-/// Unchecked because of what is not in `facts`: that is touched only on the run's executor, which runs one job at a time
-/// and which every method that workflow code reaches asks first (`executor.check()`), and by the activation, query or
-/// eviction that the worker calls one at a time.
+/// Unchecked because of what is not in `facts`: that is touched only on the run's executor, which runs one job at a
+/// time and which every method that workflow code reaches asks first (`executor.check()`), and by the activation, query
+/// or eviction that the worker calls one at a time.
 final class WorkflowCore: @unchecked Sendable {
     let run: LiveRunInfo
     let executor: WorkflowExecutor
@@ -19,7 +19,10 @@ final class WorkflowCore: @unchecked Sendable {
         var isCancelRequested = false
         var isEvicted = false
         var historyLength = 0
+        var historySize = 0
+        var isContinueAsNewSuggested = false
         var runningHandlers = 0
+        var currentDetails = ""
         var random: SplitMix64
         var memo: [String: JSON] = [:]
         var searchAttributes: [String: JSON] = [:]
@@ -27,8 +30,13 @@ final class WorkflowCore: @unchecked Sendable {
 
     private let facts: Mutex<Facts>
 
+    /// How the values of the run's code become payloads.
+    var converter: DataConverter { run.surroundings.converter }
+
     /// Decided in this activation.
-    private var outgoing: [Outgoing] = []
+    var outgoing: [Outgoing] = []
+    /// Updates that were rejected in this activation, of which no history tells.
+    private var rejections: [UpdateMessage] = []
     /// Decided before; history must hold an event of each, in this order.
     private var unmatched: [Outgoing] = []
     private var lastCompletedTask: Int64?
@@ -36,12 +44,19 @@ final class WorkflowCore: @unchecked Sendable {
     private var activities: [Int: PendingActivity] = [:]
     private var activityOfEvent: [Int64: Int] = [:]
     private var timers: [Int: (Result<Void, any Error>) -> Void] = [:]
+    /// Children and other workflows: Relatives.swift.
+    var relatives = Relatives()
+    /// Activities that run in the worker itself: LocalActivities.swift.
+    var locals = LocalActivities()
     /// Timers that fired before this task, as history says, but whose waiters do not know yet.
     private var firedTimers: Set<Int> = []
     private var conditions: [PendingCondition] = []
     private var patches: [String: Bool] = [:]
+    /// What history says of the SDK, and what the last task, if it was no replay, adds to that.
+    private var sdk = SDKMetadata()
+    private(set) var newMetadata: JSON?
     /// What code waits for, for people who ask; in the order in which it began to. Decides nothing.
-    private var waits: [Int: Wait] = [:]
+    var waits: [Int: Wait] = [:]
     private var lastWait = 0
     /// How to cancel the run's tasks: the code itself, its handlers, its shields.
     private var cancellations: [Int: () -> Void] = [:]
@@ -54,8 +69,9 @@ final class WorkflowCore: @unchecked Sendable {
     private var bug: (any Error)?
     private var isClosed = false
 
-    /// What is numbered, each on its own: so that code that waits for one more condition, say, keeps its activities' ids.
-    private enum Kind { case activity, timer, condition, task }
+    /// What is numbered, each on its own: so that code that waits for one more condition, say, keeps its activities'
+    /// ids.
+    enum Kind { case activity, timer, condition, task, child, effect }
 
     private struct PendingActivity {
         let id: String
@@ -67,7 +83,7 @@ final class WorkflowCore: @unchecked Sendable {
         var continuation: UnsafeContinuation<[Payload], any Error>?
     }
 
-    private struct Wait {
+    struct Wait {
         let site: CallSite
         let what: String
     }
@@ -78,26 +94,33 @@ final class WorkflowCore: @unchecked Sendable {
         let resume: (Result<Bool, any Error>) -> Void
     }
 
-    private struct Outgoing {
+    struct Outgoing {
         var command: Command
         var makes: Made?
     }
 
-    private enum Made: Equatable {
+    enum Made: Equatable {
         case activity(Int)
         case timer(Int)
+        case child(Int)
+        case effect(Int)
     }
 
     init(_ run: LiveRunInfo) {
         self.run = run
         facts = Mutex(Facts(random: SplitMix64(seed: run.runID)))
         let logger = run.logger
-        executor = WorkflowExecutor { misuse in
-            logger.error("The workflow's code is not deterministic", metadata: ["problem": "\(misuse.description)"])
-        }
+        executor = WorkflowExecutor(
+            onMisuse: { misuse, isIdle in
+                if isIdle {
+                    logger.error(
+                        "The workflow's code is not deterministic", metadata: ["problem": "\(misuse.description)"])
+                }
+                run.onMisuse(NonDeterminismError(eventId: nil, description: misuse.description), isIdle)
+            }, runElsewhere: run.runElsewhere)
     }
 
-    private func next(_ kind: Kind) -> Int {
+    func next(_ kind: Kind) -> Int {
         sequences[kind, default: 0] += 1
         return sequences[kind, default: 0]
     }
@@ -110,10 +133,19 @@ final class WorkflowCore: @unchecked Sendable {
     }
 
     var now: Timestamp { fact { $0.now } }
+    // For who is not the run's own code.
+    var moment: (time: Timestamp, isReplaying: Bool) { facts.withLock { ($0.now, $0.isReplaying) } }
+    var toldDetails: String { facts.withLock { $0.currentDetails } }
     var isReplaying: Bool { fact { $0.isReplaying } }
     var isCancelRequested: Bool { fact { $0.isCancelRequested } }
     var historyLength: Int { fact { $0.historyLength } }
+    var historySize: Int { fact { $0.historySize } }
+    var isContinueAsNewSuggested: Bool { fact { $0.isContinueAsNewSuggested } }
     var allHandlersFinished: Bool { fact { $0.runningHandlers == 0 } }
+    var currentDetails: String {
+        get { fact { $0.currentDetails } }
+        set { if executor.checkMayChange() { facts.withLock { $0.currentDetails = newValue } } }
+    }
     var memo: [String: JSON] { fact { $0.memo } }
     var searchAttributes: [String: JSON] { fact { $0.searchAttributes } }
     func nextRandom() -> UInt64 { fact { $0.random.next() } }
@@ -123,15 +155,17 @@ final class WorkflowCore: @unchecked Sendable {
         facts.withLock { $0.isReplaying || $0.isEvicted } ? .silent : run.logger
     }
 
-    private var isEvicted: Bool { facts.withLock { $0.isEvicted } }
+    var isEvicted: Bool { facts.withLock { $0.isEvicted } }
 
     // MARK: - What workflow code asks for
 
     /// Thrown into a run that leaves memory. Its code may clean up, but decides nothing any more.
     struct Evicted: Error {}
+    /// Thrown to who activated a run that was interrupted.
+    private struct Interrupted: Error {}
 
     /// Stands before everything that waits.
-    private func requireLive() async throws {
+    func requireLive() async throws {
         guard executor.checkMayChange() else {
             throw NonDeterminismError(
                 eventId: nil, description: (executor.misuse ?? .calledFromOutside).description)
@@ -149,28 +183,34 @@ final class WorkflowCore: @unchecked Sendable {
     }
 
     func executeActivity(
-        type: String, options: ActivityOptions, input: [Payload], at site: CallSite
+        type: String, options: ActivityOptions, headers: [String: Payload], input: [Payload], at site: CallSite
     ) async throws -> [Payload] {
         try await requireLive()
         if Task.isCancelled { throw CanceledError() }
+        try Limits.check(name: type, "activity type")
+        if let id = options.activityID { try Limits.check(name: id, "activity id") }
+        if let queue = options.taskQueue { try Limits.check(name: queue, "task queue") }
+        try Limits.check(input, "input of activity \(type)")
         let number = next(.activity)
         let id = options.activityID ?? "\(number)"
         let taskQueue: JSON = ["name": .string(options.taskQueue ?? run.taskQueue)]
+        let userMetadata = try converter.encode(userMetadata: options.summary)
         outgoing.append(
             Outgoing(
                 command: Command(
                     commandType: .scheduleActivityTask,
                     attributes: .compact([
                         "activityId": .string(id), "activityType": ["name": .string(type)], "taskQueue": taskQueue,
-                        "input": input.json,
+                        "header": headers.orLeftOut, "input": input.json,
                         "scheduleToCloseTimeout": options.scheduleToCloseTimeout.map { .string($0.wire) },
                         "scheduleToStartTimeout": options.scheduleToStartTimeout.map { .string($0.wire) },
                         "startToCloseTimeout": options.startToCloseTimeout.map { .string($0.wire) },
                         "heartbeatTimeout": options.heartbeatTimeout.map { .string($0.wire) },
                         "retryPolicy": options.retryPolicy?.json,
-                        "priority": options.priority.map { ["priorityKey": .number($0)] },
+                        "priority": options.priorityJSON,
                     ])),
                 makes: .activity(number)))
+        outgoing[outgoing.count - 1].command.userMetadata = userMetadata
         activities[number] = PendingActivity(id: id, type: type, cancellation: options.cancellationType)
         let wait = beginWait("activity \(type), id \(id)", at: site)
         defer { waits[wait] = nil }
@@ -210,24 +250,25 @@ final class WorkflowCore: @unchecked Sendable {
             identity: attributes["identity"]?.stringValue ?? "", activityType: activity.type, activityId: activity.id,
             retryState: attributes["retryState"]?.stringValue.map(RetryState.init(rawValue:)))
         let what = cause?.isCancellation == true ? "canceled" : "failed"
-        return Failure(message: "activity \(activity.type) \(what)", cause: cause, kind: .activity(detail)).error
+        return converter.error(
+            Failure(message: "activity \(activity.type) \(what)", cause: cause, kind: .activity(detail)))
     }
 
     /// What was decided and undone in one task never was.
     ///
     /// - Returns: whether it had not been sent.
     @discardableResult
-    private func withdraw(_ made: Made) -> Bool {
+    func withdraw(_ made: Made) -> Bool {
         guard let place = outgoing.firstIndex(where: { $0.makes == made }) else { return false }
         outgoing.remove(at: place)
         return true
     }
 
-    func sleep(for duration: Duration, at site: CallSite) async throws {
+    func sleep(for duration: Duration, summary: String? = nil, at site: CallSite) async throws {
         try await requireLive()
         if Task.isCancelled { throw CanceledError() }
         guard duration > .zero else { return }
-        let number = startTimer(duration)
+        let number = startTimer(duration, try converter.encode(userMetadata: summary))
         let wait = beginWait("a timer of \(duration.wire)", at: site)
         defer { waits[wait] = nil }
         try await withTaskCancellationHandler {
@@ -240,14 +281,13 @@ final class WorkflowCore: @unchecked Sendable {
         }
     }
 
-    private func startTimer(_ duration: Duration) -> Int {
+    private func startTimer(_ duration: Duration, _ userMetadata: JSON? = nil) -> Int {
         let number = next(.timer)
-        outgoing.append(
-            Outgoing(
-                command: Command(
-                    commandType: .startTimer,
-                    attributes: ["timerId": .string("\(number)"), "startToFireTimeout": .string(duration.wire)]),
-                makes: .timer(number)))
+        var command = Command(
+            commandType: .startTimer,
+            attributes: ["timerId": .string("\(number)"), "startToFireTimeout": .string(duration.wire)])
+        command.userMetadata = userMetadata
+        outgoing.append(Outgoing(command: command, makes: .timer(number)))
         return number
     }
 
@@ -297,7 +337,9 @@ final class WorkflowCore: @unchecked Sendable {
         conditions.remove(at: place).resume(result)
     }
 
-    func upsertMemo(_ memo: [String: JSON]) {
+    func upsertMemo(_ memo: [String: JSON]) throws {
+        for name in memo.keys { try Limits.check(name: name, "name in the memo") }
+        try Limits.check(.object(self.memo.upserting(memo)), "memo")
         guard add(Command(commandType: .modifyWorkflowProperties, attributes: ["upsertedMemo": .object(memo)])) else {
             return
         }
@@ -305,6 +347,13 @@ final class WorkflowCore: @unchecked Sendable {
     }
 
     func upsertSearchAttributes(_ attributes: [String: JSON]) {
+        do {
+            try Limits.check(.object(attributes), atMost: Limits.searchAttributes, "search attributes")
+        } catch {
+            // The call throws nothing, so that the workflow task fails with it.
+            bug = bug ?? error
+            return
+        }
         let command = Command(
             commandType: .upsertWorkflowSearchAttributes, attributes: ["searchAttributes": .object(attributes)])
         guard add(command) else { return }
@@ -321,15 +370,31 @@ final class WorkflowCore: @unchecked Sendable {
 
     /// Patches that the history of this task holds, or that of an earlier one.
     private var recordedPatches: Set<String> = []
+    /// The marker of a deprecated patch that the code no longer asks for.
+    private var forgottenMarker: Int64?
 
     /// Whether the run takes the patched path; the same answer for the run's whole life.
     func patch(_ id: String, isDeprecated: Bool) -> Bool {
         guard executor.checkMayChange() else { return false }
+        let id = id.withVisibleNul
         if let known = patches[id] { return known }
         let isTaken = !isReplaying || recordedPatches.contains(id)
         patches[id] = isTaken
-        if isTaken { _ = add(PatchMarker(id: id, isDeprecated: isDeprecated).command) }
-        return isTaken
+        guard isTaken else { return false }
+        _ = add(PatchMarker(id: id, isDeprecated: isDeprecated).command)
+        if sdk.has(.upsertsChangeVersion), let command = changeVersion { _ = add(command) }
+        return true
+    }
+
+    /// Lets people find the run by the patches that it has taken. As in Temporal they are sorted, and a list that would
+    /// be too long is not written.
+    private var changeVersion: Command? {
+        let taken = patches.filter(\.value).keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let list = JSON.array(taken.map(JSON.string))
+        guard list.bytes.count < 2048 else { return nil }
+        return Command(
+            commandType: .upsertWorkflowSearchAttributes,
+            attributes: ["searchAttributes": [PatchMarker.searchAttribute: list]])
     }
 
     // MARK: - Tasks
@@ -352,7 +417,44 @@ final class WorkflowCore: @unchecked Sendable {
             do {
                 try await body()
             } catch {
-                if error is any FailureError { finish(.failure(error)) } else { bug = bug ?? error }
+                let ends = error is any FailureError || error is ContinueAsNewError
+                if ends { finish(.failure(error)) } else { bug = bug ?? error }
+            }
+            facts.withLock { $0.runningHandlers -= 1 }
+        }
+    }
+
+    /// Says of an update what the engine is to know.
+    func say(_ message: UpdateMessage) {
+        if message.isRejection {
+            rejections.append(message)
+        } else {
+            _ = add(message.command)
+        }
+    }
+
+    /// Accepts an update and starts its handler, whose end is the update's.
+    ///
+    /// - Parameter eventID: the event behind which it comes.
+    func handle(
+        _ update: UpdateRequest, behind eventID: Int64, _ body: @escaping @Sendable () async throws -> [Payload]
+    ) {
+        say(UpdateMessage(updateID: update.updateID, .acceptance(sequencingEventID: eventID)))
+        facts.withLock { $0.runningHandlers += 1 }
+        spawn { [self] in
+            func respond(_ result: Result<[Payload], Failure>) {
+                say(UpdateMessage(updateID: update.updateID, .response(result)))
+            }
+            do {
+                let result = try await body()
+                try Limits.check(result, "result of update \(update.name)")
+                respond(.success(result))
+            } catch {
+                if error is any FailureError || isCancellation(error) {
+                    respond(.failure(converter.failure(error)))
+                } else {
+                    bug = bug ?? error
+                }
             }
             facts.withLock { $0.runningHandlers -= 1 }
         }
@@ -382,60 +484,111 @@ final class WorkflowCore: @unchecked Sendable {
         /// What happened since the last one.
         let events: [HistoryEvent]
         /// The patches that it recorded when it ran first.
-        let patches: Set<String>
+        var patches: Set<String> = []
+        /// The ends of local activities that it recorded when it ran first.
+        var localActivities: [LocalActivityMarker] = []
+        /// The updates that it delivers; in a replay, those of them that were accepted.
+        var updates: [UpdateRequest] = []
+        /// What its completion said of the SDK.
+        var sdkMetadata: JSON?
     }
 
     /// Applies what happened since the last task, runs the code until it waits, and keeps what it decided.
     ///
-    /// Signals come first, in order, then everything else, in order, as in Temporal's SDKs.
+    /// Signals come first, in order, then updates, then everything else, in order, as in Temporal's SDKs.
     ///
     /// - Parameters:
-    ///   - start: makes the instance, delivers the signals that came before it, and begins `run`.
+    ///   - start: makes the instance, delivers the signals and updates that came before it, and begins `run`.
     ///   - signal: delivers a signal.
+    ///   - update: delivers an update.
     func runTask(
-        _ task: WorkflowTask, start: (HistoryEvent) throws -> Void, signal: (HistoryEvent) -> Void
+        _ task: WorkflowTask, start: (HistoryEvent) throws -> Void, signal: (HistoryEvent) -> Void,
+        update: (UpdateRequest) throws -> Void
     ) throws {
         try requireAllMatched()
+        rejections = []
         facts.withLock {
             $0.now = task.started.eventTime
             $0.isReplaying = task.isReplayed
             $0.historyLength = Int(clamping: task.started.eventId)
+            $0.historySize = task.started.attributes["historySizeBytes"]?.intValue ?? 0
+            $0.isContinueAsNewSuggested = task.started.attributes["suggestContinueAsNew"]?.boolValue ?? false
         }
+        locals.ended = 0
+        locals.givenUp = []
+        locals.taskBegan = .now
         recordedPatches.formUnion(task.patches)
+        newMetadata = nil
+        if task.isReplayed { sdk.beginReplayedTask(task.sdkMetadata) } else { newMetadata = sdk.beginTask() }
         try executor.own {
             try noteEnded(task.events)
             let first = task.events.first { $0.eventType == .workflowExecutionStarted }
             if let first {
+                let original = first.attributes["originalExecutionRunId"]?.stringValue.flatMap(UUID.init(uuidString:))
                 facts.withLock {
-                    $0.memo = first.attributes["memo"]?.objectValue ?? [:]
-                    $0.searchAttributes = first.attributes["searchAttributes"]?.objectValue ?? [:]
+                    // What a run that a reset made shares with another one, it does with the same random numbers.
+                    if !hasBeenReset { $0.random = SplitMix64(seed: original ?? run.runID) }
+                    $0.memo = first.attributes["memo"]?.dictionary ?? [:]
+                    $0.searchAttributes = first.attributes["searchAttributes"]?.dictionary ?? [:]
                 }
                 try start(first)
             } else {
                 for event in task.events where event.eventType == .workflowExecutionSignaled { signal(event) }
+                for request in task.updates { try update(request) }
             }
             settle()
             for event in task.events { try resolve(event) }
             firedTimers = []
             settle()
+            for marker in task.localActivities {
+                try replayLocal(marker)
+                settle()
+            }
         }
+        try conclude()
+    }
+
+    /// Takes the end of a local activity in the task that is under way, and runs the code until it waits again.
+    func runTask(with end: LocalActivityEnd) throws {
+        executor.own {
+            endLocal(end)
+            settle()
+        }
+        try conclude()
+    }
+
+    /// What the code has come to, once it waits.
+    private func conclude() throws {
         if let misuse = executor.misuse {
             throw NonDeterminismError(eventId: nil, description: misuse.description)
         }
+        // It has run for too long, which its worker has told.
+        if executor.isInterrupted { throw Interrupted() }
         if let bug { throw bug }
-        if case .failure(let error) = outcome, !(error is any FailureError), !isCancellation(error) { throw error }
+        if case .failure(let error) = outcome, !(error is any FailureError), !(error is ContinueAsNewError),
+            !isCancellation(error)
+        {
+            throw error
+        }
         if let outcome, !isClosed {
             isClosed = true
             outgoing.append(Outgoing(command: try closeCommand(outcome)))
         }
-        unmatched = outgoing
+    }
+
+    /// The task is over: what the code decided in it cannot be withdrawn any more.
+    private func seal() {
+        guard !outgoing.isEmpty else { return }
+        unmatched += outgoing
         outgoing = []
     }
 
     /// The commands of the last task that history does not hold yet.
-    var commands: [Command] { unmatched.map(\.command) }
+    var commands: [Command] { (unmatched + outgoing).map(\.command) + rejections.map(\.command) }
 
-    private func beginWait(_ what: String, at site: CallSite) -> Int {
+    func setTime(_ time: Timestamp) { facts.withLock { $0.now = time } }
+
+    func beginWait(_ what: String, at site: CallSite) -> Int {
         lastWait += 1
         waits[lastWait] = Wait(site: site, what: what)
         return lastWait
@@ -452,12 +605,13 @@ final class WorkflowCore: @unchecked Sendable {
     /// Whether the code has begun, has not ended, and waits for nothing that the run could still learn of.
     var waitsForNothing: Bool {
         outcome == nil && main != nil && activities.isEmpty && timers.isEmpty && conditions.isEmpty
+            && relatives.isQuiet && locals.pending.isEmpty
     }
 
     private func settle() {
         executor.drain()
         // One at a time, so that what a condition has waited for still holds when its code goes on.
-        while outcome == nil, let ready = readyCondition() {
+        while outcome == nil, executor.misuse == nil, !executor.isInterrupted, let ready = readyCondition() {
             resolveCondition(ready, .success(true))
             executor.drain()
         }
@@ -471,14 +625,21 @@ final class WorkflowCore: @unchecked Sendable {
             && (error is CancellationError || (error as? any FailureError)?.failure.isCancellation == true)
     }
 
+    private static func completion(_ result: [Payload]) throws -> Command {
+        try Limits.check(result, "result of the workflow")
+        return Command(commandType: .completeWorkflowExecution, attributes: ["result": result.json])
+    }
+
     private func closeCommand(_ outcome: Result<[Payload], any Error>) throws -> Command {
         switch outcome {
         case .success(let result):
-            Command(commandType: .completeWorkflowExecution, attributes: ["result": result.json])
+            try Self.completion(result)
+        case .failure(let error as ContinueAsNewError):
+            Command(commandType: .continueAsNewWorkflowExecution, attributes: error.attributes)
         case .failure(let error) where isCancellation(error):
             Command(commandType: .cancelWorkflowExecution, attributes: [:])
         case .failure(let error):
-            Command(commandType: .failWorkflowExecution, attributes: ["failure": Failure(error).json])
+            Command(commandType: .failWorkflowExecution, attributes: ["failure": converter.failure(error).json])
         }
     }
 
@@ -489,6 +650,8 @@ final class WorkflowCore: @unchecked Sendable {
                 activities[try activity(of: event)]?.hasEnded = true
             } else if event.eventType == .timerFired {
                 firedTimers.insert(try timer(of: event))
+            } else {
+                try noteRelative(event)
             }
         }
     }
@@ -511,7 +674,7 @@ final class WorkflowCore: @unchecked Sendable {
         case .workflowExecutionCancelRequested:
             facts.withLock { $0.isCancelRequested = true }
             if let main { cancellations[main]?() }
-        default: break
+        default: try resolveRelative(event)
         }
     }
 
@@ -539,12 +702,15 @@ final class WorkflowCore: @unchecked Sendable {
 
     /// Holds an event that a command made against what the code decided.
     func match(_ event: HistoryEvent) throws {
-        // A patch that the code has deprecated, and then forgotten.
+        seal()
+        // A patch that the code has deprecated, and then forgotten, with the search attribute that tells of it.
         if let marker = PatchMarker(event.attributes), marker.isDeprecated,
             unmatched.first?.command.made(event) != true
         {
+            forgottenMarker = event.eventId
             return
         }
+        if forgottenMarker == event.eventId - 1, event.upsertsChangeVersion { return }
         guard let first = unmatched.first else {
             throw NonDeterminismError(
                 eventId: event.eventId,
@@ -560,14 +726,34 @@ final class WorkflowCore: @unchecked Sendable {
         if case .activity(let number) = first.makes {
             activities[number]?.scheduledEventId = event.eventId
             activityOfEvent[event.eventId] = number
+        } else if let made = first.makes {
+            matchedRelative(made, event)
         }
     }
 
+    /// The run goes on from another one that was reset: from here on its random numbers are its own, as in Temporal.
+    ///
+    /// - Parameter event: a `WorkflowTaskFailed`, of whatever cause.
+    func noteReset(_ event: HistoryEvent) {
+        guard event.attributes["cause"] == "ResetWorkflow",
+            let runID = event.attributes["newRunId"]?.stringValue.flatMap(UUID.init(uuidString:))
+        else { return }
+        hasBeenReset = true
+        facts.withLock { $0.random = SplitMix64(seed: runID) }
+    }
+
+    private var hasBeenReset = false
+
     /// A workflow task was completed: what the code decided in it must follow.
-    func noteCompleted(_ event: HistoryEvent) { lastCompletedTask = event.eventId }
+    func noteCompleted(_ event: HistoryEvent) {
+        seal()
+        lastCompletedTask = event.eventId
+        sdk.noteCompleted()
+    }
 
     /// - Throws: ``NonDeterminismError`` if the code decided what the history does not hold.
     func requireAllMatched() throws {
+        seal()
         guard let first = unmatched.first else { return }
         let place = lastCompletedTask.map { " after event \($0)" } ?? ""
         throw NonDeterminismError(
@@ -584,14 +770,19 @@ final class WorkflowCore: @unchecked Sendable {
             return facts.isEvicted
         }
         guard !wasEvicted else { return }
+        run.locals?.abandon()
         executor.own {
-            for cancel in cancellations.values { cancel() }
+            // Code that tries again when Task.sleep throws would never stop: there a canceled task waits no more. Its
+            // sleeps end instead, as if their time had come.
+            if !executor.hasSlept { for cancel in cancellations.values { cancel() } }
             for number in activities.keys.sorted() { resolveActivity(number, .failure(Evicted())) }
+            evictRelatives()
+            evictLocals()
             for condition in conditions { condition.resume(.failure(Evicted())) }
             conditions = []
             for number in timers.keys.sorted() { timers.removeValue(forKey: number)?(.failure(Evicted())) }
         }
-        if !executor.drain(limit: 100_000) {
+        if !executor.drainEvicted(limit: executor.hasSlept ? 1000 : 100_000) {
             run.logger.error("The workflow's code goes on without end, so that its run cannot be freed")
         }
         executor.abandon()
@@ -603,7 +794,7 @@ final class WorkflowCore: @unchecked Sendable {
 
 extension [String: JSON] {
     /// These with others; null takes a member away.
-    fileprivate func upserting(_ others: [String: JSON]) -> [String: JSON] {
+    func upserting(_ others: [String: JSON]) -> [String: JSON] {
         merging(others) { $1 }.filter { !$0.value.isNull }
     }
 }

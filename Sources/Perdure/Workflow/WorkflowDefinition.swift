@@ -10,6 +10,7 @@ public protocol WorkflowDefinition: Sendable {
     static var name: String { get }
     static var signals: [any WorkflowSignalDefinition<Self>] { get }
     static var queries: [any WorkflowQueryDefinition<Self>] { get }
+    static var updates: [any WorkflowUpdateDefinition<Self>] { get }
     /// The code as it was built, for people who look at a run; nil if it is not to be shown. `@Workflow` knows it.
     static var sourceCode: SourceCode? { get }
 
@@ -20,8 +21,9 @@ public protocol WorkflowDefinition: Sendable {
     /// randomness and the outside world come from `context`.
     ///
     /// - Returns: the run's result.
-    /// - Throws: a ``FailureError`` fails the run. Any other error is taken for a bug: it fails the workflow task,
-    ///   which is tried again until fixed code comes.
+    /// - Throws: a ``FailureError`` fails the run, or ends it as canceled if it is a ``CanceledError`` or a
+    ///   `CancellationError` and somebody asked the run to cancel itself. Any other error is taken for a bug: it fails
+    ///   the workflow task, which is tried again until fixed code comes.
     mutating func run(context: WorkflowContext<Self>, input: Input) async throws -> Output
 }
 
@@ -29,6 +31,7 @@ extension WorkflowDefinition {
     public static var name: String { String(describing: self) }
     public static var signals: [any WorkflowSignalDefinition<Self>] { [] }
     public static var queries: [any WorkflowQueryDefinition<Self>] { [] }
+    public static var updates: [any WorkflowUpdateDefinition<Self>] { [] }
     public static var sourceCode: SourceCode? { nil }
 }
 
@@ -52,8 +55,8 @@ extension WorkflowSignalDefinition {
     public static var unfinishedPolicy: HandlerUnfinishedPolicy { .warnAndAbandon }
 }
 
-/// What becomes of a handler that still waits when its workflow ends. It is always abandoned; the question is whether that
-/// was meant.
+/// What becomes of a handler that still waits when its workflow ends. It is always abandoned; the question is whether
+/// that was meant.
 public enum HandlerUnfinishedPolicy: Sendable, Hashable {
     /// The worker logs a warning.
     case warnAndAbandon

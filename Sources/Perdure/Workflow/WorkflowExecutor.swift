@@ -1,6 +1,11 @@
 import Foundation
 import Synchronization
 
+// Only an executor that can schedule learns that its code calls Task.sleep, before the time is over.
+#if os(Linux) && compiler(>=6.3)
+    @_spi(ExperimentalScheduling) import _Concurrency
+#endif
+
 /// Runs the jobs of one run of a workflow: in the order in which they became ready, one at a time, on the thread that
 /// activates the run.
 ///
@@ -10,16 +15,21 @@ import Synchronization
 final class WorkflowExecutor: TaskExecutor {
     /// What workflow code must not do, because history cannot repeat it.
     enum Misuse: Sendable {
-        case waitedOutside, calledFromOutside, changedStateInQuery
+        case slept, waitedOutside, calledFromOutside, changedStateInQuery
 
         var description: String {
             switch self {
+            case .slept:
+                "workflow code waited for a clock outside of the workflow (Task.sleep, or a clock's sleep): "
+                    + "use try await context.sleep(for:), which the history can repeat"
             case .waitedOutside:
-                "workflow code waited for something outside of the workflow (another actor, the network, Task.sleep): "
-                    + "do that in an activity, and wait with the context's own methods"
+                "workflow code waited for something outside of the workflow (Task.sleep, MainActor or another actor, "
+                    + "the network, a continuation or stream that another thread feeds): do that in an activity with "
+                    + "context.executeActivity, and wait with context.sleep, context.condition or context.timeout"
             case .calledFromOutside:
-                "workflow code used its context or its state outside of the workflow, as in a Task { } or on another "
-                    + "actor: use async let or a task group, whose tasks belong to the workflow"
+                "workflow code used its context or its state outside of the workflow, as in a Task { }, a "
+                    + "Task.detached { } or on another actor: use async let or a task group, whose tasks belong to the "
+                    + "workflow"
             case .changedStateInQuery:
                 "a query handler changed the workflow's state or decided something: it may only read"
             }
@@ -34,37 +44,58 @@ final class WorkflowExecutor: TaskExecutor {
         var isReadOnly = false
         var isAbandoned = false
         var isRunningOut = false
+        /// Whether no more jobs are to run until the run is evicted.
+        var isInterrupted = false
+        var hasSlept = false
         var misuse: Misuse?
     }
 
+    fileprivate struct Told {
+        let misuse: Misuse
+        let isIdle: Bool
+    }
+
     private let state = Mutex(State())
-    private let onMisuseWhileIdle: @Sendable (Misuse) -> Void
+    private let onMisuse: @Sendable (Misuse, Bool) -> Void
+    private let runElsewhere: @Sendable (@escaping @Sendable () -> Void) -> Void
 
     /// The executor of the run whose instance is being made.
     @TaskLocal static var current: WorkflowExecutor?
 
-    /// - Parameter onMisuseWhileIdle: told of what happens while nobody activates the run, hence nobody sees it.
-    init(onMisuseWhileIdle: @escaping @Sendable (Misuse) -> Void = { _ in }) {
-        self.onMisuseWhileIdle = onMisuseWhileIdle
+    /// - Parameters:
+    ///   - onMisuse: told of what the code will do again whenever it runs, and of what happens while nobody activates
+    ///     the run, hence nobody sees it; and whether that is so.
+    ///   - runElsewhere: where code runs that comes back after the run's eviction.
+    init(
+        onMisuse: @escaping @Sendable (Misuse, _ isIdle: Bool) -> Void = { _, _ in },
+        runElsewhere: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { work in
+            Task.detached { work() }
+        }
+    ) {
+        self.onMisuse = onMisuse
+        self.runElsewhere = runElsewhere
     }
 
     func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        let (isLate, runsOut) = state.withLock { state in
+        add(UnownedJob(job)) { state in state.isOwnThread ? nil : .waitedOutside }
+    }
+
+    /// - Parameter misuse: what is wrong with the job's coming here, if anything is.
+    private func add(_ job: UnownedJob, _ misuse: (State) -> Misuse?) {
+        let (told, runsOut) = state.withLock { state -> (Told?, Bool) in
             state.jobs.append(job)
-            guard !state.isOwnThread else { return (false, false) }
+            guard let misuse = misuse(state) else { return (nil, false) }
+            if misuse == .slept { state.hasSlept = true }
             if state.isAbandoned {
-                guard !state.isRunningOut else { return (false, false) }
+                guard !state.isRunningOut, !state.isOwnThread else { return (nil, false) }
                 state.isRunningOut = true
-                return (false, true)
+                return (nil, true)
             }
-            let isFirst = state.misuse == nil
-            if isFirst { state.misuse = .waitedOutside }
-            return (isFirst && state.owner == nil, false)
+            return (state.note(misuse), false)
         }
-        if isLate { onMisuseWhileIdle(.waitedOutside) }
+        if let told { onMisuse(told.misuse, told.isIdle) }
         // Nobody will activate an evicted run again. What it still waited for ends here, so that it can be freed.
-        if runsOut { Task.detached { self.runOut() } }
+        if runsOut { runElsewhere { self.runOut() } }
     }
 
     private func runOut() {
@@ -89,11 +120,20 @@ final class WorkflowExecutor: TaskExecutor {
         return try body()
     }
 
-    /// Runs jobs until none is ready, at most `limit`.
+    /// Runs jobs until none is ready, or until the code has broken a rule or is interrupted: what it decides then
+    /// counts for nothing.
+    func drain() {
+        own {
+            while let job = take(if: { $0.misuse == nil && !$0.isInterrupted }) {
+                job.runSynchronously(on: asUnownedTaskExecutor())
+            }
+        }
+    }
+
+    /// Runs the jobs of a run that leaves memory, at most `limit`.
     ///
     /// - Returns: whether none is left.
-    @discardableResult
-    func drain(limit: Int = .max) -> Bool {
+    func drainEvicted(limit: Int) -> Bool {
         own {
             var left = limit
             while left > 0, let job = take() {
@@ -104,26 +144,31 @@ final class WorkflowExecutor: TaskExecutor {
         }
     }
 
+    /// Lets the code stop where it waits next, from any thread: it has taken too long.
+    func interrupt() { state.withLock { $0.isInterrupted = true } }
+
+    var isInterrupted: Bool { state.withLock { $0.isInterrupted } }
+
     /// Whether this is the run's own code. If not, the run's next activation fails.
     func check() -> Bool {
-        state.withLock { state in
-            if state.isOwnThread { return true }
-            if !state.isAbandoned, state.misuse == nil { state.misuse = .calledFromOutside }
-            return false
+        let (isOwn, told) = state.withLock { state -> (Bool, Told?) in
+            state.isOwnThread ? (true, nil) : (false, state.isAbandoned ? nil : state.note(.calledFromOutside))
         }
+        if let told { onMisuse(told.misuse, told.isIdle) }
+        return isOwn
     }
 
     /// Whether this is the run's own code, and may change something. If not, the run's activation or query fails.
     func checkMayChange() -> Bool {
-        state.withLock { state in
-            guard state.isOwnThread else {
-                if !state.isAbandoned, state.misuse == nil { state.misuse = .calledFromOutside }
-                return false
-            }
+        guard check() else { return false }
+        return state.withLock { state in
             if state.isReadOnly { state.misuse = state.misuse ?? .changedStateInQuery }
             return !state.isReadOnly
         }
     }
+
+    /// Whether the run's code has called Task.sleep.
+    var hasSlept: Bool { state.withLock { $0.hasSlept } }
 
     var misuse: Misuse? { state.withLock { $0.misuse } }
 
@@ -139,8 +184,9 @@ final class WorkflowExecutor: TaskExecutor {
     /// From now on nobody activates the run.
     func abandon() { state.withLock { $0.isAbandoned = true } }
 
-    private func take() -> UnownedJob? {
+    private func take(if isWanted: (State) -> Bool = { _ in true }) -> UnownedJob? {
         state.withLock { state in
+            guard isWanted(state) else { return nil }
             guard state.next < state.jobs.count else {
                 state.jobs.removeAll(keepingCapacity: true)
                 state.next = 0
@@ -155,4 +201,29 @@ final class WorkflowExecutor: TaskExecutor {
 
 extension WorkflowExecutor.State {
     fileprivate var isOwnThread: Bool { owner.map { pthread_equal($0, pthread_self()) != 0 } ?? false }
+
+    /// - Returns: what is to be told, if it is the first misuse.
+    fileprivate mutating func note(_ misuse: WorkflowExecutor.Misuse) -> WorkflowExecutor.Told? {
+        guard self.misuse == nil else { return nil }
+        self.misuse = misuse
+        let isIdle = owner == nil || isReadOnly
+        return isIdle || misuse == .slept ? WorkflowExecutor.Told(misuse: misuse, isIdle: isIdle) : nil
+    }
 }
+
+#if os(Linux) && compiler(>=6.3)
+    /// What sleeps is ready at once, to end when its run is evicted; until then nothing of the run goes on.
+    extension WorkflowExecutor: SchedulingExecutor {
+        func enqueue<C: Clock>(
+            _ job: consuming ExecutorJob, after delay: C.Duration, tolerance: C.Duration?, clock: C
+        ) {
+            add(UnownedJob(job)) { _ in .slept }
+        }
+
+        func enqueue<C: Clock>(
+            _ job: consuming ExecutorJob, at instant: C.Instant, tolerance: C.Duration?, clock: C
+        ) {
+            add(UnownedJob(job)) { _ in .slept }
+        }
+    }
+#endif

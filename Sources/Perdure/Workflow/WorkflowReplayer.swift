@@ -2,13 +2,21 @@ public import Foundation
 import Logging
 public import PerdureEngine
 
-/// Runs workflow code over histories, to see whether it still takes the same decisions: the test to run before code that
-/// has runs under way is deployed.
+/// Runs workflow code over histories, to see whether it still takes the same decisions: the test to run before code
+/// that has runs under way is deployed.
 public struct WorkflowReplayer: Sendable {
     private let replays: [String: @Sendable ([HistoryEvent], LiveRunInfo) throws -> Void]
+    private let surroundings: Surroundings
 
-    /// - Parameter workflows: the types whose histories are replayed.
-    public init(workflows: [any WorkflowDefinition.Type]) {
+    /// - Parameters:
+    ///   - workflows: the types whose histories are replayed.
+    ///   - interceptors: those of the worker, if they decide anything.
+    ///   - dataConverter: that of the worker.
+    public init(
+        workflows: [any WorkflowDefinition.Type], interceptors: [any WorkerInterceptor] = [],
+        dataConverter: DataConverter = .default
+    ) {
+        surroundings = Surroundings(converter: dataConverter, interceptors: interceptors)
         func replay<Workflow: WorkflowDefinition>(
             _: Workflow.Type
         ) -> @Sendable ([HistoryEvent], LiveRunInfo) throws -> Void {
@@ -20,6 +28,19 @@ public struct WorkflowReplayer: Sendable {
             }
         }
         replays = Dictionary(workflows.map { ($0.name, replay($0)) }, uniquingKeysWith: { $1 })
+    }
+
+    /// - Parameter historyJSON: the history of a run as Temporal's tools and the history pages export it:
+    ///   `{"events": […]}`. Histories of other SDKs replay if the workflow takes the same decisions.
+    /// - Throws: ``HistoryFormatError`` for text that is no history; else as ``replayWorkflow(history:runID:)``.
+    public func replayWorkflow(historyJSON: String, runID: UUID? = nil) async throws {
+        let json: JSON
+        do {
+            json = try JSON(parsing: historyJSON)
+        } catch {
+            throw HistoryFormatError(reason: error.description)
+        }
+        try await replayWorkflow(history: TemporalHistory.events(json), runID: runID)
     }
 
     /// - Parameters:
@@ -39,12 +60,12 @@ public struct WorkflowReplayer: Sendable {
                     + replays.keys.sorted().joined(separator: ", "))
         }
         try replay(
-            history,
+            await surroundings.converter.decoded(history),
             LiveRunInfo(
                 namespace: "default", taskQueue: attributes["taskQueue"]?["name"]?.stringValue ?? "",
                 workflowID: attributes["workflowId"]?.stringValue ?? "",
                 runID: runID ?? attributes["originalExecutionRunId"]?.stringValue.flatMap(UUID.init(uuidString:))
                     ?? UUID(),
-                workflowType: type, logger: .silent))
+                workflowType: type, logger: .silent, surroundings: surroundings))
     }
 }

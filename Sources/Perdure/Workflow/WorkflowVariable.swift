@@ -1,9 +1,10 @@
 import Foundation
 
-/// Holds the value of a workflow's stored variable, for every copy of the workflow alike: the home that `@Workflow` gives it.
+/// Holds the value of a workflow's stored variable, for every copy of the workflow alike: the home that `@Workflow`
+/// gives it.
 ///
-/// Unchecked because a lock guards the value. Code that is not the run's own, as in a `Task { }`, therefore cannot break
-/// memory; it makes the workflow task fail.
+/// Unchecked because a lock guards the value. Code that is not the run's own, as in a `Task { }`, therefore cannot
+/// break memory; it makes the workflow task fail.
 public final class WorkflowVariable<Value>: @unchecked Sendable {
     private let lock = NSLock()
     private var stored: Value
