@@ -1,0 +1,6 @@
+import PerdureFrontend
+
+@main
+struct Main {
+    static func main() async { await FrontendProgram.run() }
+}
