@@ -10,13 +10,15 @@ public enum HistoryWebProgram {
         await runProgram("history-web") {
             ConsoleLog.bootstrap()
             let logger = Logger(label: "history-web")
-            let settings = try WebSettings(portVariable: "HISTORY_WEB_PORT", defaultPort: 8080)
+            var settings = try WebSettings(portVariable: "HISTORY_WEB_PORT", defaultPort: 8080)
+            settings.visitors = try VisitorSettings(environment: ProcessInfo.processInfo.environment)
             var configuration = PostgresConfiguration.fromEnvironment()
             configuration.applicationName = "perdure history-web"
             // A visitor does not wait long for a page that cannot come.
             let pool = PostgresPool(configuration, acquireTimeout: .seconds(3), logger: logger)
+            let codec = try CodecServer.fromEnvironment(logger: logger)
             let site = try Site(
-                store: HistoryStore(pool),
+                store: HistoryStore(pool, codec: codec),
                 namespace: ProcessInfo.processInfo.environment["PERDURE_NAMESPACE"] ?? "default",
                 settings: settings)
             let host = settings.host

@@ -18,37 +18,72 @@ struct Site: Sendable {
     let store: HistoryStore
     /// Where `/` leads.
     let namespace: String
+    let feed: ViewFeed
+    /// Pages that are fetched again for a change.
+    let pages = SharedAnswers<Response>(kept: .seconds(1))
+    /// What runs say of where they stand, by their addresses: asked once for all who look.
+    let details = SharedAnswers<String?>(kept: .seconds(5))
+    private let marks = SharedAnswers<String>(kept: .seconds(1))
     private let settings: WebSettings
     private let templates: PageTemplates
     private let files: StaticFiles
 
-    private static let pages: [any Page] = [
-        WorkflowsPage(), StartPage(), BatchPage(), RunPage(), StepPage(), TimelineData(), HistoryDownload(),
-        RunActionPage(), QueryPage(), SourcePage(),
-        QueuesPage(), WorkersPage(), HealthPage(), ComparePage(), FilePage(),
+    private static let modules = [
+        "bodies", "clocks", "live", "follow", "timeline", "steps", "words", "list", "completion", "file", "keys", "go",
+        "zone", "builder",
     ]
+
+    /// New ones for each site: some keep answers.
+    private static var all: [any Page] {
+        [
+            AttentionPage(), WorkflowsPage(), StartPage(), BatchPage(), RunPage(), StepPage(), TimelineData(),
+            HistoryDownload(), RunActionPage(), ResetPage(), QueryPage(), SourcePage(), QueuesPage(), WorkersPage(),
+            HealthPage(), ComparePage(), FilePage(), GoPage(),
+        ]
+    }
 
     init(store: HistoryStore, namespace: String, settings: WebSettings) throws {
         self.store = store
         self.namespace = namespace
+        var settings = settings
+        settings.visitors.harmlessPaths = [Frame.zonePath]
         self.settings = settings
+        feed = ViewFeed { try await $0.mark(store) }
         templates = try PageTemplates(folder: StaticFiles.resources("Templates", of: .module))
         files = try StaticFiles(folder: StaticFiles.resources("Public", of: .module))
     }
 
     func router() -> SiteRouter {
         let router = SiteRouter()
+        router.add(middleware: FrameMiddleware(store: store))
         router.addStandardMiddleware(settings: settings, errorPage: errorPage, translate: Self.translate)
-        router.route("/", [.get: { _, _ in .redirect(to: workflowsPath(namespace), type: .found) }])
+        router.route("/", [.get: { _, _ in .redirect(to: AttentionPage.path(namespace), type: .found) }])
+        router.route(.init(Prefetching.path), [.get: { _, _ in Prefetching.rules }])
+        router.route(.init(Frame.zonePath), [.post: { request, _ in try await Frame.chooseZone(request) }])
         router.route("health", [.get: { _, _ in Response(json: ["status": "ok"]) }])
         router.route(
             "public/:file",
             [.get: { request, context in try files.response(for: context.pathSegment("file"), request: request) }])
-        for page in Self.pages { page.addRoutes(to: router, of: self) }
+        router.route(
+            "changes",
+            [
+                .get: { request, _ in
+                    let views = try request.queryFields().all("view").map { try LiveView(address: $0) }
+                    guard !views.isEmpty else { throw WebError(.badRequest, "name the views: changes?view=…") }
+                    return .events(request: request) { await feed.looks(at: views) }
+                }
+            ])
+        for page in Self.all { page.addRoutes(to: router, of: self) }
         return router
     }
 
-    func workflowsPath(_ namespace: String) -> String { "/namespaces/\(namespace.escapedForAddress)/workflows" }
+    /// Whether anything can be changed here.
+    var mayWrite: Bool { !settings.visitors.isReadOnly }
+
+    /// Throws 403 for a page that is there to change something, where nothing can be.
+    func requireWrites() throws(WebError) { if !mayWrite { throw .readOnly } }
+
+    func workflowsPath(_ namespace: String) -> String { "/namespaces/\(namespace.segmentOfAddress)/workflows" }
 
     /// - Parameters:
     ///   - template: its name; what it shows besides `values` is what every page has: navigation, style, pictures.
@@ -60,8 +95,11 @@ struct Site: Sendable {
         Response(page: html(template, title: title, namespace: namespace, section: section, values), status: status)
     }
 
+    /// How many namespaces the head lists. The others are found by their names.
+    private static let mostNamespaces = 100
+
     enum Section: String, CaseIterable {
-        case workflows, queues, workers, health, open
+        case attention, workflows, queues, workers, health, open
 
         var label: String {
             self == .open ? "Open a file" : rawValue.prefix(1).uppercased() + rawValue.dropFirst()
@@ -78,32 +116,48 @@ struct Site: Sendable {
         values["style"] = files.address(of: "perdure.css", below: "/public")
         values["script"] = files.address(of: "main.js", below: "/public")
         // What the script imports, so that a browser asks for all of it at once.
-        values["modules"] = ["bodies", "clocks", "live", "timeline", "steps", "words", "list", "completion", "file"].map
-        {
-            "/public/\($0).js"
-        }
-        if values["preload"] == nil { values["preload"] = false }
+        values["modules"] = Self.modules.map { "/public/\($0).js" }
+        // Whatever a template asks for that a page has not set, it finds here.
+        for name in ["preload", "problem", "ways", "verdict"] where values[name] == nil { values[name] = false }
         values["icons"] = files.address(of: "icons.svg", below: "/public")
         values["favicon"] = files.address(of: "favicon.svg", below: "/public")
+        values["mayWrite"] = mayWrite
+        values["goPath"] = GoPage.path(namespace)
+        let frame = Frame.current
+        values["zone"] = frame.zone.rawValue
+        values["isLocal"] = frame.zone == .local
+        values["zonePath"] = Frame.zonePath
+        let others = frame.namespaces.filter { $0 != namespace }
+        values["hasNamespaces"] = !others.isEmpty
+        values["namespaces"] = ([namespace] + others).sorted().prefix(Self.mostNamespaces).map { name in
+            [
+                "name": name, "isThis": name == namespace,
+                "place": "/namespaces/\(name.segmentOfAddress)/\((section ?? .attention).rawValue)",
+            ] as [String: Any]
+        }
         values["navigation"] = Section.allCases.map { entry in
             [
                 "label": entry.label, "current": entry == section,
-                "href": "/namespaces/\(namespace.escapedForAddress)/\(entry.rawValue)",
+                "href": "/namespaces/\(namespace.segmentOfAddress)/\(entry.rawValue)",
             ] as [String: Any]
         }
         return templates.render(template, values)
     }
 
-    private func errorPage(_ error: WebError) -> String {
+    private func errorPage(_ error: WebError, _ form: FormFields?) -> String {
         let title =
             switch error.status {
             case .notFound: "Not found"
-            case .serviceUnavailable: "The database cannot be reached"
+            case .serviceUnavailable: "The database is not available"
+            case .forbidden where !mayWrite: "This server only shows"
             default: error.status.reasonPhrase
             }
         return html(
             "error", title: title, namespace: namespace, section: nil,
-            ["code": error.status.code, "message": error.message, "home": workflowsPath(namespace)])
+            [
+                "code": error.status.code, "message": error.message, "home": workflowsPath(namespace),
+                "form": form.map { ["fields": $0.fields.map { ["name": $0.name, "value": $0.value] }] } ?? false as Any,
+            ])
     }
 
     /// What the database's refusals mean to a visitor. Perdure's own carry a message for people and a hint.
@@ -115,56 +169,82 @@ struct Site: Sendable {
         case "PD002", "PD006": return WebError(.conflict, text)
         case "PD003", "PD008", "PD009": return WebError(.badRequest, text)
         case "PD004": return WebError(.contentTooLarge, text)
-        case "PD010", "3F000", "42P01", "42883":
-            return WebError(
-                .serviceUnavailable, "the database is not migrated to what these pages read: run perdure migrate")
+        case "PD010": return WebError(.serviceUnavailable, text)
         default:
             return WebError(database: error)
         }
+    }
+
+    /// What is wrong with what was sent, as a sentence of a page.
+    static func sentence(_ error: WebError) -> String {
+        error.message.prefix(1).uppercased() + error.message.dropFirst() + (error.message.hasSuffix(".") ? "" : ".")
+    }
+
+    /// What is wrong with what a person sent, so that the form can be shown again with it; nil for an error that has
+    /// another cause.
+    static func problem(with error: any Error) -> WebError? {
+        if let error = error as? PostgresError, error.isOfData {
+            switch error.sqlState {
+            case "22P05":
+                return WebError(.badRequest, "the database has no text for the character \\u0000: leave it out")
+            case "22003":
+                return WebError(.badRequest, "a number is larger than the database can hold: \(error.message)")
+            default: return WebError(.badRequest, "the database cannot take it: \(error.message)")
+            }
+        }
+        let answer = error as? WebError ?? translate(error)
+        return answer?.status.kind == .clientError ? answer : nil
+    }
+}
+
+extension PostgresError {
+    /// Whether it is of the values that a statement met, and not of the database: what is too large, too deep or of the
+    /// wrong form.
+    var isOfData: Bool {
+        guard kind != .connection, let sqlState else { return kind == .decoding }
+        return sqlState.hasPrefix("22") || sqlState.hasPrefix("54") || sqlState == "XX000" || sqlState == "53200"
     }
 }
 
 extension Site {
     /// The run that an address names. Throws 404 with a text that helps if there is none.
-    func run(_ context: BasicRequestContext) async throws -> Run {
-        let namespace = try context.pathSegment("namespace")
-        let workflowID = try context.pathSegment("workflow")
-        let text = try context.pathSegment("run")
-        guard let runID = UUID(uuidString: text) else {
-            throw WebError(
-                .notFound, "\"\(text)\" is no run id: a run id is a UUID; leave it out to see the latest run")
-        }
-        guard let run = try await store.run(namespace, workflowID, runID) else {
+    func run(_ context: BasicRequestContext) async throws -> Run { try await run(RunAddress(context)) }
+
+    func run(_ address: RunAddress) async throws -> Run {
+        guard let run = try await store.run(address.namespace, address.workflowID, address.runID) else {
             throw WebError(
                 .notFound,
-                "there is no run \(text) of a workflow \"\(workflowID)\" in the namespace \"\(namespace)\"; "
-                    + "it may have been deleted after its retention")
+                "there is no run \(address.runID.uuidString.lowercased()) of a workflow \"\(address.workflowID)\" in the "
+                    + "namespace \"\(address.namespace)\"; it may have been deleted after its retention")
         }
         return run
     }
 
     /// Tells a page each time that it would look different, until its reader leaves.
-    ///
-    /// - Parameter mark: a text that changes when the page would.
-    func changes(_ request: Request, _ mark: @escaping @Sendable () async throws -> String) async throws -> Response {
-        let first = try await mark()
-        let (events, continuation) = AsyncStream.makeStream(
-            of: ServerSentEvent.self, bufferingPolicy: .bufferingNewest(1))
-        let poll = Task {
-            var seen = request.headers[.lastEventID] ?? first
-            var next = first
-            while !Task.isCancelled {
-                if next != seen {
-                    seen = next
-                    continuation.yield(ServerSentEvent(event: "change", data: "{}", id: next))
-                }
-                try? await Task.sleep(for: .milliseconds(700))
-                // A database that is away for a moment is no reason to end: the next look tells.
-                if let mark = try? await mark() { next = mark }
-            }
+    func changes(_ request: Request) async throws -> Response {
+        let view = try LiveView(address: request.uri.string)
+        // What cannot be looked at is refused. The first look is shared, too.
+        _ = try await marks.answer(view.address) { try await view.mark(store) }
+        return .events(request: request) { await feed.changes(of: view, since: request.headers[.lastEventID]) }
+    }
+}
+
+/// What the address of a run's page names.
+struct RunAddress: Sendable {
+    let namespace: String
+    let workflowID: String
+    let runID: UUID
+
+    /// Throws 404 with a text that helps for what is no run id.
+    init(_ context: BasicRequestContext) throws {
+        namespace = try context.pathSegment("namespace")
+        workflowID = try context.pathSegment("workflow")
+        let text = try context.pathSegment("run")
+        guard let runID = UUID(uuidString: text) else {
+            throw WebError(
+                .notFound, "\"\(text)\" is no run id: a run id is a UUID; leave it out to see the latest run")
         }
-        continuation.onTermination = { _ in poll.cancel() }
-        return .events(events, request: request)
+        self.runID = runID
     }
 }
 

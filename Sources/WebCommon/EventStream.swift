@@ -25,11 +25,15 @@ public struct ServerSentEvent: Sendable, Hashable {
 extension Response {
     /// A stream of events that ends when the client leaves, the server stops or the sequence ends.
     ///
+    /// The sequence is opened once the answer is being sent and let go when that ends, so nothing is left of a client
+    /// that leaves at any moment.
+    ///
     /// A comment goes out after `heartbeat` without an event, so that proxies keep the connection and a client that has
     /// gone is noticed. A client that was cut off comes back after `retry`; so does one that reads too slowly, which is
     /// cut off instead of buffered for.
     public static func events<Events: AsyncSequence & Sendable>(
-        _ events: Events, request: Request, retry: Duration = .seconds(2), heartbeat: Duration = .seconds(15)
+        request: Request, retry: Duration = .seconds(2), heartbeat: Duration = .seconds(15),
+        _ open: @escaping @Sendable () async -> Events
     ) -> Response where Events.Element == ServerSentEvent, Events.Failure == Never {
         let headers: HTTPFields = [
             .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
@@ -43,7 +47,7 @@ extension Response {
                 await cancelWhenGracefulShutdown {
                     await withTaskGroup { group in
                         group.addTask {
-                            for await event in events {
+                            for await event in await open() {
                                 guard case .enqueued = continuation.yield(event.text) else { return }
                             }
                         }

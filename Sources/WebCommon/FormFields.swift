@@ -5,7 +5,8 @@ import Hummingbird
 /// Decoded once and strictly: an escape that is not one, bytes that are not UTF-8 and NUL, which PostgreSQL has no text
 /// for, are refused and not passed on as they are.
 public struct FormFields: Sendable {
-    private let fields: [(name: String, value: String)]
+    /// In the order of the form.
+    public let fields: [(name: String, value: String)]
 
     /// Throws 400 for what cannot be decoded.
     public init(_ text: some StringProtocol) throws(WebError) {
@@ -36,6 +37,12 @@ public struct FormFields: Sendable {
 
     /// The text behind percent escapes, in a cookie for example; nil for what cannot be decoded.
     public static func text(_ escaped: some StringProtocol) -> String? { decoded(escaped.utf8) }
+
+    /// The text that `String.segmentOfAddress` made a segment of; nil for what cannot be decoded.
+    public static func segment(_ escaped: some StringProtocol) -> String? {
+        guard let text = decoded(escaped.utf8) else { return nil }
+        return text.wholeMatch(of: #/~+\.\.?/#) == nil ? text : String(text.dropFirst())
+    }
 
     /// The text behind percent escapes; nil for a broken escape, for what is not UTF-8, and for NUL.
     static func decoded(_ escaped: some Sequence<UInt8>, plusIsSpace: Bool = false) -> String? {
@@ -69,10 +76,23 @@ extension Request {
     /// The fields of the address's query. Throws 400 for what cannot be decoded.
     public func queryFields() throws -> FormFields { try FormFields(uri.query ?? "") }
 
-    /// The fields of a form in the body. Throws 413 for more than 1 MiB, 415 for another type and 400 for what cannot be
-    /// decoded.
+    /// Reads the form that is posted, and leaves the body to be read again; nil for any other request, and for a form
+    /// that cannot be decoded. Throws 413 for more than 1 MiB.
+    mutating func readForm() async throws -> FormFields? {
+        guard method == .post, isForm else { return nil }
+        let buffer = try await wholeBody()
+        body = .init(buffer: buffer)
+        return try? FormFields(String(buffer: buffer))
+    }
+
+    private var isForm: Bool {
+        headers[.contentType]?.lowercased().hasPrefix("application/x-www-form-urlencoded") == true
+    }
+
+    /// The fields of a form in the body. Throws 413 for more than 1 MiB, 415 for another type and 400 for what cannot
+    /// be decoded.
     public func formFields() async throws -> FormFields {
-        guard headers[.contentType]?.lowercased().hasPrefix("application/x-www-form-urlencoded") == true else {
+        guard isForm else {
             throw WebError(.unsupportedMediaType, "send a form, of type application/x-www-form-urlencoded")
         }
         return try FormFields(String(buffer: try await wholeBody()))
@@ -80,17 +100,23 @@ extension Request {
 }
 
 extension String {
-    /// The text as one segment of an address's path or one value of its query.
+    /// The text as one segment of an address's path.
+    ///
+    /// A browser takes `.` and `..` for steps within the path, escaped or not, and so they get a tilde before them. A
+    /// text that looks like one of these with its tilde gets another.
+    public var segmentOfAddress: String {
+        wholeMatch(of: #/~*\.\.?/#) == nil ? escapedForAddress : "~" + escapedForAddress
+    }
+
+    /// The text as one value of an address's query.
     public var escapedForAddress: String {
         var escaped = ""
         for byte in utf8 {
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "~"):
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "~"),
+                UInt8(ascii: "."):
                 escaped.unicodeScalars.append(Unicode.Scalar(byte))
-            case UInt8(ascii: ".") where self != "." && self != "..":
-                // A segment that is nothing but dots would be taken for a step up.
-                escaped += "."
             default:
                 let hex = String(byte, radix: 16, uppercase: true)
                 escaped += hex.count == 1 ? "%0\(hex)" : "%\(hex)"

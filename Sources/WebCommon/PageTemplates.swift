@@ -13,7 +13,8 @@ public struct PageTemplates: Sendable {
         public let description: String
     }
 
-    /// - Parameter folder: its files `*.mustache`, also those in sub-folders, are named by their path without the ending.
+    /// - Parameter folder: its files `*.mustache`, also those in sub-folders, are named by their path without the
+    ///   ending.
     public init(folder: URL) throws {
         MustacheContentTypes.register(EscapedText(), named: EscapedText.name)
         var texts: [String: String] = [:]
@@ -48,8 +49,8 @@ public struct PageTemplates: Sendable {
     }
 }
 
-/// Escapes scalar by scalar. The library's own escaping goes by whole characters, so a quote with a combining mark after
-/// it passes, and ends the attribute that it stands in.
+/// Escapes scalar by scalar. The library's own escaping goes by whole characters, so a quote with a combining mark
+/// after it passes, and ends the attribute that it stands in.
 struct EscapedText: MustacheContentType {
     static let name = "ESCAPED"
 

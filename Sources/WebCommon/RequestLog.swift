@@ -1,8 +1,8 @@
 import Hummingbird
 import Logging
 
-/// One line for each request: method, path without its query, status, time until the answer began. Of what is only read, and
-/// could be, the log tells no more than when it is asked for details: a page is a dozen of those.
+/// One line for each request: method, path without its query, status, time until the answer began, and who asked.
+/// Requests that only read and succeed are logged at the debug level, because a page makes a dozen of them.
 public struct RequestLog<Context: RequestContext>: RouterMiddleware {
     public init() {}
 
@@ -11,10 +11,12 @@ public struct RequestLog<Context: RequestContext>: RouterMiddleware {
     ) async throws -> Response {
         let start = ContinuousClock.now
         let response = try await next(request, context)
+        var metadata: Logger.Metadata = ["ms": "\((ContinuousClock.now - start) / .milliseconds(1))"]
+        if let name = Visitor.current.name { metadata["user"] = "\(name)" }
         context.logger.log(
             level: (request.method == .get || request.method == .head) && response.status.code < 400 ? .debug : .info,
             "\(request.method) \(request.uri.path) \(response.status.code)",
-            metadata: ["ms": "\((ContinuousClock.now - start) / .milliseconds(1))"])
+            metadata: metadata)
         return response
     }
 }
@@ -24,19 +26,21 @@ extension RouterMethods {
     /// logged with its answer, each answer carries the safe headers, and each error has the documented shape.
     ///
     /// - Parameters:
-    ///   - settings: which names the server answers to.
+    ///   - settings: which names the server answers to, and for whom it does what.
     ///   - errorPage: the page for an error, for a browser that asked for a page.
     ///   - translate: what an error of another layer means to a caller; nil for a bug.
     @discardableResult
     public func addStandardMiddleware(
-        settings: WebSettings, errorPage: (@Sendable (WebError) -> String)? = nil,
+        settings: WebSettings, errorPage: ErrorPage? = nil,
         translate: @escaping @Sendable (any Error) -> WebError? = { _ in nil }
     ) -> Self {
-        add(middleware: RequestLog())
+        add(middleware: VisitorMiddleware(settings: settings.visitors))
+            .add(middleware: RequestLog())
             .add(middleware: SecurityHeaders())
             .add(middleware: ErrorMiddleware(translate: translate, page: errorPage))
             .add(middleware: KnownHostsOnly(names: settings.allowedHosts))
             .add(middleware: ReadableAddressesOnly())
             .add(middleware: SameOriginOnly())
+            .add(middleware: AllowedWritesOnly(settings: settings.visitors))
     }
 }

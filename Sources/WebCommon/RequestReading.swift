@@ -1,4 +1,5 @@
 import Hummingbird
+public import PerdureModel
 
 extension Request {
     /// The largest body that a page or an API of ours takes, in bytes.
@@ -13,13 +14,13 @@ extension Request {
     }
 
     /// The body as a JSON object. Throws 413 for more than 1 MiB and 400 for anything else than an object.
-    public func jsonObject() async throws -> JSONValue {
+    public func jsonObject() async throws -> JSON {
         let buffer = try await wholeBody()
         do {
-            let value = try JSONValue(parsing: buffer.readableBytesView)
+            let value = try JSON(parsing: buffer.readableBytesView)
             guard case .object = value else { throw WebError(.badRequest, "the body must be a JSON object") }
             return value
-        } catch let error as JSONValue.ParseError {
+        } catch let error as JSONParseError {
             throw WebError(.badRequest, "the body is not JSON: \(error)")
         }
     }
@@ -35,13 +36,12 @@ extension Request {
 }
 
 extension RequestContext {
-    /// A segment of the path, its percent escapes decoded. Throws 400 for escapes that are not UTF-8 and for NUL, which
-    /// PostgreSQL has no text for.
+    /// A segment of the path as `String.segmentOfAddress` wrote it. Throws 400 for escapes that are not UTF-8 and for
+    /// NUL, which PostgreSQL has no text for.
     public func pathSegment(_ name: String) throws -> String {
-        let raw = try parameters.require(name)
-        guard let decoded = FormFields.decoded(raw.utf8) else {
+        guard let text = FormFields.segment(try parameters.require(name)) else {
             throw WebError(.badRequest, "the address holds a character that is not allowed")
         }
-        return decoded
+        return text
     }
 }

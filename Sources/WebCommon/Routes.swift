@@ -4,8 +4,8 @@ import Hummingbird
 extension RouterMethods {
     public typealias Handler = @Sendable (Request, Context) async throws -> Response
 
-    /// Everything that one address answers: the handlers by method, HEAD wherever there is GET, and 405 with `Allow` for
-    /// the other methods.
+    /// Everything that one address answers: the handlers by method, HEAD wherever there is GET, and 405 with `Allow`
+    /// for the other methods.
     public func route(_ path: RouterPath, _ handlers: [HTTPRequest.Method: Handler]) {
         var handlers = handlers
         if let get = handlers[.get] {

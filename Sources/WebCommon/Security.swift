@@ -52,8 +52,8 @@ public struct SameOriginOnly<Context: RequestContext>: RouterMiddleware {
     }
 }
 
-/// Refuses a request that was sent to another name than ours: a site could point its own name at this machine and have a
-/// visitor's browser read our pages for it (DNS rebinding).
+/// Refuses a request that was sent to another name than ours: a site could point its own name at this machine and have
+/// a visitor's browser read our pages for it (DNS rebinding).
 ///
 /// An address in digits cannot be rebound, and `localhost` means this machine everywhere, so both pass, as do the names
 /// that the settings allow.
@@ -83,8 +83,8 @@ public struct KnownHostsOnly<Context: RequestContext>: RouterMiddleware {
     }
 }
 
-/// Refuses addresses that cannot be decoded, so that no handler has to: a broken percent escape, bytes that are not UTF-8,
-/// NUL.
+/// Refuses addresses that cannot be decoded, so that no handler has to: a broken percent escape, bytes that are not
+/// UTF-8, NUL.
 public struct ReadableAddressesOnly<Context: RequestContext>: RouterMiddleware {
     public init() {}
 

@@ -13,14 +13,16 @@ public struct StaticFiles: Sendable {
 
     private let files: [String: File]
 
-    /// - Parameter folder: read with its sub-folders. Throws if it is not there.
+    /// - Parameter folder: read with its sub-folders, beside the files that all pages share. Throws if it is not there.
     public init(folder: URL) throws {
         var files: [String: File] = [:]
-        for path in try FileManager.default.subpathsOfDirectory(atPath: folder.path) {
-            let url = folder.appendingPathComponent(path)
-            guard !path.hasPrefix("."), let type = Self.types[url.pathExtension] else { continue }
-            let data = try Data(contentsOf: url)
-            files[path] = File(body: ByteBuffer(bytes: data), type: type, version: Self.fingerprint(data))
+        for folder in [try Self.resources("Public", of: .module), folder] {
+            for path in try FileManager.default.subpathsOfDirectory(atPath: folder.path) {
+                let url = folder.appendingPathComponent(path)
+                guard !path.hasPrefix("."), let type = Self.types[url.pathExtension] else { continue }
+                let data = try Data(contentsOf: url)
+                files[path] = File(body: ByteBuffer(bytes: data), type: type, version: Self.fingerprint(data))
+            }
         }
         self.files = files
     }
@@ -41,8 +43,8 @@ public struct StaticFiles: Sendable {
         return "\(prefix)/\(path)?v=\(file.version)"
     }
 
-    /// The file at a path relative to the folder. A browser keeps it if the address tells the version; otherwise it asks
-    /// each time whether the file has changed.
+    /// The file at a path relative to the folder. A browser keeps it if the address tells the version; otherwise it
+    /// asks each time whether the file has changed.
     public func response(for path: String, request: Request) throws -> Response {
         guard let file = files[path] else { throw WebError(.notFound, "there is nothing at this address") }
         let isVersioned = request.uri.query == "v=\(file.version)"

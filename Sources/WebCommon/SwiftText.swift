@@ -1,5 +1,5 @@
-/// Swift code as lines of coloured pieces: comments, strings, numbers, keywords and attributes. It knows just enough of the
-/// language for people to read by, and passes on anything else as it stands.
+/// Swift code as lines of coloured pieces: comments, strings, numbers, keywords and attributes. It knows just enough of
+/// the language for people to read by, and passes on anything else as it stands.
 public struct SwiftText: Sendable {
     public struct Piece: Sendable, Hashable {
         public enum Look: String, Sendable { case plain, comment, string, number, keyword, attribute }

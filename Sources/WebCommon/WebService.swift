@@ -12,6 +12,8 @@ public struct WebSettings: Sendable {
     public var allowedHosts: Set<String>
     /// The setting that a message about the port names.
     public var portVariable: String
+    /// Who does things, and whether anybody may.
+    public var visitors = VisitorSettings()
 
     public init(host: String = "127.0.0.1", port: Int, allowedHosts: Set<String> = [], portVariable: String = "PORT") {
         self.host = host

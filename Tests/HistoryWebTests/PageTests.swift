@@ -1,7 +1,9 @@
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
+import PerdureModel
 import Postgres
+import TestSupport
 import Testing
 import WebCommon
 
@@ -12,7 +14,7 @@ import WebCommon
 
     @Test func listsNarrowsDownAndCounts() async throws {
         try await TestSite.with { _, client in
-            #expect(try await client.get("/").headers[.location] == "/namespaces/default/workflows")
+            #expect(try await client.get("/").headers[.location] == "/namespaces/default/attention")
             let all = try await client.get("/namespaces/default/workflows").text
             for id in ["transfer-done", "transfer-failed", "transfer-waiting", "audit-running", "waits-for-a-worker"] {
                 #expect(all.contains(">\(id)</a>"))
@@ -63,11 +65,46 @@ import WebCommon
         }
     }
 
+    @Test func leadsFromRunToRun() async throws {
+        try await TestSite.with { site, client in
+            try await site.pool.query(
+                """
+                do $$
+                declare
+                    v_shard smallint := perdure.shard_for('default', 'chained');
+                    v_worker uuid := gen_random_uuid();
+                    v_task record;
+                begin
+                    perform perdure.register_worker(v_worker, 'default', 'w', 'b', array['chain'], interval '1 hour');
+                    perform perdure.start_workflow('Chained', 'chained', 'chain');
+                    select * into strict v_task from perdure.claim_workflow_tasks(v_shard, v_worker, 'chain', 1);
+                    perform perdure.complete_workflow_tasks(v_shard, v_worker, jsonb_build_array(jsonb_build_object(
+                        'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', 1, 'commands',
+                        '[{"commandType": "ContinueAsNewWorkflowExecution", "attributes": {"input": []}}]'::jsonb)));
+                end
+                $$
+                """)
+            let runs = try await site.pool.query(
+                "select run_id::text from perdure.workflows where workflow_id = 'chained' order by run_number"
+            ).map { try $0.decode(String.self, at: 0) }
+            try #require(runs.count == 2)
+            let path = "/namespaces/default/workflows/chained"
+            let first = try await client.get("\(path)/\(runs[0])").text
+            #expect(first.contains("<dt>Followed by run</dt><dd><a href=\"\(path)/\(runs[1])\">"))
+            #expect(!first.contains("<dt>Follows run</dt>"))
+            let second = try await client.get("\(path)/\(runs[1])").text
+            #expect(second.contains("<dt>Follows run</dt><dd><a href=\"\(path)/\(runs[0])\">"))
+            #expect(!second.contains("<dt>Followed by run</dt>"))
+        }
+    }
+
     @Test func showsTheColumnsThatWereChosenAndRemembersThem() async throws {
         try await TestSite.with { _, client in
             let list = "/namespaces/default/workflows"
             func columns(_ response: TestResponse) -> [String] {
-                response.text.matches(of: #/<th scope="col"(?: class="right")?>([^<]+)</#).map { String($0.1) }
+                response.text.matches(of: #/<th scope="col" class="column[^>]*>(?:<a [^>]*>)?([^<]+)</#).map {
+                    String($0.1)
+                }
             }
             let chosen = try await client.get(
                 "\(list)?column=id&column=events&column=.from_account&column=nonsense&column=id")
@@ -78,7 +115,7 @@ import WebCommon
                 list, headers: [.accept: "text/html", .cookie: "other=1; \(cookie.prefix { $0 != ";" })"])
             #expect(columns(kept) == ["Workflow id", "Events", "from_account"])
             let broken = try await client.get(list, headers: [.accept: "text/html", .cookie: "perdure-columns=%zz"])
-            #expect(columns(broken).count == 8)
+            #expect(columns(broken).count == 7)
         }
     }
 
@@ -103,7 +140,7 @@ import WebCommon
                 }.joined(separator: "&")
             }
 
-            let asked = try await client.get("\(batch)?action=signal&query=bulk-").text
+            let asked = try await client.get("\(batch)?action=signal&all=1&query=bulk-").text
             #expect(asked.contains("Send a signal: 120 runs"))
             #expect(try await count(signals) == 0)
             let fields = form(asked)
@@ -133,6 +170,8 @@ import WebCommon
             _ = try await client.post(batch, form(some) + "&reason=enough")
             #expect(try await count("select count(*)::int from perdure.workflows where status = 'Terminated'") == 2)
             #expect(try await client.get("\(batch)?action=terminate&run=nonsense").status == .badRequest)
+            // All that match are never meant by itself.
+            #expect(try await client.get("\(batch)?action=terminate&query=bulk-").status == .badRequest)
             #expect(try await client.get("\(batch)?action=explode").status == .badRequest)
         }
     }
@@ -165,7 +204,7 @@ import WebCommon
             #expect(page.contains("from_account_starting_balance"))
             #expect(!page.contains("data-changes"))
 
-            let timeline = try JSONValue(parsing: try await client.get("\(path)/timeline.json").body.readableBytesView)
+            let timeline = try JSON(parsing: try await client.get("\(path)/timeline.json").body.readableBytesView)
             #expect(timeline["events"]?.elements.count == 26)
             #expect(timeline["attempts"]?.elements.compactMap { $0.integer("attempt") } == [1, 2])
             #expect(timeline["attempts"]?.elements.compactMap { $0.text("started") } == ["700.000", "2300.000"])
@@ -187,7 +226,12 @@ import WebCommon
             func ids(_ query: String) async throws -> [String] {
                 try await client.get("\(path)?\(query)").text.matches(of: #/<li id="event-(\d+)"/#).map { String($0.1) }
             }
-            #expect(try await ids("") == ["1", "2", "5", "8", "11", "14", "17", "18", "19", "23", "26"])
+            #expect(try await ids("") == ["1", "5", "11", "17", "18", "26"])
+            #expect(try await client.get(path).text.contains("5 workflow tasks that succeeded are folded"))
+            #expect(
+                try await ids("tasks=1") == ["1", "2", "5", "8", "11", "14", "17", "18", "19", "23", "26"])
+            #expect(try await ids("kind=workflowTask") == ["2", "8", "14", "19", "23"])
+            #expect(try await ids("event=8").contains("8"))
             #expect(try await ids("order=descending").first == "26")
             #expect(try await ids("view=all").count == 26)
             #expect(try await ids("view=all&kind=activity") == ["5", "6", "7", "11", "12", "13"])
@@ -201,7 +245,7 @@ import WebCommon
     @Test func tellsOfLostWorkersAndOfTheTimeWithoutAny() async throws {
         try await TestSite.with { _, client in
             let path = try await client.run("transfer-crashed")
-            let timeline = try JSONValue(parsing: try await client.get("\(path)/timeline.json").body.readableBytesView)
+            let timeline = try JSON(parsing: try await client.get("\(path)/timeline.json").body.readableBytesView)
             #expect(timeline["attempts"]?.elements.map { $0.flag("lost") } == [true, false])
             // From the last renewal of the lease to the registration of the next worker.
             #expect(timeline["gaps"]?.elements.compactMap { $0.text("from") } == ["1050.000"])
@@ -217,7 +261,7 @@ import WebCommon
         try await TestSite.with { _, client in
             let response = try await client.get("\(try await client.run("transfer-done"))/history.json")
             #expect(response.headers[.contentDisposition]?.hasPrefix("attachment; filename=\"history-") == true)
-            let history = try JSONValue(parsing: response.body.readableBytesView)
+            let history = try JSON(parsing: response.body.readableBytesView)
             let events = history["events"]?.elements ?? []
             #expect(events.compactMap { $0.text("eventId") } == (1...26).map(String.init))
             #expect(events.last?.text("eventType") == "EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED")
@@ -284,7 +328,34 @@ import WebCommon
             #expect(try await client.get("/namespaces/default/workflows/%00").status == .badRequest)
             #expect(try await client.get("/namespaces/default/workflows?status=Nonsense").status == .badRequest)
             let json = try await client.get("/namespaces/default/workflows/nobody", headers: [:])
-            #expect(try JSONValue(parsing: json.body.readableBytesView)["error"]?.string?.contains("nobody") == true)
+            #expect(try JSON(parsing: json.body.readableBytesView)["error"]?.stringValue?.contains("nobody") == true)
+        }
+    }
+
+    @Test func keepsWhatWasSentWhenTheDatabaseCannotTakeIt() async throws {
+        try await TestSite.with { site, client in
+            let run = try await client.run("transfer-waiting")
+            _ = try await site.pool.query("alter table perdure.history rename to history_of_another_time")
+            let forms = [
+                "/namespaces/default/start": "type=Transfer&id=one%22+two&queue=bank&input=%5B1%5D",
+                "\(run)/actions/signal": "name=go&input=%22%3Cb%3E%22", "\(run)/actions/terminate": "reason=",
+            ]
+            for (address, form) in forms {
+                let refused = try await client.post(address, form)
+                #expect(refused.status == .serviceUnavailable, "\(address)")
+                #expect(refused.text.contains("<form method=\"post\">"), "\(address)")
+                for field in try FormFields(form).fields {
+                    let value = field.value.replacing("\"", with: "&quot;").replacing("<", with: "&lt;")
+                        .replacing(">", with: "&gt;")
+                    #expect(
+                        refused.text.contains(
+                            "<input type=\"hidden\" name=\"\(field.name)\" value=\"\(value)\">"), "\(address)")
+                }
+            }
+            // Whoever asks for no page, reads or comes from elsewhere gets no form.
+            #expect(!(try await client.get(run).text).contains("<form method=\"post\">"))
+            let foreign = try await client.post("\(run)/actions/signal", "name=go", origin: "https://evil.example")
+            #expect(foreign.status == .forbidden && !foreign.text.contains("type=\"hidden\""))
         }
     }
 
@@ -322,6 +393,57 @@ import WebCommon
         }
     }
 
+    @Test func sendsAnUpdateAndSaysWhenItIsRejected() async throws {
+        try await TestSite.with { site, client in
+            let path = try await client.run("transfer-waiting")
+            #expect(try await client.get("\(path)/actions/update").text.contains("may reject the update"))
+            #expect(try await client.post("\(path)/actions/update", "input=1").status == .badRequest)
+            #expect(try await client.post("\(path)/actions/update", "name=go&input=%7Bno").status == .badRequest)
+            #expect(
+                try await client.post("\(path)/actions/update", "name=go", origin: "https://evil.example").status
+                    == .forbidden)
+            let worker = try await site.pool.query(
+                "select worker_id::text from perdure.live_workers where identity = '4711@worker-1'")[0].decode(
+                    String.self, at: 0)
+            // Answers as a worker of Perdure would: it rejects what is called bad, and accepts and completes all else.
+            let answering = Task {
+                while !Task.isCancelled {
+                    try await site.pool.query(
+                        """
+                        select (select count(*) from perdure.complete_workflow_tasks(0::smallint, \(worker)::text::uuid, jsonb_build_array(
+                            jsonb_build_object('runId', c.run_id, 'scheduledEventId', c.scheduled_event_id, 'attempt', c.attempt,
+                                'commands', case when m.is_bad then '[]'::jsonb else jsonb_build_array(
+                                    jsonb_build_object('commandType', 'ProtocolMessage', 'attributes', '{"messageId": "a"}'::jsonb),
+                                    jsonb_build_object('commandType', 'ProtocolMessage', 'attributes', '{"messageId": "c"}'::jsonb)) end,
+                                'messages', case when m.is_bad then jsonb_build_array(jsonb_build_object('id', 'r', 'protocolInstanceId', m.id,
+                                        'body', '{"@type": "temporal.api.update.v1.Rejection", "failure": {"message": "not <now>"}}'::jsonb))
+                                    else jsonb_build_array(jsonb_build_object('id', 'a', 'protocolInstanceId', m.id,
+                                            'body', '{"@type": "temporal.api.update.v1.Acceptance"}'::jsonb),
+                                        jsonb_build_object('id', 'c', 'protocolInstanceId', m.id, 'body', '{"@type":
+                                            "temporal.api.update.v1.Response", "outcome": {"success": []}}'::jsonb)) end))))
+                        from perdure.claim_workflow_tasks(0::smallint, \(worker)::text::uuid, 'bank', 10) c
+                        cross join lateral (select c.updates #>> '{0,meta,updateId}' as id,
+                            c.updates #>> '{0,input,name}' = 'bad' as is_bad) m
+                        where c.updates is not null
+                        """)
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+            }
+            defer { answering.cancel() }
+            let rejected = try await client.post("\(path)/actions/update", "name=bad&input=1")
+            #expect(rejected.status == .conflict)
+            #expect(rejected.text.contains("rejected the update: not &lt;now&gt;"))
+            let sent = try await client.post("\(path)/actions/update", "name=raise&input=1")
+            #expect(sent.headers[.location] == "\(path)?done=update")
+            let page = try await client.get(path).text
+            #expect(page.contains("raise"))
+            let types = try await site.pool.query(
+                "select event_type from perdure.history_events where workflow_id = 'transfer-waiting' and event_type like '%Update%' order by event_id"
+            ).map { try $0.decode(String.self, at: 0) }
+            #expect(types == ["WorkflowExecutionUpdateAccepted", "WorkflowExecutionUpdateCompleted"])
+        }
+    }
+
     @Test func asksARunAndShowsWhatItCanBeAsked() async throws {
         try await TestSite.with { site, client in
             let path = try await client.run("transfer-done")
@@ -339,7 +461,8 @@ import WebCommon
                                 case q.query_type when '__stack_trace' then '"Bank/TransferWorkflow.swift:16: waits for activity withdraw, id 2"'
                                 when '__temporal_workflow_metadata' then '{"definition": {"type": "Transfer", "queryDefinitions": [
                                     {"name": "get_state", "description": "Where it <stands>."}, {"name": "__stack_trace"}],
-                                    "signalDefinitions": [{"name": "approve", "description": ""}]}}'
+                                    "signalDefinitions": [{"name": "approve", "description": ""}]},
+                                    "currentDetails": "halfway <there>"}'
                                 else '"half <done>"' end::jsonb))))))
                         from perdure.claim_queries(0::smallint, \(worker)::text::uuid, 'bank', 10) q
                         """)
@@ -355,6 +478,12 @@ import WebCommon
                     && page.contains("waits for activity withdraw"))
             let before = try await client.get("\(path)/queries").text
             #expect(before.contains("get_state") && before.contains("value=\"get_state\""))
+            // It is asked once in a while for all who look at an open run.
+            let open = try await client.run("transfer-waiting")
+            try await eventually("the run says where it stands") {
+                let standing = try await client.get(open).text
+                return standing.contains("Current details") && standing.contains("halfway &lt;there&gt;")
+            }
             answering.cancel()
             _ = await answering.result
 
@@ -416,17 +545,62 @@ import WebCommon
         }
     }
 
+    @Test func showsTheLineThatFailedInAFileAroundTheCode() async throws {
+        try await TestSite.with { site, client in
+            try await site.pool.query(
+                """
+                do $$
+                declare
+                    v_worker uuid := gen_random_uuid();
+                    v_task record;
+                begin
+                    perform perdure.start_workflow(0::smallint, 'default', 'helped', 'Order', 'shop');
+                    perform perdure.register_worker(v_worker, 'default', 'w', 'h1', array['shop'], '1 hour');
+                    perform perdure.register_sources(v_worker, jsonb_build_array(
+                        jsonb_build_object('kind', 'workflow', 'type', 'Order', 'file', 'Shop/Order.swift',
+                            'firstLine', 10, 'line', 10, 'text', E'struct Order {\n}'),
+                        jsonb_build_object('kind', 'file', 'type', 'Shop/Prices.swift', 'file', 'Shop/Prices.swift',
+                            'firstLine', 1, 'line', 1, 'text', E'import Shop\n\nthrow Rounding("<b>")\n'),
+                        jsonb_build_object('kind', 'file', 'type', 'Shop/Order.swift', 'file', 'Shop/Order.swift',
+                            'firstLine', 1, 'line', 1, 'text', 'import Perdure')));
+                    select * into v_task from perdure.claim_workflow_tasks(0::smallint, v_worker, 'shop', 1);
+                    perform perdure.fail_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+                        'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', 1,
+                        'cause', 'WorkflowWorkerUnhandledFailure', 'failure', jsonb_build_object(
+                            'message', 'cannot round', 'stackTrace', 'Shop/Prices.swift:3'))));
+                end
+                $$
+                """)
+            let path = try await client.run("helped")
+            let failed = try await client.get("\(path)/source?failure=task").text
+            #expect(failed.contains("<li id=\"L3\" class=\"hit\">") && failed.contains("cannot round"))
+            #expect(failed.contains("&lt;b&gt;") && failed.contains("<code>Shop/Prices.swift</code>"))
+            // The workflow's own code leads there.
+            let own = try await client.get("\(path)/source?failure=task&kind=workflow&type=Order").text
+            #expect(own.contains("The failure names no line of this code.") && own.contains("struct"))
+            let address =
+                "\(path)/source?failure=task&amp;kind=file&amp;type=Shop%2FPrices.swift&amp;build=h1#failed-line"
+            #expect(own.contains("It names a line of <a href=\"\(address)\">Shop/Prices.swift</a>."))
+            let file = try await client.get("\(path)/source?failure=task&kind=file&type=Shop%2FPrices.swift&build=h1")
+            #expect(file.text.contains("<li id=\"L3\" class=\"hit\">"))
+            // A file without a failure.
+            let plain = try await client.get("\(path)/source?kind=file&type=Shop%2FOrder.swift&build=h1").text
+            #expect(plain.contains("Perdure") && !plain.contains("class=\"hit\""))
+        }
+    }
+
     @Test func tellsWhichMigrationsAreAppliedPendingAndChanged() async throws {
         try await TestSite.with { site, client in
             let nothing = try await client.get("/namespaces/default/health").text
-            #expect(nothing.contains("nothing is known of them"))
+            #expect(nothing.contains("files are not applied, the first is migrations/0001_engine.sql"))
+            #expect(nothing.contains("Run perdure migrate."))
             try await site.pool.query(
                 """
                 insert into perdure.applied_files (path, kind, checksum, duration_ms) values
                     ('migrations/0001_engine.sql', 'migration', '0bad', 1), ('migrations/0099_<later>.sql', 'migration', '0f0f', 1)
                 """)
             let health = try await client.get("/namespaces/default/health").text
-            #expect(health.contains("0 applied") && health.contains("1 edited") && health.contains("1 of other code"))
+            #expect(health.contains("migrations/0001_engine.sql was edited after it had been applied"))
             #expect(health.contains("<th scope=\"row\">migrations/0001_engine.sql</th>"))
             #expect(
                 health.contains("Edited after it was applied") && health.contains("migrations/0099_&lt;later&gt;.sql"))

@@ -12,22 +12,35 @@ import WebCommon
 
 /// The history pages over a database of their own, in which `runs.sql` has walked some runs.
 struct TestSite {
+    /// As the owner, who may prepare what is looked at.
     let pool: PostgresPool
 
     /// A server on a port of its own for the time of `body`.
-    static func with(_ body: @Sendable (TestSite, any TestClientProtocol) async throws -> Void) async throws {
+    static func with(
+        codec: CodecServer? = nil, visitors: VisitorSettings = VisitorSettings(), role: String = "perdure_worker",
+        _ body: @Sendable (TestSite, any TestClientProtocol) async throws -> Void
+    ) async throws {
         try await withDatabase("history_web_test") { name in
             try await prepare(databaseURL(name))
+            // As a worker or a reader may, and no more; the role stays, for it belongs to the cluster of the tests.
+            let user = role == "perdure_worker" ? "perdure_test_pages" : "perdure_test_pages_of_\(role)"
+            try? await administer("create role \(user) login in role \(role)")
+            var settings = WebSettings(port: 0)
+            settings.visitors = visitors
+            let pages = PostgresPool(
+                PostgresConfiguration(databaseURL(name, user: user)), logger: quiet)
             let pool = PostgresPool(PostgresConfiguration(databaseURL(name)), logger: quiet)
             let result: Result<Void, any Error>
             do {
-                let site = try Site(store: HistoryStore(pool), namespace: "default", settings: WebSettings(port: 0))
+                let site = try Site(
+                    store: HistoryStore(pages, codec: codec), namespace: "default", settings: settings)
                 let application = Application(router: site.router(), logger: quiet)
                 try await application.test(.live) { try await body(TestSite(pool: pool), $0) }
                 result = .success(())
             } catch {
                 result = .failure(error)
             }
+            await pages.close()
             await pool.close()
             try result.get()
         }
@@ -46,11 +59,8 @@ struct TestSite {
     private static func schemaFiles() throws -> [URL] {
         return try ["migrations", "sql/engine", "sql/views"].flatMap { folder in
             let files = checkout.appending(path: folder)
-            // Not the bank's, whose migrations begin at 0010: the pages know of none.
             return try FileManager.default.contentsOfDirectory(atPath: files.path)
-                .filter { $0.hasSuffix(".sql") && (folder != "migrations" || $0.hasPrefix("000")) }.sorted().map {
-                    files.appending(path: $0)
-                }
+                .filter { $0.hasSuffix(".sql") }.sorted().map { files.appending(path: $0) }
         }
     }
 }

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import Logging
+import PerdureModel
 import Testing
 
 @testable import WebCommon
@@ -53,11 +54,20 @@ private func templates(_ texts: [String: String]) throws -> PageTemplates {
         #expect(throws: WebError.self) { try FormFields(text) }
     }
 
-    @Test(arguments: ["plain", "a/b", "..", ".", "ü <&>", "100%", "a.b"])
+    @Test(arguments: [
+        "plain", "a/b", "..", ".", "ü <&>", "100%", "a.b", "...", "~", "~.", "~..", "~~..", "~a", "%2e%2e", ".%2e",
+        "a?b#c",
+        " ", "\n", "\r\n\t", "\\", "//", "a/../b", "e\u{301}", "\u{202e}", "+",
+    ])
     func escapesSegmentsSoThatTheyComeBack(text: String) {
-        let escaped = text.escapedForAddress
-        #expect(!escaped.contains("/") && escaped != "..")
-        #expect(FormFields.decoded(escaped.utf8) == text)
+        let segment = text.segmentOfAddress
+        // What a browser takes for a step, whatever is escaped.
+        #expect(!segment.contains("/") && ![".", ".."].contains(segment.replacing("%2E", with: ".")))
+        #expect(FormFields.segment(segment) == text)
+    }
+
+    @Test(arguments: ["transfer-1", "~a", "a.b", "a~.", "%2E"]) func readsOldAddresses(segment: String) {
+        #expect(FormFields.segment(segment) == (segment == "%2E" ? "." : segment))
     }
 }
 
@@ -65,8 +75,8 @@ private func templates(_ texts: [String: String]) throws -> PageTemplates {
     private func application() -> some ApplicationProtocol {
         let router = Router()
         router.addStandardMiddleware(
-            settings: WebSettings(port: 0, allowedHosts: ["pages.example"]), errorPage: { "<h1>\($0.status.code)</h1>" }
-        )
+            settings: WebSettings(port: 0, allowedHosts: ["pages.example"]),
+            errorPage: { error, _ in "<h1>\(error.status.code)</h1>" })
         router.route(
             "thing/:name",
             [
@@ -90,8 +100,8 @@ private func templates(_ texts: [String: String]) throws -> PageTemplates {
             #expect(response.headers[.contentSecurityPolicy]?.hasPrefix("default-src 'none'") == true)
             #expect(response.headers[.xContentTypeOptions] == "nosniff")
             if status >= 400 {
-                let body = try JSONValue(parsing: response.body.readableBytesView)
-                #expect(body["error"]?.string?.isEmpty == false)
+                let body = try JSON(parsing: response.body.readableBytesView)
+                #expect(body["error"]?.stringValue?.isEmpty == false)
             }
         }
     }

@@ -1,3 +1,5 @@
+import PerdureModel
+
 /// A line of code that a failure names, in its message or its stack trace.
 struct CodePlace: Sendable, Hashable {
     /// As it is named there: module and file, the file alone, or a path of a machine.
@@ -23,8 +25,8 @@ extension Failure {
     /// The lines of a file that it names, each with the message of the link that does, innermost cause first.
     func lines(in file: String) -> [(line: Int, message: String)] {
         var found: [(line: Int, message: String)] = []
-        for link in chain.reversed() {
-            for place in CodePlace.all(in: [link.stackTrace ?? "", link.message].joined(separator: "\n"))
+        for link in chain.prefix(20).reversed() {
+            for place in CodePlace.all(in: [link.stackTrace, link.message].joined(separator: "\n"))
             where place.isIn(file) && !found.contains(where: { $0.line == place.line }) {
                 found.append((place.line, link.message))
             }

@@ -1,46 +1,63 @@
-import WebCommon
+import PerdureModel
 
-/// One event of a history.
-struct HistoryEvent: Sendable, Hashable {
-    let id: Int
-    let time: Instant
-    /// Temporal's name without the prefix, `ActivityTaskScheduled` for example.
-    let type: String
-    let attributes: JSONValue
-
+extension HistoryEvent {
     /// Nil for what is not an event as the view `history_events` shows it.
-    init?(_ row: JSONValue) {
+    init?(row: JSON) {
         guard let id = row.integer("event_id"), let time = row.time("event_time"), let type = row.text("event_type")
-        else {
-            return nil
-        }
-        self.init(id: id, time: time, type: type, attributes: row.member("attributes") ?? .object([]))
+        else { return nil }
+        self.init(
+            eventId: Int64(id), eventTime: time, eventType: EventType(rawValue: type),
+            attributes: row.member("attributes") ?? [:])
     }
 
-    init(id: Int, time: Instant, type: String, attributes: JSONValue) {
-        self.id = id
-        self.time = time
-        self.type = type
-        self.attributes = attributes
+    /// The events of a batch as `perdure.get_history` gives it.
+    static func inBatch(_ batch: JSON) -> [HistoryEvent] {
+        guard let first = batch.integer("firstEventId"), let time = batch.time("eventTime") else { return [] }
+        return (batch.member("events")?.elements ?? []).enumerated().map { place, event in
+            HistoryEvent(
+                eventId: Int64(first + place), eventTime: event.time("eventTime") ?? time,
+                eventType: EventType(rawValue: event.text("eventType") ?? "Unreadable"),
+                attributes: event.member("attributes") ?? [:])
+        }
     }
+
+    var id: Int { Int(eventId) }
+    var time: Timestamp { eventTime }
+    var type: String { eventType.rawValue }
 
     /// The name that people gave to what the event is about.
     var subject: String? {
         attributes.member("activityType")?.text("name") ?? attributes.text("timerId") ?? attributes.text("signalName")
-            ?? attributes.text("markerName") ?? attributes.member("workflowType")?.text("name")
+            ?? attributes.text("markerName")
+            ?? (attributes.member("acceptedRequest") ?? attributes.member("request"))?.member("input")?.text("name")
+            ?? attributes.member("meta")?.text("updateId") ?? attributes.member("workflowType")?.text("name")
     }
 
     /// The event that began what this one goes on with; itself for one that begins something.
     var leader: Int {
-        if let id = attributes.integer("scheduledEventId") ?? attributes.integer("initiatedEventId") { return id }
+        if let id = attributes.integer("scheduledEventId") ?? attributes.integer("initiatedEventId")
+            ?? attributes.integer("acceptedEventId")
+        {
+            return id
+        }
         if type == "TimerFired" || type == "TimerCanceled", let id = attributes.integer("startedEventId") { return id }
         return id
     }
 
-    var failure: Failure? { attributes.member("failure").map { Failure($0) } }
+    /// Whether a run can go back to right before it.
+    var endsWorkflowTask: Bool {
+        eventType == .workflowTaskCompleted || eventType == .workflowTaskFailed || eventType == .workflowTaskTimedOut
+    }
+
+    var failure: Failure? {
+        (attributes.member("failure") ?? attributes.member("outcome")?.member("failure")).map { Failure(shown: $0) }
+    }
 
     /// What the event table can be narrowed down to.
     var kind: EventKind { EventKind(eventType: type) }
+
+    /// The event as Temporal's tools read it.
+    var temporalJSON: JSON { TemporalHistory.json(self) }
 }
 
 /// What an event, or the events of one step, is about.
@@ -80,56 +97,5 @@ enum EventKind: String, CaseIterable, Sendable {
         case .update: "Update"
         case .other: "Other"
         }
-    }
-}
-
-/// A failure with its causes, outermost first.
-struct Failure: Sendable, Hashable {
-    struct Link: Sendable, Hashable {
-        let message: String
-        let type: String?
-        let stackTrace: String?
-        /// What else is known: retry state, timeout type, whether it may be retried.
-        let facts: [String]
-        let details: [Payload]
-    }
-
-    let chain: [Link]
-
-    init(_ value: JSONValue) {
-        var chain: [Link] = []
-        var next: JSONValue? = value
-        // A hostile or broken chain must not take the page down.
-        while let failure = next, chain.count < 20 {
-            chain.append(Link(failure))
-            next = failure.member("cause")
-        }
-        self.chain = chain
-    }
-
-    var message: String { chain[0].message }
-
-    /// What went wrong in the end: the innermost cause.
-    var root: Link { chain[chain.count - 1] }
-}
-
-extension Failure.Link {
-    fileprivate init(_ failure: JSONValue) {
-        let info = failure.members.first { $0.name.hasSuffix("FailureInfo") }
-        let kind = info.map { String($0.name.dropLast("FailureInfo".count)) }
-        let attributes = info?.value ?? .object([])
-        var facts: [String] = []
-        if attributes.flag("nonRetryable") { facts.append("not retryable") }
-        if let type = attributes.text("timeoutType") { facts.append("timeout: \(type)") }
-        if let state = attributes.text("retryState") { facts.append("retry state: \(state)") }
-        if let id = attributes.text("activityId") { facts.append("activity \(id)") }
-        if let identity = attributes.text("identity") { facts.append("worker \(identity)") }
-        let details = attributes.member("details") ?? attributes.member("lastHeartbeatDetails")
-        self.init(
-            message: failure.text("message") ?? "no message",
-            type: attributes.text("type") ?? attributes.member("activityType")?.text("name") ?? kind,
-            stackTrace: failure.text("stackTrace").flatMap { $0.isEmpty ? nil : $0 },
-            facts: facts,
-            details: Payload.list(details))
     }
 }

@@ -1,25 +1,16 @@
-import WebCommon
+import PerdureModel
 
-/// A value as it is stored: an encoding, and data that is JSON or base64.
-struct Payload: Sendable, Hashable {
-    let encoding: String
-    let data: JSONValue
-
-    /// Nil for JSON that is not a payload.
-    init?(_ value: JSONValue) {
-        guard let encoding = value.text("encoding") else { return nil }
-        self.encoding = encoding
-        self.data = value["data"] ?? .null
+extension Payload {
+    /// A payload to show, with what the codec server made of it. What is no payload is taken as it stands.
+    init(shown json: JSON) {
+        self = (try? Payload(json: json)) ?? Payload(encoding: "json/plain", data: json)
+        for note in ["decodedFrom", "notDecoded"] { metadata[note] = json[note] }
     }
 
-    /// A list of payloads; JSON that is none is taken as it stands.
-    static func list(_ value: JSONValue?) -> [Payload] {
-        (value?.elements ?? []).map { Payload($0) ?? Payload(encoding: "json/plain", data: $0) }
-    }
-
-    private init(encoding: String, data: JSONValue) {
-        self.encoding = encoding
-        self.data = data
+    /// Whether it was decoded, or why not; nil if that was not asked for.
+    var codecNote: String? {
+        if let encoding = metadata["decodedFrom"]?.stringValue { return "Decoded from \(encoding) by the codec server" }
+        return metadata["notDecoded"]?.stringValue.map { "Shown as it is stored: \($0)" }
     }
 
     /// Whether `data` is the value itself and not base64 of bytes.
@@ -27,23 +18,34 @@ struct Payload: Sendable, Hashable {
 
     /// The value on as many lines as reading it takes.
     var text: String {
+        let data = data ?? .null
         switch encoding {
-        case "json/plain": data.indented
-        case "binary/null": "null"
-        default: "\(data.string?.count ?? 0) characters of base64, encoded as \(encoding)\n\(data.string ?? "")"
+        case "json/plain": return data.indented
+        case "binary/null": return "null"
+        default:
+            guard let text = data.stringValue else { return "encoded as \(encoding)\n\(data.indented)" }
+            return "\(text.utf8.count) characters of base64, encoded as \(encoding)\n\(text)"
         }
     }
 
     /// The value on one line, cut after `length` characters.
     func line(_ length: Int) -> String {
         guard isReadable else { return "<\(encoding)>" }
-        let text = encoding == "binary/null" ? "null" : data.text
+        let text = encoding == "binary/null" ? "null" : (data ?? .null).text
         return text.count > length ? text.prefix(length) + "…" : text
     }
 }
 
-extension JSONValue {
-    /// The value with a line for each member and element, indented by two spaces.
+extension [Payload] {
+    /// Payloads to show. What is no payload is taken as it stands.
+    init(shown json: JSON?) {
+        self = (json?.elements ?? []).map { Payload(shown: $0) }
+    }
+}
+
+extension JSON {
+    /// The value with a line for each member and element, indented by two spaces. What is nested deeper than 50 levels
+    /// is on one line.
     var indented: String {
         var text = ""
         write(into: &text, indent: "")
@@ -52,22 +54,23 @@ extension JSONValue {
 
     private func write(into text: inout String, indent: String) {
         let inner = indent + "  "
-        switch self {
-        case .object(let members) where !members.isEmpty:
-            text += "{\n"
-            for (index, member) in members.enumerated() {
-                text += inner + JSONValue.string(member.name).text + ": "
-                member.value.write(into: &text, indent: inner)
-                text += index + 1 < members.count ? ",\n" : "\n"
-            }
-            text += indent + "}"
-        case .array(let values) where !values.isEmpty:
-            text += "[\n"
-            for (index, value) in values.enumerated() {
-                text += inner
+        func writeLines(_ values: some Collection<(start: String, value: JSON)>) {
+            var left = values.count
+            for (start, value) in values {
+                text += inner + start
                 value.write(into: &text, indent: inner)
-                text += index + 1 < values.count ? ",\n" : "\n"
+                left -= 1
+                text += left > 0 ? ",\n" : "\n"
             }
+        }
+        switch self {
+        case .object(let members) where !members.isEmpty && indent.utf8.count < 100:
+            text += "{\n"
+            writeLines(members.map { ("\(JSON.string($0.key).text): ", $0.value) })
+            text += indent + "}"
+        case .array(let values) where !values.isEmpty && indent.utf8.count < 100:
+            text += "[\n"
+            writeLines(values.map { ("", $0) })
             text += indent + "]"
         default: text += self.text
         }

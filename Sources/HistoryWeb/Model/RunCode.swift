@@ -1,15 +1,16 @@
+import PerdureModel
 import WebCommon
 
 /// A workflow or activity type that a run used, in one build: who ran it, and which code that is.
 struct RunCode: Sendable {
-    enum Kind: String, Sendable { case workflow, activity }
+    enum Kind: String, Sendable { case workflow, activity, file }
 
     let kind: Kind
     let type: String
     /// Nil if no worker that is remembered has run it: then the newest code that a worker came with is meant.
     let build: String?
     let workers: [String]
-    let lastUsed: Instant?
+    let lastUsed: Timestamp?
     /// Nil if none was registered.
     let source: Source?
 
@@ -22,12 +23,12 @@ struct RunCode: Sendable {
         let build: String
     }
 
-    init?(_ row: JSONValue) {
+    init?(_ row: JSON) {
         guard let kind = row.text("kind").flatMap(Kind.init(rawValue:)), let type = row.text("type") else { return nil }
         self.kind = kind
         self.type = type
         build = row.text("build")
-        workers = (row["workers"]?.elements ?? []).compactMap(\.string)
+        workers = (row["workers"]?.elements ?? []).compactMap(\.stringValue)
         lastUsed = row.time("last")
         source = row.member("source").flatMap { source in
             guard let hash = source.text("content_hash"), let file = source.text("file"),

@@ -1,3 +1,4 @@
+import PerdureModel
 import WebCommon
 
 /// What belongs together in a history: an activity with its events, a timer, a signal, a workflow task.
@@ -34,9 +35,9 @@ struct Step: Sendable {
 
     /// The id of its first event, by which it is addressed.
     var id: Int { events[0].id }
-    var start: Instant { events[0].time }
+    var start: Timestamp { events[0].time }
     var started: HistoryEvent? { events.last { $0.type.hasSuffix("TaskStarted") } }
-    var end: Instant? { outcome == .waiting || outcome == .running ? nil : events[events.count - 1].time }
+    var end: Timestamp? { outcome == .waiting || outcome == .running ? nil : events[events.count - 1].time }
 
     /// How often it was tried, the attempt under way included.
     var attempts: Int { max(1, pending?.attempt ?? 0, started?.attributes.integer("attempt") ?? 1) }
@@ -47,12 +48,14 @@ struct Step: Sendable {
     /// The failure that ended it or, while it is tried again and when it came out well after all, the last one before.
     var failure: Failure? {
         events.last { $0.failure != nil }?.failure ?? pending?.lastFailure
-            ?? started?.attributes.member("lastFailure").map { Failure($0) }
+            ?? started?.attributes.member("lastFailure").map { Failure(shown: $0) }
     }
 
     var outcome: Outcome {
         let last = events.last { !$0.type.hasSuffix("CancelRequested") } ?? events[0]
         return switch last.type {
+        case _ where kind == .update && last.failure != nil: .failed
+        case _ where kind == .update && last.type.hasSuffix("Accepted"): .running
         case _ where last.type.hasSuffix("Completed") || last.type == "TimerFired": .completed
         case _ where last.type.hasSuffix("Failed") || last.type.hasSuffix("Rejected"): .failed
         case _ where last.type.hasSuffix("TimedOut"): .timedOut

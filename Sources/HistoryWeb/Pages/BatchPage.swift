@@ -1,10 +1,11 @@
 import Foundation
 import Hummingbird
+import PerdureModel
 import Postgres
 import WebCommon
 
-/// `/namespaces/{namespace}/batch`: signals, cancels or terminates all runs that a filter chooses, after saying what will
-/// happen, a slice with each request.
+/// `/namespaces/{namespace}/batch`: signals, cancels, terminates or retries all runs that a filter chooses, after
+/// saying what will happen, a slice with each request.
 ///
 /// The address holds how far it has come, so it can be taken up again after anything: a run that has been dealt with is
 /// passed over, and a signal carries the id of the batch, by which the engine knows it again.
@@ -17,6 +18,7 @@ struct BatchPage: Page {
             "namespaces/:namespace/batch",
             [
                 .get: { request, context in
+                    try site.requireWrites()
                     let namespace = try context.pathSegment("namespace")
                     let fields = try request.queryFields()
                     let batch = try Batch(fields, filter: fields["filter"] ?? Self.filter(fields, context))
@@ -27,21 +29,32 @@ struct BatchPage: Page {
                     let fields = try await request.formFields()
                     guard let filter = fields["filter"] else { throw WebError(.badRequest, "a batch needs a filter") }
                     var batch = try Batch(fields, filter: filter)
-                    try batch.check()
-                    try await Self.advance(&batch, namespace, site)
+                    do {
+                        try batch.check()
+                        try await Self.advance(&batch, namespace, site)
+                    } catch {
+                        guard let problem = Site.problem(with: error) else { throw error }
+                        return try await Self.page(batch, namespace, site, problem)
+                    }
                     return .redirect(
-                        to: "/namespaces/\(namespace.escapedForAddress)/batch?\(batch.address)", type: .normal)
+                        to: "/namespaces/\(namespace.segmentOfAddress)/batch?\(batch.address)", type: .normal)
                 },
             ])
     }
 
-    /// The runs that were selected in the list or, if none was, those that its filter chooses; of both the running ones.
+    /// All runs that the list's filter chooses if that was asked for, else those that were chosen in it; of both the
+    /// running ones.
     private static func filter(_ fields: FormFields, _ context: BasicRequestContext) throws -> String {
         let selected = fields.all("run")
-        guard !selected.isEmpty else {
+        if fields["all"] != nil {
+            var filter = try WorkflowsPage.filter(fields, context)
+            filter.status = .running
+            filter.sort = nil
             // A run that starts while the batch is under way is not meant.
-            return try WorkflowsPage.filter(fields, context).expression(
-                status: .running, and: ["StartTime <= '\(Instant.now.rfc3339)'"])
+            return filter.expression(and: ["StartTime <= '\(Timestamp.now.description)'"])
+        }
+        guard !selected.isEmpty else {
+            throw WebError(.badRequest, "nothing is chosen: choose runs in the list, or all that match")
         }
         guard selected.allSatisfy({ UUID(uuidString: $0) != nil }) else {
             throw WebError(.badRequest, "a run id is a UUID")
@@ -56,8 +69,14 @@ struct BatchPage: Page {
                 switch batch.action {
                 case .signal:
                     try await site.store.signal(run, name: batch.name, input: batch.input, requestID: batch.id)
+                case .update: throw WebError(.badRequest, "a batch sends no updates")
                 case .cancel: try await site.store.cancel(run, reason: batch.reason)
                 case .terminate: try await site.store.terminate(run, reason: batch.reason)
+                case .retry:
+                    guard try await site.store.retryNow(run) > 0 else {
+                        batch.passedOver += 1
+                        continue
+                    }
                 }
                 batch.done += 1
             } catch let error as PostgresError where error.sqlState == "PD006" || error.sqlState == "PD001" {
@@ -69,8 +88,10 @@ struct BatchPage: Page {
         batch.isFinished = runs.count < slice
     }
 
-    private static func page(_ batch: Batch, _ namespace: String, _ site: Site) async throws -> Response {
-        let path = "/namespaces/\(namespace.escapedForAddress)/batch"
+    private static func page(
+        _ batch: Batch, _ namespace: String, _ site: Site, _ problem: WebError? = nil
+    ) async throws -> Response {
+        let path = "/namespaces/\(namespace.segmentOfAddress)/batch"
         var batch = batch
         let isNew = batch.after == nil && !batch.isFinished
         if isNew {
@@ -81,11 +102,16 @@ struct BatchPage: Page {
         let isMore = batch.total >= longestCount
         return site.page(
             "batch", title: batch.action.label, namespace: namespace, section: .workflows,
+            status: problem?.status ?? .ok,
             [
+                "problem": problem.map(Site.sentence) ?? false as Any, "name": batch.name, "input": batch.input ?? "",
+                "reason": batch.reason ?? "",
                 "path": path, "fields": batch.fields.map { ["name": $0, "value": $1] }, "filter": batch.filter,
                 "label": batch.action.label, "consequence": batch.action.consequence, "isNew": isNew,
                 "isUnderWay": !isNew && !batch.isFinished, "isFinished": batch.isFinished,
-                "isSignal": batch.action == .signal, "isTerminate": batch.action == .terminate,
+                "isSignal": batch.action == .signal,
+                "hasReason": batch.action == .cancel || batch.action == .terminate, "isRetry": batch.action == .retry,
+                "isTerminate": batch.action == .terminate,
                 "total": isMore ? "more than \(batch.total)" : String(batch.total), "isOne": batch.total == 1,
                 "isNothing": isNew && batch.total == 0, "done": batch.done, "max": max(1, batch.total),
                 "value": batch.isFinished ? max(1, batch.total) : batch.done + batch.passedOver,
@@ -104,15 +130,16 @@ private struct Batch {
     let name: String
     let input: String?
     let reason: String?
-    var after: JSONValue?
+    var after: JSON?
     var total: Int
     var done: Int
     var passedOver: Int
     var isFinished: Bool
 
     init(_ fields: FormFields, filter: String) throws {
-        guard let action = fields["action"].flatMap(RunActionPage.Action.init(rawValue:)) else {
-            throw WebError(.badRequest, "a batch signals, cancels or terminates: action is one of these")
+        guard let action = fields["action"].flatMap(RunActionPage.Action.init(rawValue:)), action != .update
+        else {
+            throw WebError(.badRequest, "a batch signals, cancels, terminates or retries: action is one of these")
         }
         self.action = action
         self.filter = filter
@@ -121,15 +148,21 @@ private struct Batch {
         input = fields["input"]
         reason = fields["reason"]
         after = try fields["after"].map { text in
-            guard let after = try? JSONValue(parsing: text.utf8) else {
+            guard let after = try? JSON(parsing: text.utf8) else {
                 throw WebError(.badRequest, "this batch cannot be taken up again: its address is not whole")
             }
             return after
         }
-        func number(_ name: String) -> Int { fields[name].flatMap { Int($0) }.map { max(0, $0) } ?? 0 }
-        total = number("total")
-        done = number("done")
-        passedOver = number("passed")
+        func number(_ name: String) throws -> Int {
+            guard let text = fields[name] else { return 0 }
+            guard let number = Int(text), (0...1_000_000_000_000).contains(number) else {
+                throw WebError(.badRequest, "this batch cannot be taken up again: \(name) is no number of runs")
+            }
+            return number
+        }
+        total = try number("total")
+        done = try number("done")
+        passedOver = try number("passed")
         isFinished = fields["finished"] != nil
     }
 
@@ -143,7 +176,7 @@ private struct Batch {
             throw WebError(.badRequest, "the input of a signal to many runs has at most 16 KiB")
         }
         if let input {
-            do { _ = try JSONValue(parsing: input.utf8) } catch {
+            do { _ = try JSON(parsing: input.utf8) } catch {
                 throw WebError(.badRequest, "the input is not JSON: \(error)")
             }
         }

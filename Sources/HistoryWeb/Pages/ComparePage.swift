@@ -1,9 +1,11 @@
 import Foundation
+import HTTPTypes
 import Hummingbird
+import PerdureModel
 import WebCommon
 
-/// `/namespaces/{namespace}/compare?run={workflow or run id}&run={another}`: two histories side by side, and the first event
-/// at which they part.
+/// `/namespaces/{namespace}/compare?run={workflow or run id}&run={another}`: two histories side by side, and the first
+/// event at which they part.
 struct ComparePage: Page {
     private static let longest = 2000
     /// What two runs of the same code differ in without meaning anything by it.
@@ -25,17 +27,26 @@ struct ComparePage: Page {
 
     private static func page(_ namespace: String, _ names: [String], _ site: Site) async throws -> Response {
         var values: [String: Any] = [
-            "path": "/namespaces/\(namespace.escapedForAddress)/compare", "one": names.first ?? "",
+            "path": "/namespaces/\(namespace.segmentOfAddress)/compare", "one": names.first ?? "",
             "other": names.count > 1 ? names[1] : "", "hasBoth": false,
         ]
-        func answer() -> Response {
-            site.page("compare", title: "Compare two runs", namespace: namespace, section: .workflows, values)
+        func answer(_ status: HTTPResponse.Status = .ok) -> Response {
+            site.page(
+                "compare", title: "Compare two runs", namespace: namespace, section: .workflows, status: status, values)
         }
         guard names.count == 2 else { return answer() }
-        let one = try await run(names[0], namespace, site)
-        let other = try await run(names[1], namespace, site)
-        async let first = site.store.events(of: one, from: 1, limit: longest)
-        let second = try await site.store.events(of: other, from: 1, limit: longest)
+        let one: Run
+        let other: Run
+        do {
+            one = try await run(names[0], namespace, site)
+            other = try await run(names[1], namespace, site)
+        } catch {
+            guard let problem = Site.problem(with: error) else { throw error }
+            values["problem"] = Site.sentence(problem)
+            return answer(problem.status)
+        }
+        async let first = site.store.events(of: one, from: 1, limit: longest, .cut)
+        let second = try await site.store.events(of: other, from: 1, limit: longest, .cut)
         let rows = rows(try await first, second, one, other)
         values["hasBoth"] = true
         values["runs"] = [one, other].map {
@@ -92,7 +103,7 @@ struct ComparePage: Page {
     /// The names of the attributes that have another value.
     private static func differences(_ left: HistoryEvent?, _ right: HistoryEvent?) -> [String] {
         guard let left, let right else { return [] }
-        let names = left.attributes.members.map(\.name) + right.attributes.members.map(\.name)
+        let names = Array(left.attributes.members.keys) + right.attributes.members.keys
         var seen: Set<String> = []
         return names.filter {
             seen.insert($0).inserted && !incidental.contains($0)

@@ -1,7 +1,8 @@
 import Hummingbird
 import WebCommon
 
-/// `/namespaces/{namespace}/open`: shows a history that was downloaded. The browser reads the file; nothing is sent here.
+/// `/namespaces/{namespace}/open`: shows a history that was downloaded. The browser reads the file; nothing is sent
+/// here.
 struct FilePage: Page {
     func addRoutes(to router: SiteRouter, of site: Site) {
         router.route(

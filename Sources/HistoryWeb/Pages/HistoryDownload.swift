@@ -4,7 +4,8 @@ import WebCommon
 
 /// `…/{run id}/history.json`: the history as Temporal's tools read it, sent as it is read.
 struct HistoryDownload: Page {
-    private static let batch = 1000
+    /// How much is read at a time.
+    private static let pageBytes = 4 << 20
 
     func addRoutes(to router: SiteRouter, of site: Site) {
         router.route(
@@ -12,16 +13,13 @@ struct HistoryDownload: Page {
             [
                 .get: { _, context in
                     let run = try await site.run(context)
-                    let first = try await site.store.events(of: run, from: 1, limit: Self.batch)
+                    let first = try await site.store.events(of: run, from: 1, bytes: Self.pageBytes)
                     let body = ResponseBody { writer in
                         var events = first
                         var text = "{\"events\":["
-                        while !events.isEmpty {
-                            text += try events.map { try $0.temporalJSON.text }.joined(separator: ",\n")
-                            let last = events[events.count - 1].id
-                            events =
-                                events.count < Self.batch
-                                ? [] : try await site.store.events(of: run, from: last + 1, limit: Self.batch)
+                        while let last = events.last?.id {
+                            text += events.map(\.temporalJSON.text).joined(separator: ",\n")
+                            events = try await site.store.events(of: run, from: last + 1, bytes: Self.pageBytes)
                             if !events.isEmpty { text += ",\n" }
                             try await writer.write(ByteBuffer(string: text))
                             text = ""

@@ -1,9 +1,10 @@
 import Foundation
 import Hummingbird
+import PerdureModel
 import WebCommon
 
-/// `…/{run id}/queries`: asks the workflow's code something, without a trace in its history. What it can be asked, and where it
-/// waits, is asked first, of a worker that has the code.
+/// `…/{run id}/queries`: asks the workflow's code something, without a trace in its history. What it can be asked, and
+/// where it waits, is asked first, of a worker that has the code.
 struct QueryPage: Page {
     private static let timeout: Duration = .seconds(10)
     /// A page does not wait long for what it shows besides.
@@ -14,25 +15,22 @@ struct QueryPage: Page {
             .init(RunPage.route + "/queries"),
             [
                 .get: { request, context in
+                    // Questions to workers are written down in the database.
+                    try site.requireWrites()
                     let run = try await site.run(context)
                     return try await Self.page(run, site, type: try request.queryFields()["type"])
                 },
                 .post: { request, context in
                     let run = try await site.run(context)
                     let fields = try await request.formFields()
-                    guard let type = fields["type"] else {
-                        throw WebError(.badRequest, "a query needs a type: the name that the workflow's handler has")
+                    do {
+                        let answer = try await Self.ask(run, fields, site)
+                        return try await Self.page(run, site, type: fields["type"], input: fields["input"], answer)
+                    } catch {
+                        guard let problem = Site.problem(with: error) else { throw error }
+                        return try await Self.page(
+                            run, site, type: fields["type"], input: fields["input"], problem: problem)
                     }
-                    var payloads: [JSONValue] = []
-                    if let input = fields["input"] {
-                        do {
-                            payloads = [["encoding": "json/plain", "data": try JSONValue(parsing: input.utf8)]]
-                        } catch {
-                            throw WebError(.badRequest, "the input is not JSON: \(error)")
-                        }
-                    }
-                    let answer = try await Self.ask(run, type, input: payloads, timeout: Self.timeout, site)
-                    return try await Self.page(run, site, type: type, input: fields["input"], answer)
                 },
             ])
     }
@@ -42,8 +40,23 @@ struct QueryPage: Page {
         let took: Duration
     }
 
+    private static func ask(_ run: Run, _ fields: FormFields, _ site: Site) async throws -> Answer {
+        guard let type = fields["type"] else {
+            throw WebError(.badRequest, "a query needs a type: the name that the workflow's handler has")
+        }
+        var payloads: [JSON] = []
+        if let input = fields["input"] {
+            do {
+                payloads = [["encoding": "json/plain", "data": try JSON(parsing: input.utf8)]]
+            } catch {
+                throw WebError(.badRequest, "the input is not JSON: \(error)")
+            }
+        }
+        return try await ask(run, type, input: payloads, timeout: timeout, site)
+    }
+
     private static func ask(
-        _ run: Run, _ type: String, input: [JSONValue] = [], timeout: Duration, _ site: Site
+        _ run: Run, _ type: String, input: [JSON] = [], timeout: Duration, _ site: Site
     ) async throws -> Answer {
         let start = ContinuousClock.now
         let id = try await site.store.startQuery(run, type: type, input: input, timeout: timeout)
@@ -57,24 +70,21 @@ struct QueryPage: Page {
         }
         let text = "no worker of the task queue \(run.taskQueue) answered in \(timeout.readable): is one running?"
         return Answer(
-            result: .failure(QueryFailure(failure: Failure(["message": .string(text)]))), took: timeout)
+            result: .failure(QueryFailure(failure: .application(text))), took: timeout)
     }
 
     private static func page(
-        _ run: Run, _ site: Site, type: String? = nil, input: String? = nil, _ answer: Answer? = nil
+        _ run: Run, _ site: Site, type: String? = nil, input: String? = nil, _ answer: Answer? = nil,
+        problem: WebError? = nil
     ) async throws -> Response {
-        // A worker that tells of no types may run any.
-        let canAnswer = try await site.store.workers(run.namespace).contains { worker in
-            let types = worker["details"]?["workflowTypes"]?.elements ?? []
-            return worker.flag("alive") && (worker["task_queues"]?.elements ?? []).contains(.string(run.taskQueue))
-                && (types.isEmpty || types.contains(.string(run.type)))
-        }
+        let canAnswer = try await canAnswer(run, site)
         var values = RunPage.header(run, current: "queries")
         values["hasWorker"] = canAnswer
         values["type"] = type ?? ""
         values["text"] = input ?? ""
         values["took"] = answer?.took.readable ?? ""
         values["asked"] = type ?? ""
+        values["problem"] = problem.map(Site.sentence) ?? false as Any
         values["answer"] = false
         values["failure"] = false
         switch answer?.result {
@@ -92,12 +102,35 @@ struct QueryPage: Page {
             values.merge(["handlers": false, "unknown": false, "waits": false]) { $1 }
         }
         return site.page(
-            "queries", title: "Queries · \(run.workflowID)", namespace: run.namespace, section: .workflows, values)
+            "queries", title: "Queries · \(run.workflowID)", namespace: run.namespace, section: .workflows,
+            status: problem?.status ?? .ok, values)
+    }
+
+    private static func canAnswer(_ run: Run, _ site: Site) async throws -> Bool {
+        // A worker that tells of no types may run any.
+        try await site.store.workers(run.namespace).contains { worker in
+            let types = worker["details"]?["workflowTypes"]?.elements ?? []
+            return worker.flag("alive") && (worker["task_queues"]?.elements ?? []).contains(.string(run.taskQueue))
+                && (types.isEmpty || types.contains(.string(run.type)))
+        }
+    }
+
+    /// What an open run says of where it stands; nil if it says nothing, or no worker does in half a second.
+    static func currentDetails(of run: Run, _ site: Site) async throws -> String? {
+        guard site.mayWrite else { return nil }
+        return try await site.details.answer(run.path) {
+            guard try await canAnswer(run, site),
+                case .success(let payloads) = try await ask(
+                    run, "__temporal_workflow_metadata", timeout: .milliseconds(500), site
+                ).result
+            else { return nil }
+            return payloads.first?.data?.text("currentDetails").flatMap { $0.isEmpty ? nil : $0 }
+        }.value
     }
 
     /// `temporal.api.sdk.v1.WorkflowMetadata`.
     private static func handlers(_ answer: Answer, _ run: Run) -> [String: Any] {
-        guard case .success(let payloads) = answer.result, let definition = payloads.first?.data.member("definition")
+        guard case .success(let payloads) = answer.result, let definition = payloads.first?.data?.member("definition")
         else {
             var message = "the worker does not tell"
             if case .failure(let error) = answer.result { message = error.failure.root.message }
@@ -116,16 +149,18 @@ struct QueryPage: Page {
         }
         let queries = list("queryDefinitions", path: "queries?type")
         let signals = list("signalDefinitions", path: "actions/signal?name")
+        let updates = list("updateDefinitions", path: "actions/update?name")
         return [
             "unknown": false,
             "handlers": [
                 "queries": queries, "hasQueries": !queries.isEmpty, "signals": signals, "hasSignals": !signals.isEmpty,
+                "updates": updates, "hasUpdates": !updates.isEmpty,
             ] as [String: Any],
         ]
     }
 
     private static func whereItWaits(_ answer: Answer, _ run: Run) -> [String: Any] {
-        guard case .success(let payloads) = answer.result, let text = payloads.first?.data.string else {
+        guard case .success(let payloads) = answer.result, let text = payloads.first?.data?.stringValue else {
             return ["waits": false]
         }
         let lines = text.split(separator: "\n").prefix(200).map { line -> [String: Any] in

@@ -1,4 +1,5 @@
 import Hummingbird
+import PerdureModel
 import WebCommon
 
 /// `/namespaces/{namespace}/queues`: what waits in each task queue, how fast it goes, and who polls it.
@@ -10,49 +11,33 @@ struct QueuesPage: Page {
         router.route(
             "namespaces/:namespace/queues",
             [
-                .get: { _, context in
-                    let namespace = try context.pathSegment("namespace")
-                    async let backlog = site.store.backlog(namespace)
-                    async let throughput = site.store.throughput(namespace)
-                    async let workers = site.store.workers(namespace)
-                    let queues = try await Self.queues(backlog, throughput, workers)
-                    return site.page(
-                        "queues", title: "Task queues", namespace: namespace, section: .queues,
-                        [
-                            "queues": queues, "isEmpty": queues.isEmpty,
-                            "changes": "/namespaces/\(namespace.escapedForAddress)/queues/changes",
-                        ])
-                }
-            ])
-        router.route(
-            "namespaces/:namespace/queues/changes",
-            [
                 .get: { request, context in
                     let namespace = try context.pathSegment("namespace")
-                    return try await site.changes(request) {
-                        // Ages grow: they alone are no change.
-                        let backlog = try await site.store.backlog(namespace).map { row in
-                            ["task_queue", "kind", "waiting", "running", "backing_off"].map { row.text($0) ?? "" }
-                        }
-                        let throughput = try await site.store.throughput(namespace).map(\.text)
-                        let workers = try await site.store.workers(namespace).map { row in
-                            ["worker_id", "alive", "slots_in_use"].map { row[$0]?.text ?? "" }
-                        }
-                        return "\([backlog, [throughput], workers].hashValue)"
+                    return try await site.pages.response(to: request) {
+                        let found = try await site.store.queues(namespace)
+                        let queues = Self.queues(found.backlog, found.throughput, found.workers)
+                        return site.page(
+                            "queues", title: "Task queues", namespace: namespace, section: .queues,
+                            [
+                                "queues": queues, "isEmpty": queues.isEmpty, "ways": OtherWays.queues(namespace),
+                                "mark": found.mark,
+                                "changes": LiveView.queues(namespace: namespace).address,
+                            ])
                     }
                 }
             ])
+        router.route("namespaces/:namespace/queues/changes", [.get: { request, _ in try await site.changes(request) }])
     }
 
     private static func queues(
-        _ backlog: [JSONValue], _ throughput: [JSONValue], _ workers: [JSONValue]
+        _ backlog: [JSON], _ throughput: [JSON], _ workers: [JSON]
     ) -> [[String: Any]] {
-        func polls(_ worker: JSONValue, _ queue: String) -> Bool {
+        func polls(_ worker: JSON, _ queue: String) -> Bool {
             (worker["task_queues"]?.elements ?? []).contains(.string(queue))
         }
         let names = Set(
             (backlog + throughput).compactMap { $0.text("task_queue") }
-                + workers.flatMap { ($0["task_queues"]?.elements ?? []).compactMap(\.string) })
+                + workers.flatMap { ($0["task_queues"]?.elements ?? []).compactMap(\.stringValue) })
         return names.sorted().map { name in
             let pollers = workers.filter { polls($0, name) }
             let kinds = [("workflow", "Workflow tasks"), ("activity", "Activity tasks")].map { kind, label in
@@ -62,7 +47,8 @@ struct QueuesPage: Page {
             }
             let builds = Set(pollers.filter { $0.flag("alive") }.compactMap { $0.text("build_id") }).sorted()
             return [
-                "name": name, "kinds": kinds, "pollers": pollers.map(Self.poller), "hasPollers": !pollers.isEmpty,
+                "name": name, "key": name.mark, "kinds": kinds, "pollers": pollers.map(Self.poller),
+                "hasPollers": !pollers.isEmpty,
                 "alive": pollers.count { $0.flag("alive") },
                 "builds": builds.map { $0.isEmpty ? "no build id" : $0 }, "hasTwoBuilds": builds.count > 1,
             ]
@@ -70,7 +56,7 @@ struct QueuesPage: Page {
     }
 
     private static func kind(
-        _ kind: String, _ label: String, _ backlog: JSONValue?, _ rates: JSONValue?, hasPollers: Bool
+        _ kind: String, _ label: String, _ backlog: JSON?, _ rates: JSON?, hasPollers: Bool
     ) -> [String: Any] {
         let buckets = (rates?["buckets"]?.elements ?? []).map { Int($0.text) ?? 0 }
         // The last one is still being filled.
@@ -106,7 +92,7 @@ struct QueuesPage: Page {
         return ["bars": bars, "width": shown * 6] as [String: Any]
     }
 
-    private static func poller(_ worker: JSONValue) -> [String: Any] {
+    private static func poller(_ worker: JSON) -> [String: Any] {
         func slots(_ kind: String) -> Any {
             guard let limit = worker["details"]?["slots"]?.text(kind) else { return false }
             let used = worker["slots_in_use"]?.text(kind)

@@ -1,4 +1,5 @@
 import Hummingbird
+import PerdureModel
 import WebCommon
 
 /// `/namespaces/{namespace}/workflows/{workflow id}/{run id}`: one run, all of it.
@@ -6,33 +7,46 @@ struct RunPage: Page {
     static let route = "namespaces/:namespace/workflows/:workflow/:run"
 
     func addRoutes(to router: SiteRouter, of site: Site) {
-        router.route(.init(Self.route), [.get: { request, context in try await page(request, context, of: site) }])
         router.route(
-            .init(Self.route + "/changes"),
+            .init(Self.route),
             [
                 .get: { request, context in
-                    let run = try await site.run(context)
-                    return try await site.changes(request) { try await site.store.mark(of: run) }
+                    let address = try RunAddress(context)
+                    return try await site.pages.response(to: request) { try await page(request, address, of: site) }
                 }
             ])
+        router.route(.init(Self.route + "/changes"), [.get: { request, _ in try await site.changes(request) }])
     }
 
-    private func page(_ request: Request, _ context: BasicRequestContext, of site: Site) async throws -> Response {
-        let run = try await site.run(context)
+    private func page(_ request: Request, _ address: RunAddress, of site: Site) async throws -> Response {
+        // Read before what the page shows: what changes while that is read is told.
+        let mark = try await site.store.mark(address.namespace, address.workflowID, address.runID.uuidString)
+        let run = try await site.run(address)
         let fields = try request.queryFields()
+        async let verdict = site.store.verdict(of: run)
+        async let attempts = run.close == nil ? site.store.failedAttemptsOfPending(run) : []
+        async let details = run.close == nil ? QueryPage.currentDetails(of: run, site) : nil
         async let timers = run.close == nil ? site.store.pendingTimers(of: run) : []
         let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
         let table = try await EventTable(fields, path: run.path).values(for: run, pending: pending, store: site.store)
-        let now = Instant.now
+        let now = Timestamp.now
 
-        var values = Self.header(run, current: "history")
+        let told = try await verdict
+        var values = Self.header(run, current: "history", verdict: told)
         values.merge(table) { $1 }
-        values["notice"] = fields["done"].flatMap { RunActionPage.Action(rawValue: $0)?.done } ?? false as Any
+        values["ways"] = OtherWays.run(run)
+        values["notice"] =
+            fields["done"].flatMap { $0 == "reset" ? ResetPage.done : RunActionPage.Action(rawValue: $0)?.done }
+            ?? false as Any
         values["preload"] = "\(run.path)/timeline.json"
-        values["timelineRun"] = ["path": run.path, "start": run.start.rfc3339]
+        values["timelineRun"] = ["path": run.path, "start": run.start.description]
+        values["details"] = try await details ?? false as Any
         values["input"] = View.payloads(run.input)
         values["hasInput"] = !run.input.isEmpty
         let end = run.close == nil ? (result: nil, failure: nil) : try await site.store.end(of: run)
+        let failing = pending.first { $0.scheduledEvent == told?.event }?.lastFailure ?? run.workflowTaskFailure
+        values["verdict"] = View.verdict(
+            told?.naming(run.close == nil ? failing : end.failure), of: run, now: now)
         values["result"] = end.result.map(View.payloads) ?? false as Any
         values["failure"] = View.failure(end.failure)
         values["hasEnded"] = run.close != nil
@@ -43,7 +57,11 @@ struct RunPage: Page {
         values["isOneAttempt"] = run.workflowTaskAttempt == 1
         values["taskCause"] = run.workflowTaskCause ?? false as Any
         values["taskAttempt"] = run.workflowTaskAttempt
-        values["pending"] = pending.map { Self.row($0, run: run, now: now) }
+        let failed = Dictionary(grouping: try await attempts, by: \.event)
+        values["pending"] = pending.map { activity in
+            Self.row(activity, run: run, now: now).merging(
+                ["repeats": View.repeats(failed[activity.scheduledEvent] ?? [], now: now)]) { $1 }
+        }
         values["hasPending"] = !pending.isEmpty
         let waiting = try await timers
         values["timers"] = waiting.map { timer in
@@ -54,35 +72,71 @@ struct RunPage: Page {
             ] as [String: Any]
         }
         values["hasTimers"] = !waiting.isEmpty
+        let children = try await site.store.children(of: run)
+        values["children"] = children.prefix(100).map { child in
+            [
+                "href": child.path, "workflowID": child.workflowID, "type": child.type,
+                "status": View.status(child.status), "key": child.runID,
+                "duration": ((child.close ?? now) - child.start).readable,
+            ] as [String: Any]
+        }
+        values["hasChildren"] = !children.isEmpty
+        values["moreChildren"] =
+            children.count > 100
+            ? "/namespaces/\(run.namespace.segmentOfAddress)/workflows?query="
+                + "ParentRunId = '\(run.runID)'".escapedForAddress : false as Any
         values["changes"] = run.close == nil ? "\(run.path)/changes" : false as Any
+        values["mark"] = mark
         return site.page("run", title: run.workflowID, namespace: run.namespace, section: .workflows, values)
     }
 
+    /// A number of events, in words.
+    static func events(_ count: Int) -> String { count == 1 ? "1 event" : "\(count) events" }
+
     /// What stands above every page about a run.
-    static func header(_ run: Run, current: String) -> [String: Any] {
+    ///
+    /// - Parameter verdict: how an open run is, where that is known.
+    static func header(_ run: Run, current: String, verdict: Verdict? = nil) -> [String: Any] {
         let tabs = [
-            ("history", "History", run.path), ("queries", "Queries", "\(run.path)/queries"),
-            ("source", "Source", "\(run.path)/source"),
+            ("history", "History", run.path), ("source", "Source", "\(run.path)/source"),
         ]
         return [
             "run": [
                 "path": run.path, "workflowID": run.workflowID, "runID": run.runID, "type": run.type,
-                "status": View.status(run.status), "taskQueue": run.taskQueue, "start": View.time(run.start),
+                "status": View.status(of: run, verdict), "taskQueue": run.taskQueue, "start": View.time(run.start),
                 "close": View.time(run.close), "isOpen": run.close == nil,
-                "duration": ((run.close ?? .now) - run.start).readable, "historyLength": run.historyLength,
-                "startLike": "/namespaces/\(run.namespace.escapedForAddress)/start?workflow="
+                "duration": ((run.close ?? .now) - run.start).readable, "historyText": Self.events(run.historyLength),
+                "startLike": "/namespaces/\(run.namespace.segmentOfAddress)/start?workflow="
                     + "\(run.workflowID.escapedForAddress)&run=\(run.runID)",
                 "latest": Run.path(run.namespace, run.workflowID),
-                "attributes": run.searchAttributes.map {
-                    ["name": $0.name, "value": $0.value.string ?? $0.value.text]
+                "parent": relative(run.parent), "root": relative(run.root),
+                "chain": [
+                    ("Follows run", run.previousRunID), ("Followed by run", run.nextRunID),
+                    ("First run", run.firstRunID == run.previousRunID ? nil : run.firstRunID),
+                    ("Reset from run", run.resetFromRunID), ("Reset to run", run.resetRunID),
+                ].compactMap { label, id in
+                    id.map { ["label": label, "run": $0, "href": run.path(of: $0)] }
                 },
-                "memo": run.memo.map { ["name": $0.name, "value": Payload($0.value)?.line(200) ?? $0.value.text] },
+                "attempt": run.attempt > 1 ? run.attempt : false as Any,
+                "cronSchedule": run.cronSchedule ?? false as Any,
+                "attributes": run.searchAttributes.map {
+                    ["name": $0.key, "value": $0.value.stringValue ?? $0.value.text]
+                },
+                "memo": run.memo.map {
+                    ["name": $0.key, "value": Payload(shown: $0.value).line(200)]
+                },
             ] as [String: Any],
             "tabs": tabs.map { ["label": $1, "href": $2, "current": $0 == current] as [String: Any] },
+            "queriesTab": ["label": "Queries", "href": "\(run.path)/queries", "current": current == "queries"]
+                as [String: Any],
         ]
     }
 
-    private static func row(_ activity: PendingActivity, run: Run, now: Instant) -> [String: Any] {
+    private static func relative(_ relative: Run.Relative?) -> Any {
+        relative.map { ["href": $0.path, "label": $0.workflowID] as [String: Any] } ?? false as Any
+    }
+
+    private static func row(_ activity: PendingActivity, run: Run, now: Timestamp) -> [String: Any] {
         let event = activity.scheduledEvent
         let next = activity.isStarted ? nil : activity.nextAttempt.flatMap { $0 > now ? $0 : nil }
         return [

@@ -1,8 +1,9 @@
 import Hummingbird
+import PerdureModel
 import WebCommon
 
-/// `…/{run id}/events/{event id}`: the step that an event belongs to, with everything that is known about it. Without the
-/// rest of the page if a script asks for it (`?part`).
+/// `…/{run id}/events/{event id}`: the step that an event belongs to, with everything that is known about it. Without
+/// the rest of the page if a script asks for it (`?part`).
 struct StepPage: Page {
     func addRoutes(to router: SiteRouter, of site: Site) {
         router.route(
@@ -15,7 +16,8 @@ struct StepPage: Page {
                         !events.isEmpty
                     else {
                         throw WebError(
-                            .notFound, "this run has no event \(text); its history has \(run.historyLength) events")
+                            .notFound,
+                            "this run has no event \(text); its history has \(RunPage.events(run.historyLength))")
                     }
                     let pending = run.close == nil ? try await site.store.pendingActivities(of: run) : []
                     let step = Step.steps(of: events, pending: pending)[0]
@@ -26,6 +28,9 @@ struct StepPage: Page {
                     var shown = StepView.values(step, run: run)
                     shown["attempts"] = attempts.map { StepView.attempt($0, of: step, run: run) }
                     shown["hasAttempts"] = !attempts.isEmpty
+                    shown["hasManyAttempts"] = attempts.count > 3
+                    shown["attemptTotal"] = attempts.count
+                    shown["repeats"] = View.repeats(attempts, now: .now)
                     shown["forgotten"] =
                         step.failedAttempts > attempts.count ? step.failedAttempts - attempts.count : false as Any
                     values["step"] = shown
@@ -48,8 +53,8 @@ enum StepView {
     /// - Parameter isRow: whether it is one of many, whose events are shown when they are asked for.
     static func values(_ step: Step, run: Run, isRow: Bool = false) -> [String: Any] {
         let events = step.events
-        let input = events.lazy.compactMap { $0.attributes.member("input") }.first.map { Payload.list($0) } ?? []
-        let result = events.lazy.compactMap { $0.attributes.member("result") }.first.map { Payload.list($0) } ?? []
+        let input = events.lazy.compactMap { $0.attributes.member("input") }.first.map { [Payload](shown: $0) } ?? []
+        let result = events.lazy.compactMap { $0.attributes.member("result") }.first.map { [Payload](shown: $0) } ?? []
         return [
             "id": step.id, "kind": step.kind.rawValue, "kindLabel": step.kind.label, "name": step.name,
             "outcome": View.outcome(step), "start": View.time(step.start), "offset": offset(step.start, run),
@@ -87,8 +92,8 @@ enum StepView {
 
     static func event(_ event: HistoryEvent, run: Run, isRow: Bool = false) -> [String: Any] {
         // The failure is shown as such, with its causes.
-        let attributes = event.attributes.members.filter { $0.name != "failure" }
-        let payload = isRow ? nil : Payload(["encoding": "json/plain", "data": .object(attributes)])
+        let attributes = event.attributes.members.filter { $0.key != "failure" }
+        let payload = isRow ? nil : Payload(encoding: "json/plain", data: .object(attributes))
         return [
             "id": event.id, "type": event.type, "time": View.time(event.time), "offset": offset(event.time, run),
             "kind": event.kind.rawValue, "kindLabel": event.kind.label,
@@ -98,6 +103,7 @@ enum StepView {
                 ? "\(run.path)/source?event=\(event.id)#failed-line" : false as Any,
             "failureLine": event.failure?.root.message ?? false as Any,
             "path": "\(run.path)/events/\(event.id)",
+            "resetHref": event.endsWorkflowTask ? "\(run.path)/reset/\(event.id)" : false as Any,
         ]
     }
 
@@ -105,5 +111,5 @@ enum StepView {
         payloads.isEmpty ? false : payloads.map { $0.line(120) }.joined(separator: ", ")
     }
 
-    private static func offset(_ time: Instant, _ run: Run) -> String { "+" + (time - run.start).readable }
+    private static func offset(_ time: Timestamp, _ run: Run) -> String { "+" + (time - run.start).readable }
 }

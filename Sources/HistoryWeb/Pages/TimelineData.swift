@@ -7,12 +7,15 @@ struct TimelineData: Page {
         router.route(
             .init(RunPage.route + "/timeline.json"),
             [
-                .get: { _, context in
-                    let run = try await site.run(context)
-                    return Response(
-                        status: .ok,
-                        headers: [.contentType: "application/json; charset=utf-8", .cacheControl: "no-store"],
-                        body: .init(byteBuffer: ByteBuffer(string: try await site.store.timeline(of: run))))
+                .get: { request, context in
+                    let address = try RunAddress(context)
+                    return try await site.pages.response(to: request) {
+                        let run = try await site.run(address)
+                        return Response(
+                            status: .ok,
+                            headers: [.contentType: "application/json; charset=utf-8", .cacheControl: "no-store"],
+                            body: .init(byteBuffer: ByteBuffer(string: try await site.store.timeline(of: run))))
+                    }
                 }
             ])
     }

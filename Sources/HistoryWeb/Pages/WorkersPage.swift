@@ -14,7 +14,7 @@ struct WorkersPage: Page {
                         [
                             "identity": row.text("identity") ?? "", "id": row.text("worker_id") ?? "",
                             "build": row.text("build_id").flatMap { $0.isEmpty ? nil : $0 } ?? false as Any,
-                            "queues": (row["task_queues"]?.elements ?? []).compactMap(\.string),
+                            "queues": (row["task_queues"]?.elements ?? []).compactMap(\.stringValue),
                             "status": row.flag("alive")
                                 ? ["look": "completed", "label": row.flag("waiting") ? "Alive, idle" : "Alive"]
                                 : ["look": "failed", "label": "Lease ran out"],
@@ -24,7 +24,7 @@ struct WorkersPage: Page {
                     }
                     return site.page(
                         "workers", title: "Workers", namespace: namespace, section: .workers,
-                        ["workers": workers, "isEmpty": rows.isEmpty])
+                        ["workers": workers, "isEmpty": rows.isEmpty, "ways": OtherWays.workers(namespace)])
                 }
             ])
     }

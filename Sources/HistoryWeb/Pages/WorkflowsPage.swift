@@ -1,29 +1,44 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import PerdureModel
 import Postgres
 import WebCommon
 
 /// `/namespaces/{namespace}/workflows`: the runs that a filter chooses, newest first.
 struct WorkflowsPage: Page {
-    private static let pageSize = 50
-    private static let longestCount = 1000
-
     func addRoutes(to router: SiteRouter, of site: Site) {
         router.route(
             "namespaces/:namespace/workflows",
-            [.get: { request, context in try await page(request, context, of: site) }])
-        // Not below `workflows`: any name there is a workflow's id.
-        router.route(
-            "namespaces/:namespace/workflow-changes",
             [
                 .get: { request, context in
-                    let filter = try Self.filter(request.queryFields(), context)
-                    return try await site.changes(request) {
-                        try await site.store.mark(filter.namespace, filter.expression, limit: Self.pageSize)
+                    let fields = try request.queryFields()
+                    let filter = try Self.filter(fields, context)
+                    if fields["field"] != nil { return try await Self.build(fields, filter, of: site) }
+                    return try await site.pages.response(to: request) {
+                        try await page(request, fields, filter, of: site)
                     }
                 }
             ])
+        router.route(
+            "namespaces/:namespace/views",
+            [
+                .post: { request, context in
+                    let namespace = try context.pathSegment("namespace")
+                    let fields = try await request.formFields()
+                    do { return try await Self.keepView(fields, namespace, site) } catch {
+                        guard let problem = Site.problem(with: error) else { throw error }
+                        // The list that was to be kept, with the name that was given.
+                        let list = try FormFields(fields["address"] ?? "")
+                        return try await page(
+                            request, list, try Self.filter(list, context), of: site, refused: (fields["name"], problem))
+                    }
+                }
+            ])
+        // Not below `workflows`: any name there is a workflow's id.
+        router.route(
+            "namespaces/:namespace/workflow-changes",
+            [.get: { request, _ in try await site.changes(request) }])
         router.route(
             "namespaces/:namespace/filter-fields.json",
             [
@@ -32,14 +47,14 @@ struct WorkflowsPage: Page {
                     async let types = site.store.recent(.type, namespace)
                     async let queues = site.store.recent(.taskQueue, namespace)
                     let fields = try await site.store.filterFields(namespace)
-                    let statuses = Run.Status.allCases.map { JSONValue.string($0.rawValue) }
+                    let statuses = Run.Status.allCases.map { JSON.string($0.rawValue) }
                     return Response(
                         json: [
                             "fields": .array(fields),
                             "values": [
                                 "ExecutionStatus": .array(statuses),
-                                "WorkflowType": .array(try await types.map(JSONValue.string)),
-                                "TaskQueue": .array(try await queues.map(JSONValue.string)),
+                                "WorkflowType": .array(try await types.map(JSON.string)),
+                                "TaskQueue": .array(try await queues.map(JSON.string)),
                             ],
                         ])
                 }
@@ -61,47 +76,97 @@ struct WorkflowsPage: Page {
             ])
     }
 
-    static func filter(_ fields: FormFields, _ context: BasicRequestContext) throws -> ListFilter {
-        func option<T: RawRepresentable<String> & CaseIterable>(_ name: String, _ type: T.Type) throws -> T? {
-            try fields[name].map { text in
-                guard let option = T(rawValue: text) else {
-                    let known = T.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw WebError(.badRequest, "\(name) cannot be \"\(text)\"; it is one of \(known)")
-                }
-                return option
-            }
-        }
-        return ListFilter(
-            namespace: try context.pathSegment("namespace"),
-            text: (fields["query"] ?? "").trimmingCharacters(in: .whitespacesAndNewlines),
-            status: try option("status", Run.Status.self), since: try option("since", ListFilter.Range.self))
+    /// Lists that every namespace has.
+    private static func builtInViews(_ attributes: [String]) -> [(label: String, address: String)] {
+        let condition = attributes.contains("Condition") ? "PerdureCondition" : "Condition"
+        return [
+            (
+                "Anything that fails",
+                "query=\("\(condition) IN ('CodeFails', 'Retrying', 'NoWorker')".escapedForAddress)"
+            ),
+            ("Failed in the last 24 hours", "status=Failed&since=24h"),
+            ("Open for longest", "status=Running&sort=start-up"),
+            ("Closed last", "sort=close"),
+        ]
     }
 
-    private func page(_ request: Request, _ context: BasicRequestContext, of site: Site) async throws -> Response {
-        let fields = try request.queryFields()
-        let filter = try Self.filter(fields, context)
+    /// Saves the list under a name, or removes the view of that name, and shows the list again.
+    private static func keepView(_ fields: FormFields, _ namespace: String, _ site: Site) async throws -> Response {
+        guard let name = fields["name"] else { throw WebError(.badRequest, "a view needs a name") }
+        let address = address(of: try FormFields(fields["address"] ?? ""))
+        if fields["action"] == "remove" {
+            try await site.store.deleteView(namespace, name: name)
+        } else {
+            try await site.store.saveView(namespace, name: name, address: address)
+        }
+        return .redirect(to: site.workflowsPath(namespace) + (address.isEmpty ? "" : "?\(address)"), type: .normal)
+    }
+
+    /// What of an address chooses the list, and no place in it.
+    private static func address(of fields: FormFields) -> String {
+        ["query", "status", "condition", "since", "sort", "column"].flatMap { name in
+            fields.all(name).map { "\(name)=\($0.escapedForAddress)" }
+        }.joined(separator: "&")
+    }
+
+    static func filter(_ fields: FormFields, _ context: BasicRequestContext) throws -> ListFilter {
+        try ListFilter(fields, namespace: try context.pathSegment("namespace"))
+    }
+
+    /// Writes a condition into the filter, and shows the list that it chooses.
+    private static func build(_ fields: FormFields, _ filter: ListFilter, of site: Site) async throws -> Response {
+        let known = try await site.store.filterFields(filter.namespace)
+        guard let field = known.first(where: { $0.text("name") == fields["field"] }) else {
+            throw WebError(.badRequest, "no run has a field of that name; the list of fields has those that there are")
+        }
+        guard let condition = FilterCondition(field, operator: fields["operator"] ?? "=", value: fields["value"] ?? "")
+        else { throw WebError(.badRequest, "the operator is one of the list") }
+        let chosen = filter.adding(condition)
+        return .redirect(to: site.workflowsPath(filter.namespace) + chosen.address(), type: .normal)
+    }
+
+    /// - Parameter refused: a view that was not kept: its name, and why.
+    private func page(
+        _ request: Request, _ fields: FormFields, _ filter: ListFilter, of site: Site,
+        refused: (name: String?, problem: WebError)? = nil
+    ) async throws -> Response {
         let last = try fields["after"].map { text in
-            guard let last = try? JSONValue(parsing: text.utf8), case .object = last else {
+            guard let last = try? JSON(parsing: text.utf8), case .object = last else {
                 throw WebError(.badRequest, "this page of the list cannot be found; begin at the first one")
             }
             return last
         }
         let path = site.workflowsPath(filter.namespace)
-        let attributes = try await site.store.filterFields(filter.namespace).filter {
-            $0.text("description") == "A search attribute"
-        }
+        async let views = site.store.views(filter.namespace)
+        let known = try await site.store.filterFields(filter.namespace)
+        let attributes = known.filter { $0.text("description") == "A search attribute" }.compactMap { $0.text("name") }
         let columns = RunColumns(
-            fields.all("column"), cookie: request.headers[values: .cookie],
-            attributes: attributes.compactMap { $0.text("name") })
+            fields.all("column"), kept: request.cookie(RunColumns.cookieName), attributes: attributes)
 
         var values: [String: Any] = [
             "path": path, "query": filter.text, "status": filter.status?.rawValue ?? false as Any,
+            "condition": filter.condition?.rawValue ?? false as Any, "sort": filter.sort?.rawValue ?? false as Any,
             "since": filter.since?.rawValue ?? false as Any, "isFiltered": !filter.isEmpty, "problem": false,
-            "columns": columns.choices, "headers": columns.headers,
-            "fieldsSource": "/namespaces/\(filter.namespace.escapedForAddress)/filter-fields.json",
-            "batch": "/namespaces/\(filter.namespace.escapedForAddress)/batch",
-            "compare": "/namespaces/\(filter.namespace.escapedForAddress)/compare",
-            "startPath": "/namespaces/\(filter.namespace.escapedForAddress)/start",
+            "columns": columns.choices, "headers": columns.headers { Self.sorting($0, filter, path) },
+            "viewsPath": "/namespaces/\(filter.namespace.segmentOfAddress)/views",
+            "viewAddress": Self.viewAddress(fields, columns), "viewName": refused?.name ?? "",
+            "viewProblem": refused.map { Site.sentence($0.problem) } ?? false as Any,
+            "filterFields": known.map {
+                ["name": $0.text("name") ?? "", "type": $0.text("type") ?? ""]
+            }, "operators": FilterCondition.operators.map { ["sign": $0, "label": $1] },
+            "builtInViews": Self.builtInViews(attributes).map {
+                ["label": $0.label, "href": "\(path)?\($0.address)"]
+            },
+            "views": try await views.map { view in
+                [
+                    "label": view.text("name") ?? "", "href": "\(path)?\(view.text("address") ?? "")",
+                    "by": view.text("saved_by") ?? "",
+                ]
+            },
+            "fieldsSource": "/namespaces/\(filter.namespace.segmentOfAddress)/filter-fields.json",
+            "batch": "/namespaces/\(filter.namespace.segmentOfAddress)/batch",
+            "compare": "/namespaces/\(filter.namespace.segmentOfAddress)/compare",
+            "startPath": "/namespaces/\(filter.namespace.segmentOfAddress)/start",
             "ranges": [
                 ["label": "Any time", "href": path + filter.address(since: .some(nil)), "current": filter.since == nil]
                     as [String: Any]
@@ -113,57 +178,74 @@ struct WorkflowsPage: Page {
                     ]
                 },
         ]
-        func answer(_ status: HTTPResponse.Status = .ok) -> Response {
+        values["ways"] = OtherWays.list(filter)
+        let usual = refused?.problem.status ?? .ok
+        func answer(_ status: HTTPResponse.Status) -> Response {
             var response = site.page(
                 "workflows", title: "Workflows", namespace: filter.namespace, section: .workflows, status: status,
                 values)
+            response.headers.append(Prefetching.header)
             if let cookie = columns.cookie { response.headers[.setCookie] = cookie }
             return response
         }
 
-        let counts: [Run.Status: Int]
-        var runs: [Run]
-        do {
-            async let counted = site.store.counts(
-                filter.namespace, filter.expression(status: nil), limit: Self.longestCount + 1)
-            runs = try await site.store.runs(
-                filter.namespace, filter.expression, after: last, limit: Self.pageSize + 1)
-            counts = try await counted
-        } catch let error as PostgresError where error.sqlState == "PD003" {
+        let list: HistoryStore.RunList
+        do { list = try await site.store.list(filter, after: last) } catch let error as PostgresError
+            where error.sqlState == "PD003"
+        {
             values["problem"] = Self.problem(error, in: filter)
-            values.merge(["chips": [Any](), "runs": [Any](), "isEmpty": false, "next": false, "first": false]) { $1 }
+            values.merge([
+                "chips": [Any](), "hasMatching": false, "runs": [Any](), "isEmpty": false, "next": false,
+                "first": false,
+            ]) { $1 }
             values["changes"] = false
             return answer(.badRequest)
         }
-        let hasMore = runs.count > Self.pageSize
-        runs = Array(runs.prefix(Self.pageSize))
-        let now = Instant.now
+        let counts = list.counts
+        let hasMore = list.runs.count > HistoryStore.pageSize
+        let runs = list.runs.prefix(HistoryStore.pageSize)
+        let now = Timestamp.now
 
-        func shown(_ count: Int) -> String { count > Self.longestCount ? "1,000+" : String(count) }
+        func shown(_ count: Int) -> String { count > HistoryStore.longestCount ? "1,000+" : String(count) }
         let total = counts.values.reduce(0, +)
         var chips: [[String: Any]] = [
             [
-                "label": "All", "count": shown(total), "current": filter.status == nil,
-                "href": path + filter.address(status: .some(nil)), "look": false,
+                "label": "All", "count": shown(total), "current": filter.status == nil && filter.condition == nil,
+                "href": path + filter.address(status: .some(nil), condition: .some(nil)), "look": false,
+                "isPart": false,
             ]
         ]
         for status in Run.Status.allCases where counts[status, default: 0] > 0 || filter.status == status {
             chips.append([
                 "label": status.label, "count": shown(counts[status, default: 0]), "current": filter.status == status,
-                "href": path + filter.address(status: .some(status)), "look": status.look,
+                "href": path + filter.address(status: .some(status), condition: .some(nil)), "look": status.look,
+                "isPart": false,
             ])
+            guard status == .running else { continue }
+            // Of the running ones.
+            for condition in Run.Condition.allCases
+            where list.conditions[condition, default: 0] > 0 || filter.condition == condition {
+                chips.append([
+                    "label": condition.label, "count": shown(list.conditions[condition, default: 0]),
+                    "current": filter.condition == condition,
+                    "href": path + filter.address(status: .some(nil), condition: .some(condition)),
+                    "look": condition.look, "isPart": true,
+                ])
+            }
         }
+        let matching = filter.condition.map { list.conditions[$0, default: 0] } ?? counts[.running, default: 0]
         let next = runs.last.map { path + filter.address(after: $0.place(isNewestFirst: filter.isNewestFirst).text) }
         values.merge([
             "chips": chips, "runs": runs.map { Self.row($0, columns, now: now) }, "isEmpty": runs.isEmpty,
-            "running": counts[.running, default: 0], "runningShown": shown(counts[.running, default: 0]),
+            "matchingShown": shown(matching),
+            "hasMatching": matching > 0 && (filter.status == nil || filter.status == .running),
             "next": hasMore ? next ?? false as Any : false,
             "first": last == nil ? false : path + filter.address() as Any,
             "changes": last == nil
-                ? "/namespaces/\(filter.namespace.escapedForAddress)/workflow-changes" + filter.address() : false as Any
-                ,
+                ? LiveView.runs(filter, lengths: columns.haveLengths).address : false as Any,
+            "mark": list.mark(lengths: columns.haveLengths),
         ]) { $1 }
-        return answer()
+        return answer(usual)
     }
 
     /// What is wrong with a filter, and the part of it that is meant.
@@ -193,7 +275,30 @@ struct WorkflowsPage: Page {
         return problem
     }
 
-    private static func row(_ run: Run, _ columns: RunColumns, now: Instant) -> [String: Any] {
+    private static func viewAddress(_ fields: FormFields, _ columns: RunColumns) -> String {
+        // A view brings its columns with it.
+        let chosen = columns.chosen.map { "column=\($0.escapedForAddress)" }.joined(separator: "&")
+        guard fields.all("column").isEmpty else { return address(of: fields) }
+        return [address(of: fields), chosen].filter { !$0.isEmpty }.joined(separator: "&")
+    }
+
+    /// How the list is sorted by a column, and where it is sorted the other way; nil for one that no index serves.
+    private static func sorting(_ column: String, _ filter: ListFilter, _ path: String) -> (now: String?, next: String)?
+    {
+        guard !filter.saysOrder else { return nil }
+        func place(_ sort: ListFilter.Sort?) -> String { path + filter.address(sort: .some(sort)) }
+        switch (column, filter.sort) {
+        case ("start", nil): return ("descending", place(.oldestFirst))
+        case ("start", .oldestFirst): return ("ascending", place(nil))
+        case ("start", _): return (nil, place(nil))
+        case ("close", .lastClosedFirst): return ("descending", place(.firstClosedFirst))
+        case ("close", .firstClosedFirst): return ("ascending", place(.lastClosedFirst))
+        case ("close", _): return (nil, place(.lastClosedFirst))
+        default: return nil
+        }
+    }
+
+    private static func row(_ run: Run, _ columns: RunColumns, now: Timestamp) -> [String: Any] {
         [
             "key": run.runID, "href": run.path, "workflowID": run.workflowID, "isOpen": run.close == nil,
             "cells": columns.cells(of: run, now: now),
@@ -203,10 +308,14 @@ struct WorkflowsPage: Page {
 
 extension ListFilter {
     /// The filter as an address's query, a part of it changed if that is given.
-    func address(status other: Run.Status?? = nil, since range: Range?? = nil, after place: String? = nil) -> String {
+    func address(
+        status other: Run.Status?? = nil, condition wrong: Run.Condition?? = nil, since range: Range?? = nil,
+        sort order: Sort?? = nil, after place: String? = nil
+    ) -> String {
         let fields = [
             ("query", text.isEmpty ? nil : text), ("status", (other ?? status)?.rawValue),
-            ("since", (range ?? since)?.rawValue),
+            ("condition", (wrong ?? condition)?.rawValue), ("since", (range ?? since)?.rawValue),
+            ("sort", (order ?? sort)?.rawValue),
             ("after", place),
         ]
         let query = fields.compactMap { name, value in value.map { "\(name)=\($0.escapedForAddress)" } }
@@ -216,20 +325,14 @@ extension ListFilter {
 
 extension Run {
     /// Where a list goes on after this run: the columns that it is ordered by.
-    func place(isNewestFirst: Bool) -> JSONValue {
-        var place: [JSONValue.Member] = [
-            .init(name: "start_time", value: .string(start.rfc3339)), .init(name: "run_id", value: .string(runID)),
+    func place(isNewestFirst: Bool) -> JSON {
+        guard !isNewestFirst else { return ["start_time": .string(start.description), "run_id": .string(runID)] }
+        return [
+            "start_time": .string(start.description), "run_id": .string(runID), "namespace": .string(namespace),
+            "workflow_id": .string(workflowID), "workflow_type": .string(type), "status": .string(status.rawValue),
+            "task_queue": .string(taskQueue), "execution_time": .string((execution ?? start).description),
+            "close_time": close.map { .string($0.description) } ?? .null, "history_length": .number(historyLength),
+            "search_attributes": .object(searchAttributes),
         ]
-        guard !isNewestFirst else { return .object(place) }
-        place += [
-            .init(name: "namespace", value: .string(namespace)), .init(name: "workflow_id", value: .string(workflowID)),
-            .init(name: "workflow_type", value: .string(type)), .init(name: "status", value: .string(status.rawValue)),
-            .init(name: "task_queue", value: .string(taskQueue)),
-            .init(name: "execution_time", value: .string((execution ?? start).rfc3339)),
-            .init(name: "close_time", value: close.map { .string($0.rfc3339) } ?? .null),
-            .init(name: "history_length", value: .number(String(historyLength))),
-            .init(name: "search_attributes", value: .object(searchAttributes)),
-        ]
-        return .object(place)
     }
 }

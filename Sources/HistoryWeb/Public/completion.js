@@ -1,5 +1,5 @@
 // Completes the filter: fields, operators and values, by the rules of a combobox (WAI-ARIA, list autocomplete).
-const operators = {
+export const operators = {
   Keyword: ['=', '!=', 'IN', 'STARTS_WITH', 'IS NULL', 'IS NOT NULL'], Text: ['=', '!=', 'IS NULL'],
   KeywordList: ['=', '!=', 'IN', 'IS NULL'], Bool: ['=', '!=', 'IS NULL'],
   other: ['=', '!=', '>', '>=', '<', '<=', 'BETWEEN', 'IN', 'IS NULL', 'IS NOT NULL'],

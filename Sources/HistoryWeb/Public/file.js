@@ -1,7 +1,7 @@
 // A history that was downloaded, shown without asking any server: this page reads the file itself.
 import { stepsOf } from './steps.js'
 import { Timeline } from './timeline.js'
-import { clockText, moment, readable } from './words.js'
+import { clockText, moment, readable, zoneName } from './words.js'
 
 const page = 200
 
@@ -44,12 +44,12 @@ export function read(history) {
     if (!Number.isInteger(id) || Number.isNaN(at) || typeof event.eventType !== 'string') throw new Error(`element ${place + 1} is no event`)
     const type = pascal(event.eventType.replace(/^EVENT_TYPE_/, ''))
     const attributes = event[Object.keys(event).find((name) => name.endsWith('EventAttributes'))] ?? {}
-    const began = attributes.scheduledEventId ?? attributes.initiatedEventId ?? (/^Timer(Fired|Canceled)$/.test(type) ? attributes.startedEventId : undefined)
+    const began = attributes.scheduledEventId ?? attributes.initiatedEventId ?? attributes.acceptedEventId ?? (/^Timer(Fired|Canceled)$/.test(type) ? attributes.startedEventId : undefined)
     return {
       id, at, type, attributes, start, leader: Number(began ?? id), time: start + at,
-      name: attributes.activityType?.name ?? attributes.timerId ?? attributes.signalName ?? attributes.markerName ?? attributes.workflowType?.name,
+      name: attributes.activityType?.name ?? attributes.timerId ?? attributes.signalName ?? attributes.markerName ?? attributes.acceptedRequest?.input?.name ?? attributes.meta?.updateId ?? attributes.workflowType?.name,
       attempt: attributes.attempt, worker: attributes.identity, policy: attributes.retryPolicy, fires: attributes.startToFireTimeout, cause: attributes.cause,
-      failure: root(attributes.failure ?? attributes.lastFailure),
+      failure: root(attributes.failure ?? attributes.outcome?.failure ?? attributes.lastFailure),
     }
   })
 }
@@ -62,7 +62,7 @@ function show(events, name) {
   const isClosed = /^WorkflowExecution(Completed|Failed|Canceled|Terminated|TimedOut|ContinuedAsNew)$/.test(last.type)
   document.getElementById('file-title').textContent = first.name ?? name
   document.getElementById('file-facts').textContent =
-    `${name}: ${events.length} events from ${clockText(first.time)} to ${clockText(last.time)} UTC, ${readable(last.at)}, ${isClosed ? last.type.slice('WorkflowExecution'.length) : 'still open when it was downloaded'}`
+    `${name}: ${events.length} events from ${clockText(first.time)} to ${clockText(last.time)} ${zoneName(last.time)}, ${readable(last.at)}, ${isClosed ? last.type.slice('WorkflowExecution'.length) : 'still open when it was downloaded'}`
   const steps = new Map(stepsOf(events).map((step) => [step.id, step]))
   const describe = async (step) => {
     const heading = document.createElement('h3')
@@ -121,7 +121,7 @@ function row(event) {
 
 function body(event) {
   const title = document.createElement('h4')
-  title.textContent = `${event.id} ${event.type}, ${clockText(event.time)} UTC`
+  title.textContent = `${event.id} ${event.type}, ${clockText(event.time)} ${zoneName(event.time)}`
   const text = document.createElement('pre')
   text.className = 'json'
   text.tabIndex = 0

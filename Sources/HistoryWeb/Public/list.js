@@ -1,9 +1,8 @@
-// The list of runs: selection, views that are kept in this browser, order of the columns; and batches, slice after slice.
+// The list of runs: what is chosen, order of the columns; and batches, slice after slice.
 export function equipList() {
   const selection = document.getElementById('selection')
   if (selection) {
     equipSelection(selection)
-    equipViews()
     equipColumns()
   }
   document.addEventListener('submit', (submit) => {
@@ -21,65 +20,64 @@ export function equipList() {
   })
 }
 
-function equipSelection(form) {
-  const tell = () => {
-    const boxes = [...form.querySelectorAll('tbody input[name=run]')]
-    const count = boxes.filter(({ checked }) => checked).length
-    const text = document.getElementById('selected')
-    text.textContent = count > 0 ? `${count} selected` : 'Select runs, or act on all that the filter chooses'
-    const all = document.getElementById('select-all')
-    if (all) {
-      all.checked = count > 0 && count === boxes.length
-      all.indeterminate = count > 0 && count < boxes.length
-    }
-  }
-  form.addEventListener('change', ({ target }) => {
-    if (target.id === 'select-all') for (const box of form.querySelectorAll('tbody input[name=run]')) box.checked = target.checked
-    tell()
-  })
-  document.addEventListener('perdure:changed', tell)
-  tell()
+// What is chosen stays chosen on other pages of the same list, and when one comes back to it.
+const chosenKey = () => {
+  const search = new URLSearchParams(location.search)
+  search.delete('after')
+  return `perdure-chosen ${location.pathname}?${search}`
 }
 
-const key = 'perdure-views'
-
-function equipViews() {
-  const menu = document.getElementById('views')
-  const list = document.getElementById('view-list')
-  let views
-  try { views = JSON.parse(localStorage.getItem(key) ?? '[]') } catch { return }
-  menu.hidden = false
+function equipSelection(form) {
+  const key = chosenKey()
+  let chosen = new Set()
+  let all = false
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(key) ?? '{}')
+    chosen = new Set(kept.runs ?? [])
+    all = kept.all === true
+  } catch { /* Storage that may not be used, or another program's. */ }
+  const boxes = () => [...form.querySelectorAll('tbody input[name=run]')]
+  const everything = () => document.getElementById('choose-all')
+  const restore = () => {
+    for (const box of boxes()) box.checked = chosen.has(box.value)
+    if (everything()) everything().checked = all
+    tell()
+  }
+  const tell = () => {
+    const here = boxes()
+    const count = here.filter(({ checked }) => checked).length
+    const elsewhere = [...chosen].filter((id) => !here.some(({ value }) => value === id)).length
+    const text = document.getElementById('selected')
+    text.textContent = all ? 'All that match are chosen' : count + elsewhere === 0 ? 'Nothing is chosen'
+      : `${count + elsewhere} chosen${elsewhere > 0 ? `, ${elsewhere} of them on other pages` : ''}`
+    form.classList.toggle('has-chosen', all || count + elsewhere > 0)
+    const page = document.getElementById('select-all')
+    if (page) {
+      page.checked = count > 0 && count === here.length
+      page.indeterminate = count > 0 && count < here.length
+    }
+  }
   const keep = () => {
-    localStorage.setItem(key, JSON.stringify(views))
-    show()
+    for (const box of boxes()) if (box.checked) chosen.add(box.value); else chosen.delete(box.value)
+    all = everything()?.checked ?? false
+    try {
+      if (all || chosen.size > 0) sessionStorage.setItem(key, JSON.stringify({ runs: [...chosen], all }))
+      else sessionStorage.removeItem(key)
+    } catch { /* Then it is kept as long as the page is. */ }
+    tell()
   }
-  const show = () => {
-    list.replaceChildren(...views.map((view, place) => {
-      const item = document.createElement('li')
-      const link = document.createElement('a')
-      link.href = `${location.pathname}${view.search}`
-      link.textContent = view.name
-      const remove = document.createElement('button')
-      remove.type = 'button'
-      remove.textContent = '✕'
-      remove.setAttribute('aria-label', `Remove the view ${view.name}`)
-      remove.addEventListener('click', (click) => { click.stopPropagation(); views.splice(place, 1); keep() })
-      item.append(link, remove)
-      return item
-    }))
-  }
-  show()
-  document.getElementById('view-save').addEventListener('submit', (submit) => {
-    submit.preventDefault()
-    const name = new FormData(submit.target).get('name').trim()
-    const search = new URLSearchParams(location.search)
-    search.delete('after')
-    // A view brings its columns with it.
-    if (!search.has('column')) for (const box of document.querySelectorAll('#columns input[name=column]:checked')) search.append('column', box.value)
-    views = [...views.filter((view) => view.name !== name), { name, search: `?${search}` }]
-    submit.target.reset()
-    keep()
+  form.addEventListener('change', ({ target }) => {
+    if (target.id === 'select-all') for (const box of boxes()) box.checked = target.checked
+    if (target.id === 'choose-all' || target.id === 'select-all' || target.name === 'run') keep()
   })
+  form.addEventListener('formdata', ({ formData }) => {
+    if (formData.has('all')) return formData.delete('run')
+    for (const id of chosen) if (!formData.getAll('run').includes(id)) formData.append('run', id)
+  })
+  document.addEventListener('perdure:changed', restore)
+  // The browser may bring back a page as it was.
+  addEventListener('pageshow', restore)
+  restore()
 }
 
 function equipColumns() {
@@ -107,6 +105,14 @@ async function runBatch(form) {
     document.getElementById('main').replaceChildren(...page.getElementById('main').childNodes)
     if (!response.ok) return
     history.replaceState(null, '', response.url)
+    // What was chosen has been dealt with.
+    if (new URL(response.url).searchParams.has('finished')) forgetChosen()
     form = document.querySelector('form[data-batch]')
   }
+}
+
+function forgetChosen() {
+  try {
+    for (const name of Object.keys(sessionStorage)) if (name.startsWith('perdure-chosen ')) sessionStorage.removeItem(name)
+  } catch { /* Nothing was kept. */ }
 }

@@ -41,6 +41,8 @@ function nameOf(event) {
 }
 
 function outcomeOf(step) {
+  if (step.kind === 'update' && step.events.length > 1 && step.events.at(-1).failure) return 'failed'
+  if (step.kind === 'update' && step.events.at(-1).type.endsWith('Accepted')) return 'running'
   const { type } = step.events.findLast(({ type }) => !type.endsWith('CancelRequested')) ?? step.events[0]
   if (type.endsWith('Completed') || type === 'TimerFired') return 'completed'
   if (/(Failed|Rejected)$/.test(type)) return 'failed'

@@ -1,7 +1,7 @@
 // The picture of a run over time, as SVG. Only the rows that can be seen are in the document, so a history of any length
 // opens and scrolls at once; a row is drawn again only when the axis, the data or its state changes.
 import { rowsOf } from './steps.js'
-import { clockText, moment, readable } from './words.js'
+import { clockText, moment, readable, zoneName } from './words.js'
 
 const rowHeight = 30
 const barHeight = 14
@@ -23,8 +23,10 @@ export function showTimeline() {
   const view = document.getElementById('timeline-view')
   if (!view?.dataset.source) return
   const timeline = new Timeline(view, {
-    async load() {
-      const response = await fetch(view.dataset.source)
+    async load(isAgain) {
+      // Everybody who was told of the same change gets the same answer.
+      const mark = isAgain && document.querySelector('[data-changes]')?.dataset.mark
+      const response = await fetch(view.dataset.source, mark ? { headers: { 'perdure-look': mark } } : {})
       if (!response.ok) throw new Error(response.statusText)
       const data = await response.json()
       data.start = moment(view.dataset.start)
@@ -42,7 +44,7 @@ export function showTimeline() {
     },
   })
   timeline.load()
-  document.addEventListener('perdure:changed', () => timeline.load())
+  document.addEventListener('perdure:changed', () => timeline.load(true))
 }
 
 export class Timeline {
@@ -100,9 +102,9 @@ export class Timeline {
     make('line', { x1: 0, y1: 0, x2: 0, y2: 6, 'stroke-width': name === 'gap' ? 1.5 : 3, class: `hatch-${name}` }, pattern)
   }
 
-  async load() {
+  async load(isAgain) {
     let data
-    try { data = await this.source.load() } catch { return }
+    try { data = await this.source.load(isAgain) } catch { return }
     this.rows = rowsOf(data)
     Object.assign(this, { start: data.start, close: data.close, gaps: data.gaps ?? [], serverNow: data.now, loadedAt: performance.now() })
     this.last = 0
@@ -450,6 +452,8 @@ export class Timeline {
     this.detail.hidden = false
     const chosen = attempt && this.detail.querySelector(`#attempt-${attempt}`)
     if (chosen) {
+      const folded = chosen.closest('details')
+      if (folded) folded.open = true
       chosen.classList.add('target')
       chosen.scrollIntoView({ block: 'nearest' })
     }
@@ -465,7 +469,7 @@ export class Timeline {
     if (stretch) {
       const end = stretch.to === null ? 'goes on' : this.timeText(to)
       lines.push(['p', stretch.part === 'moment' ? this.timeText(stretch.from) : `${this.timeText(stretch.from)} to ${end}, ${readable(to - stretch.from)}`])
-      lines.push(['p', `${clockText(this.start + stretch.from)} UTC`, 'quiet'])
+      lines.push(['p', `${clockText(this.start + stretch.from)} ${zoneName(this.start + stretch.from)}`, 'quiet'])
       if (stretch.failure) lines.push(['p', stretch.failure, 'bad'])
       if (stretch.worker) lines.push(['p', `on ${stretch.worker}`, 'quiet'])
     }

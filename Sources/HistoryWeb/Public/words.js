@@ -10,8 +10,26 @@ export function readable(ms) {
   return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`
 }
 
-/** `2026-01-31 09:00:00.000`, in UTC. */
-export const clockText = (ms) => new Date(ms).toISOString().replace('T', ' ').replace('Z', '')
+/** `12 s ago`, `3 min ago`; nothing for more than a month, of which the day is told. */
+export function ago(ms) {
+  const s = Math.floor(Math.abs(ms) / 1000)
+  if (s >= 31 * 86400) return ''
+  const words = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`
+  return ms <= -1000 ? `in ${words}` : `${words} ago`
+}
+
+/** Whether times are those of this place, and not UTC. */
+export const isLocal = document.documentElement.dataset.zone === 'local'
+
+/** `2026-01-31 09:00:00.000`. */
+export const clockText = (ms) => {
+  const shift = isLocal ? new Date(ms).getTimezoneOffset() * 60_000 : 0
+  return new Date(ms - shift).toISOString().replace('T', ' ').replace('Z', '')
+}
+
+/** `UTC`, or `GMT+2` of this place at that time. */
+export const zoneName = (ms) => !isLocal ? 'UTC'
+  : new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' }).formatToParts(ms).find(({ type }) => type === 'timeZoneName').value
 
 /** Reads a time; PostgreSQL's microseconds are more than every browser takes. */
 export const moment = (text) => Date.parse(text.replace(/(\.\d{3})\d*/, '$1'))

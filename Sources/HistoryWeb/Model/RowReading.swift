@@ -1,10 +1,10 @@
-import WebCommon
+import PerdureModel
 
 /// Reading what the database says, where a missing member and a null one mean the same.
-extension JSONValue {
+extension JSON {
     /// A member that is there and not null.
-    func member(_ name: String) -> JSONValue? {
-        guard let value = self[name], value != .null else { return nil }
+    func member(_ name: String) -> JSON? {
+        guard let value = self[name], !value.isNull else { return nil }
         return value
     }
 
@@ -21,13 +21,5 @@ extension JSONValue {
 
     func flag(_ name: String) -> Bool { self[name] == .bool(true) }
 
-    func time(_ name: String) -> Instant? { self[name]?.string.flatMap { Instant(rfc3339: $0) } }
-
-    var elements: [JSONValue] {
-        if case .array(let values) = self { values } else { [] }
-    }
-
-    var members: [Member] {
-        if case .object(let members) = self { members } else { [] }
-    }
+    func time(_ name: String) -> Timestamp? { self[name]?.stringValue.flatMap { Timestamp($0) } }
 }
