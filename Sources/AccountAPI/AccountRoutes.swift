@@ -1,6 +1,7 @@
 import Bank
 import HTTPTypes
 import Hummingbird
+import PerdureModel
 import Postgres
 import ServiceLifecycle
 import WebCommon
@@ -60,8 +61,8 @@ struct AccountRoutes: Sendable {
             throw WebError(
                 .badRequest, "Insufficient funds",
                 members: [
-                    .init(name: "current_balance", value: .number(answer.previousBalance.description)),
-                    .init(name: "requested_amount", value: .number(amount.description)),
+                    "current_balance": .number(answer.previousBalance.description),
+                    "requested_amount": .number(amount.description),
                 ])
         }
         return Response(json: [
@@ -72,7 +73,7 @@ struct AccountRoutes: Sendable {
         ])
     }
 
-    private static func amount(in body: JSONValue) throws -> Money {
+    private static func amount(in body: JSON) throws -> Money {
         do throws(Money.Invalid) {
             switch body["amount"] {
             case .number(let digits): return try Money.requested(digits)
@@ -99,7 +100,8 @@ struct AccountRoutes: Sendable {
             case .unknownAccount: throw WebError(.notFound, "Account not found")
             case .closedAccount: throw WebError(.gone, "Account is closed")
             case .invalidArgument:
-                throw WebError(.badRequest, "the amount, the Idempotency-Key or the Transfer-Id is not valid")
+                throw WebError(
+                    .badRequest, "the amount, the Idempotency-Key or an id is not valid, or the account cannot hold it")
             case .keyOfAnotherMovement:
                 throw WebError(.unprocessableContent, "this Idempotency-Key was used for another movement")
             }

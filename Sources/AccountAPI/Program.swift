@@ -15,9 +15,7 @@ public enum AccountAPIProgram {
             configuration.applicationName = "perdure account-api"
             let pool = PostgresPool(configuration, logger: logger)
             let ledger = Ledger(pool)
-            do { _ = try await ledger.realWorldMode() } catch let error as PostgresError {
-                throw StartupFailure(database: error)
-            }
+            try await waitForDatabase(logger) { _ = try await ledger.realWorldMode() }
 
             try await serve(
                 AccountRoutes(ledger: ledger).router(settings: settings), settings: settings, logger: logger

@@ -145,9 +145,10 @@ public struct AccountClient: Sendable {
             let response = try await http.execute(request, timeout: TimeAmount(timeout))
             status = Int(response.status.code)
             body = try await response.body.collect(upTo: 1 << 16)
-        } catch let error as CancellationError {
-            throw error
-        } catch let error as HTTPClientError where error == .cancelled {
+        } catch let error
+            where Task.isCancelled && (error is CancellationError || error as? HTTPClientError == .cancelled)
+        {
+            // By whoever waits for the answer. A call that ends so by itself has failed, and its work may be done.
             throw CancellationError()
         } catch let error as HTTPClientError where error == .deadlineExceeded || error == .readTimeout {
             throw Failure.unavailable("The account API did not answer within \(timeout)")

@@ -10,8 +10,16 @@ public struct Money: Sendable, Hashable, Comparable {
     public static let largest = Money(cents: 100_000_000_000_000)
 
     public static func < (left: Money, right: Money) -> Bool { left.cents < right.cents }
-    public static func + (left: Money, right: Money) -> Money { Money(cents: left.cents + right.cents) }
-    public static func - (left: Money, right: Money) -> Money { Money(cents: left.cents - right.cents) }
+    /// What is beyond 64 bits of cents stays at their end: a page that adds up broken books does not end the program.
+    public static func + (left: Money, right: Money) -> Money {
+        let (sum, isOver) = left.cents.addingReportingOverflow(right.cents)
+        return Money(cents: isOver ? (left.cents < 0 ? .min : .max) : sum)
+    }
+
+    public static func - (left: Money, right: Money) -> Money {
+        let (difference, isOver) = left.cents.subtractingReportingOverflow(right.cents)
+        return Money(cents: isOver ? (left.cents < 0 ? .min : .max) : difference)
+    }
 }
 
 extension Money {
@@ -34,7 +42,8 @@ extension Money {
         }
     }
 
-    /// Reads a JSON number by its digits: `12.5` and `1.25e1` are 1250 cents, `0.1` is 10 and never 9.999….
+    /// Reads a JSON number by its digits: `12.5` and `1.25e1` are 1250 cents, `0.1` is 10 and never 9.999…. Takes what a
+    /// ledger can hold, 64 bits of cents: a balance may be above what one movement may have.
     public init(parsing text: String) throws(Invalid) {
         var rest = text[...]
         let isNegative = rest.first == "-"
@@ -67,10 +76,10 @@ extension Money {
             zeros += 1
         }
         guard zeros >= 0 else { throw .moreThanTwoDecimals }
-        guard digits.count + zeros <= 15, let cents = Int64(String(digits) + String(repeating: "0", count: zeros)),
-            cents <= Self.largest.cents
+        guard digits.count + zeros <= 19,
+            let cents = Int64((isNegative ? "-" : "") + String(digits) + String(repeating: "0", count: zeros))
         else { throw .tooLarge }
-        self.init(cents: isNegative ? -cents : cents)
+        self.init(cents: cents)
     }
 
     /// The amount that a caller asks to move. Throws for nothing, zero and less too.
@@ -79,6 +88,7 @@ extension Money {
         guard let jsonNumber else { throw .missing }
         let amount = try Money(parsing: jsonNumber)
         guard amount.cents > 0 else { throw .notPositive }
+        guard amount <= .largest else { throw .tooLarge }
         return amount
     }
 

@@ -4,23 +4,49 @@ import ConsoleLog
 import Foundation
 import Logging
 import Perdure
+import PerdureEngine
 import Postgres
 import ServiceLifecycle
 
-/// Runs transfers and their activities, until SIGTERM or SIGINT; or, as `bank-worker supervise`, runs several that do.
+/// Runs transfers and their activities, until SIGTERM or SIGINT; or, as `bank-worker supervise`, runs several that do;
+/// or, as `bank-worker migrate`, brings the bank's schema to the state of the checkout.
 public enum BankWorkerProgram {
     public static func run() async {
         do {
             let arguments = CommandLine.arguments.dropFirst()
             switch arguments.first {
             case nil: try await work()
+            case "migrate" where arguments.count == 1: try await migrate()
             case "supervise": try await Supervisor.run(try Supervisor.Arguments(arguments.dropFirst()))
             case let name?:
-                throw StartupFailure("unknown argument \"\(name)\": give none for a worker, or supervise for several")
+                throw StartupFailure(
+                    "unknown argument \"\(name)\": give none for a worker, supervise for several, or migrate")
             }
         } catch {
             FileHandle.standardError.write(Data("bank-worker: \(error)\n".utf8))
             exit(1)
+        }
+    }
+
+    private static func migrate() async throws {
+        let database = PostgresConfiguration.fromEnvironment()
+        let logger = Logger(label: "bank-worker") { _ in SwiftLogNoOpLogHandler() }
+        guard let root = try Migrator.findRoot() else {
+            throw StartupFailure(
+                "there is no migrations/bank at or above this folder: run this in a checkout, or set PERDURE_ROOT")
+        }
+        do {
+            let connection = try await PostgresConnection.connect(database, logger: logger)
+            let isThere = try await connection.query("select to_regclass('perdure.applied_files') is not null")[0]
+                .decode(Bool.self, at: 0)
+            await connection.close()
+            guard isThere else { throw StartupFailure("the engine is not installed here: run perdure migrate first") }
+            let paths = try await BankSchema.migrator(root: root, configuration: database, logger: logger).migrate {
+                print("applied \($0)")
+            }
+            if paths.isEmpty { print("the bank is up to date") }
+        } catch let error as PostgresError {
+            throw StartupFailure(error)
         }
     }
 
@@ -54,11 +80,42 @@ public enum BankWorkerProgram {
         var quiet = logger
         quiet.logLevel = .critical
         let group = ServiceGroup(
-            services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+            services: [Patient(service: service, logger: logger)], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: quiet)
         do {
             try await group.run()
         } catch let error as PostgresError {
             throw StartupFailure(error)
         }
+    }
+}
+
+/// Begins a service again and again while the database is not migrated: somebody migrates it, and nobody restarts the
+/// programs.
+private struct Patient: Service {
+    let service: any Service
+    let logger: Logger
+
+    func run() async throws {
+        var said = ""
+        while true {
+            do {
+                return try await service.run()
+            } catch let error where error.saysNotMigrated {
+                let text = (error as? PostgresError).map { StartupFailure($0).description } ?? "\(error)"
+                if text != said { logger.warning("\(text); waiting for that") }
+                said = text
+            }
+            // Nothing comes of it when the program is told to stop meanwhile.
+            do {
+                try await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(1)) }
+            } catch is CancellationError { return }
+        }
+    }
+}
+
+extension Error {
+    fileprivate var saysNotMigrated: Bool {
+        (self as? PostgresError)?.cause == .missingObject || (self as? EngineError)?.code == .incompatibleDatabase
     }
 }

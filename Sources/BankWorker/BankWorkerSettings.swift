@@ -21,6 +21,7 @@ struct BankWorkerSettings: Sendable {
         worker = WorkerOptions(
             namespace: setting("PERDURE_NAMESPACE") ?? "default", taskQueue: setting("PERDURE_TASK_QUEUE") ?? "bank",
             buildID: setting("PERDURE_BUILD_ID") ?? "")
+        worker.sourceFiles = moduleSources
         worker.lease = try seconds("PERDURE_LEASE_SECONDS", 10)
         accountAPITimeout = try seconds("ACCOUNT_API_TIMEOUT_SECONDS", 5)
         accountAPI = setting("ACCOUNT_API_URL") ?? "http://127.0.0.1:5000"
@@ -41,10 +42,10 @@ struct StartupFailure: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 
     init(_ error: PostgresError) {
-        switch error.sqlState {
-        case "3F000", "42P01", "42883", "42703":
+        switch error.cause {
+        case .missingObject:
             self.init("the database is not migrated (\(error.message)): run perdure migrate, or start_services.sh")
-        case "28P01", "28000", "3D000", "42501":
+        case .permission where error.kind != .configuration:
             self.init("the database refuses: \(error.message); set DATABASE_URL or the PG* variables")
         default:
             self.init("the database cannot be used: \(error.message); set DATABASE_URL or the PG* variables")

@@ -7,9 +7,10 @@ import ServiceLifecycle
 
 /// Keeps a number of worker processes running: what `bank-worker supervise` does.
 ///
-/// A worker that dies is started again after a second. All run the build that `bank.current_deployment` names: when that
-/// changes they are told to finish, and come back as the new build. Workers that `bank.crash_worker` picks are killed, by
-/// the one process that knows which ones are its own. While the database is away the workers go on as they are.
+/// A worker that dies is started again after a second. All run the build that `bank.current_deployment` names: when
+/// that changes they are told to finish, and come back as the new build. Workers that `bank.crash_worker` picks are
+/// killed, by the one process that knows which ones are its own. While the database is away the workers go on as they
+/// are.
 actor Supervisor: Service {
     struct Deployment: Sendable, Hashable {
         var buildID: String
@@ -38,7 +39,8 @@ actor Supervisor: Service {
 
     /// - Parameters:
     ///   - program: the worker's executable.
-    ///   - pidFolder: where `worker-1.pid` and so on are written, for people who want to kill one by hand; nil for nowhere.
+    ///   - pidFolder: where `worker-1.pid` and so on are written, for people who want to kill one by hand; nil for
+    ///     nowhere.
     init(program: URL, count: Int, pool: PostgresPool, pidFolder: URL?, logger: Logger) {
         self.program = program
         self.pool = pool

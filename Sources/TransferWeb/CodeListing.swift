@@ -1,7 +1,8 @@
 import Foundation
 import WebCommon
 
-/// The code of a mode. The package copies the files from `Sources/Bank/Modes`, so that the text is what this build was made of.
+/// The code of a mode. The package copies the files from `Sources/Bank/Modes`, so that the text is what this build was
+/// made of.
 struct CodeListing: Sendable {
     let file: String
     let text: SwiftText

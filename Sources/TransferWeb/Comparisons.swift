@@ -1,5 +1,6 @@
 import Bank
 import Foundation
+import PerdureModel
 import Postgres
 import WebCommon
 
@@ -57,8 +58,10 @@ struct Comparisons: Sendable {
     /// Starts the durable ones, and notes the others for ``DirectTransfers`` to begin; returns the comparison's number.
     func start(size: Int, amount: Money, taskQueue: String, process: String) async throws -> Int64 {
         try await pool.query(
-            "select bank.start_comparison(\(Int32(size)), \(amount.cents), \(taskQueue), \(process))")[0]
-            .decode(at: 0)
+            """
+            select bank.start_comparison(\(Int32(size)), \(amount.cents), \(taskQueue), \(process),
+                \(Visitor.current.name)::text)
+            """)[0].decode(at: 0)
     }
 
     func newest() async throws -> Comparison? {
@@ -131,25 +134,21 @@ extension TransferMode {
 
 extension Comparisons.Comparison {
     /// As `GET /api/comparisons/{id}` answers it.
-    var json: JSONValue {
+    var json: JSON {
         let modes = results.map { result in
-            JSONValue.object(
-                [
-                    .init(name: "mode", value: .string(result.mode.rawValue)),
-                    .init(name: "transfers", value: .number("\(result.transfers)")),
-                    .init(name: "running", value: .number("\(result.running)")),
-                    .init(name: "completed", value: .number("\(result.completed)")),
-                    .init(name: "failed", value: .number("\(result.failed)")),
-                ]
-                    + Comparisons.Verdict.allCases.map {
-                        .init(name: $0.rawValue, value: .number("\(result.counts[$0] ?? 0)"))
-                    }
-                    + [
-                        .init(name: "money_missing", value: .number(result.missing.description)),
-                        .init(name: "money_doubled", value: .number(result.doubled.description)),
-                        .init(name: "money_repeated", value: .number(result.repeated.description)),
-                        .init(name: "seconds", value: .number("\(result.seconds)")),
-                    ])
+            var members: JSON.Members = [
+                "mode": .string(result.mode.rawValue), "transfers": .number(result.transfers),
+                "running": .number(result.running), "completed": .number(result.completed),
+                "failed": .number(result.failed),
+            ]
+            for verdict in Comparisons.Verdict.allCases {
+                members[verdict.rawValue] = .number(result.counts[verdict] ?? 0)
+            }
+            members["money_missing"] = .number(result.missing.description)
+            members["money_doubled"] = .number(result.doubled.description)
+            members["money_repeated"] = .number(result.repeated.description)
+            members["seconds"] = .number("\(result.seconds)")
+            return JSON.object(members)
         }
         return [
             "comparison_id": .number("\(id)"), "size": .number("\(size)"), "amount": .number(amount.description),

@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Bank
 import Foundation
 import Logging
+import PerdureModel
 import Postgres
 import WebCommon
 
@@ -44,8 +45,8 @@ final class DirectTransfers: Sendable {
         accounts = AccountClient(url: accountAPI, timeout: timeout, http: http)
     }
 
-    /// A client under which a hundred transfers at once do not wait for each other's connections: that would look like a
-    /// slow account API.
+    /// A client under which a hundred transfers at once do not wait for each other's connections: that would look like
+    /// a slow account API.
     static func manyConnections() -> HTTPClient {
         var configuration = HTTPClient.Configuration()
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 256
@@ -158,15 +159,15 @@ private actor CallLog {
             entries[entries.count - 1].failure = failure
         }
         let values = entries.map { entry in
-            JSONValue.object([
-                .init(name: "step", value: .string(entry.step)),
-                .init(name: "attempt", value: .number("\(entry.attempt)")),
-                .init(name: "started_at", value: .number("\(entry.startedAt)")),
-                .init(name: "ended_at", value: entry.endedAt.map { .number("\($0)") } ?? .null),
-                .init(name: "failure", value: entry.failure.map(JSONValue.string) ?? .null),
+            JSON.object([
+                "step": .string(entry.step),
+                "attempt": .number("\(entry.attempt)"),
+                "started_at": .number("\(entry.startedAt)"),
+                "ended_at": entry.endedAt.map { .number("\($0)") } ?? .null,
+                "failure": entry.failure.map(JSON.string) ?? .null,
             ])
         }
-        return PostgresJSON(bytes: Array(JSONValue.array(values).text.utf8))
+        return PostgresJSON(bytes: Array(JSON.array(values).text.utf8))
     }
 
     private func step(of call: AccountClient.Call) -> TransferStep {

@@ -16,9 +16,7 @@ public enum TransferWebProgram {
             let pool = PostgresPool(configuration, logger: logger)
             let ledger = Ledger(pool)
             let transfers = Transfers(pool: pool)
-            do { _ = try await transfers.pageState() } catch let error as PostgresError {
-                throw StartupFailure(database: error)
-            }
+            try await waitForDatabase(logger) { _ = try await transfers.pageState() }
 
             let http = DirectTransfers.manyConnections()
             let direct = DirectTransfers(

@@ -6,6 +6,8 @@ struct Site: Sendable {
     let files: StaticFiles
     let historyURL: String
     let isWorkshop: Bool
+    /// Whether nothing can be changed.
+    let isReadOnly: Bool
     /// Where this page is, for commands that people copy.
     let address: String
     let tour: Tour
@@ -24,7 +26,8 @@ struct Site: Sendable {
         code = try Dictionary(
             uniqueKeysWithValues: TransferMode.allCases.map { ($0, try CodeListing(of: $0, in: resources)) })
         historyURL = settings.historyURL
-        isWorkshop = settings.isWorkshop
+        isReadOnly = settings.web.visitors.isReadOnly
+        isWorkshop = settings.isWorkshop && !isReadOnly
         let host = ["0.0.0.0", "::", "*"].contains(settings.web.host) ? "127.0.0.1" : settings.web.host
         address = "http://\(host):\(settings.web.port)"
     }
@@ -51,6 +54,7 @@ struct Site: Sendable {
     func render(_ template: String, at place: Place, _ values: [String: Any]) -> String {
         var values = values
         values["history_url"] = historyURL
+        values["is_read_only"] = isReadOnly
         values["navigation"] = Place.allCases.map { each in
             ["href": each.rawValue, "label": each.label, "current": each == place] as [String: Any]
         }
@@ -60,7 +64,7 @@ struct Site: Sendable {
     /// Where the history pages show a run, or one of its events.
     func history(_ workflowID: String, _ runID: String, event: Int64? = nil) -> String {
         let run =
-            "\(historyURL)/namespaces/default/workflows/\(workflowID.escapedForAddress)/\(runID.escapedForAddress)"
+            "\(historyURL)/namespaces/default/workflows/\(workflowID.segmentOfAddress)/\(runID.segmentOfAddress)"
         return event.map { "\(run)#event-\($0)" } ?? run
     }
 }

@@ -3,8 +3,8 @@ import WebCommon
 
 /// The workshop's modules: the page shows the text that people read in `docs/workshop`, whose files lead here.
 ///
-/// What these files use of Markdown is all that is understood here: a title, paragraphs, headings of steps, commands in fences,
-/// and within a paragraph `code`, *emphasis*, **strong** and [links](…). Anything else shows as it is written.
+/// What these files use of Markdown is all that is understood here: a title, paragraphs, headings of steps, commands in
+/// fences, and within a paragraph `code`, *emphasis*, **strong** and [links](…). Anything else shows as it is written.
 struct Tour: Sendable {
     struct Module: Sendable {
         var id: String

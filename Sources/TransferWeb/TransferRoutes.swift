@@ -2,6 +2,7 @@ import Bank
 import Foundation
 import HTTPTypes
 import Hummingbird
+import PerdureModel
 import Postgres
 import WebCommon
 
@@ -17,6 +18,8 @@ struct TransferRoutes: Sendable {
     let workers: Workers
     let feed: PageFeed
     let site: Site
+    /// Pages that are fetched again for a change.
+    private let pages = SharedAnswers<Response>(kept: .seconds(1))
 
     func router() -> Router<BasicRequestContext> {
         let router = Router()
@@ -25,17 +28,25 @@ struct TransferRoutes: Sendable {
         router.route(
             "compare",
             [
-                .get: { request, _ in try await comparePage(request) },
+                .get: { request, _ in try await pages.response(to: request) { try await comparePage(request) } },
                 .post: { _, _ in
                     let id = try await startComparison(size: Comparisons.usualSize)
                     return .redirect(to: "/compare?comparison=\(id)", type: .normal)
                 },
             ])
-        router.route("workers", [.get: { _, _ in Response(page: try await workersPage().html()) }])
+        router.route(
+            "workers",
+            [
+                .get: { request, _ in
+                    try await pages.response(to: request) { Response(page: try await workersPage().html()) }
+                }
+            ])
         router.route("workers/crash", [.post: { request, _ in try await crash(request) }])
         router.route("workers/deploy", [.post: { request, _ in try await deploy(request) }])
         router.route("tour", [.get: { _, _ in Response(page: TourPage(site: site, tour: site.tour).html()) }])
-        router.route("books", [.get: { request, _ in try await booksPage(request) }])
+        router.route(
+            "books",
+            [.get: { request, _ in try await pages.response(to: request) { try await booksPage(request) } }])
         router.route(
             "public/:file",
             [
@@ -58,17 +69,18 @@ struct TransferRoutes: Sendable {
             "real-world-mode",
             [.get: { _, _ in try await realWorldMode() }, .post: { request, _ in try await setRealWorldMode(request) }])
         api.route("reset", [.post: { _, _ in try await reset() }])
-        api.route("events", [.get: { request, _ in .events(feed.events(), request: request) }])
+        api.route("events", [.get: { request, _ in .events(request: request) { await feed.events() } }])
         return router
     }
 
     // MARK: Accounts
 
     private func accounts() async throws -> Response {
-        let members = try await ledger.balances().map { account, balance in
-            JSONValue.Member(name: account, value: ["balance": .number(balance.description)])
+        var accounts: JSON.Members = [:]
+        for (account, balance) in try await ledger.balances() {
+            accounts[account] = ["balance": .number(balance.description)]
         }
-        return Response(json: .object(members))
+        return Response(json: .object(accounts))
     }
 
     private func accountWorkflows(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
@@ -78,9 +90,10 @@ struct TransferRoutes: Sendable {
             throw WebError(.notFound, "there is no account \(id)")
         }
         let (summary, documents) = try await transfers.ofAccount(id, limit: limit)
-        return Response(json: [
-            "account_id": .string(id), "summary": .raw(summary), "workflows": .array(documents.map(JSONValue.raw)),
-        ])
+        return Response(
+            jsonText: """
+                {"account_id":\(JSON.string(id).text),"summary":\(summary),"workflows":\(documents.jsonArray)}
+                """)
     }
 
     private func isKnown(_ account: String) async throws -> Bool {
@@ -119,7 +132,7 @@ struct TransferRoutes: Sendable {
 
     /// The five transfers that the bank makes at the end of every day.
     private func batch() async throws -> Response {
-        var started: [JSONValue] = []
+        var started: [JSON] = []
         for (from, to) in zip("ABCDE", "FGHIJ") {
             let transfer = Transfer(from: "account_\(from)", to: "account_\(to)", amount: Money(cents: 100_00))
             let id = try await starter.start(transfer)
@@ -245,7 +258,7 @@ struct TransferRoutes: Sendable {
             let next = "/api/workflows?limit=\(limit)&before=\(last.runID.uuidString.lowercased())"
             headers[HTTPField.Name("Link")!] = "<\(next)>; rel=\"next\""
         }
-        return Response(json: .array(entries.compactMap { $0.document.map(JSONValue.raw) }), headers: headers)
+        return Response(jsonText: entries.compactMap(\.document).jsonArray, headers: headers)
     }
 
     private func workflow(_ context: BasicRequestContext) async throws -> Response {
@@ -253,7 +266,7 @@ struct TransferRoutes: Sendable {
         guard let entry = try await transfers.newest(id), let document = entry.document else {
             throw WebError(.notFound, "there is no transfer \(id.prefix(255))")
         }
-        return Response(json: .raw(document))
+        return Response(jsonText: document)
     }
 
     // MARK: The bank as a whole
@@ -280,7 +293,7 @@ struct TransferRoutes: Sendable {
 
 extension Transfer {
     /// What the body of `POST /api/transfer` asks for. Throws 400 that names the first thing wrong.
-    fileprivate init(_ body: JSONValue) throws(WebError) {
+    fileprivate init(_ body: JSON) throws(WebError) {
         func account(_ name: String) throws(WebError) -> String {
             switch body[name] {
             case nil, .null, .string(""): throw WebError(.badRequest, "\(name) is missing")
@@ -298,7 +311,7 @@ extension Transfer {
 
 extension TransferMode {
     /// How the body of `POST /api/transfer` wants it made; durably unless it says otherwise.
-    fileprivate init(_ body: JSONValue) throws(WebError) {
+    fileprivate init(_ body: JSON) throws(WebError) {
         switch body["mode"] {
         case nil: self = .durable
         case .string(let name):
@@ -310,7 +323,7 @@ extension TransferMode {
 }
 
 extension Money {
-    fileprivate static func requested(in body: JSONValue) throws(WebError) -> Money {
+    fileprivate static func requested(in body: JSON) throws(WebError) -> Money {
         do throws(Invalid) {
             switch body["amount"] {
             case .number(let digits): return try Money.requested(digits)

@@ -16,12 +16,14 @@ struct TransferSettings: Sendable {
     var isWorkshop: Bool
 
     /// Reads `TRANSFER_WEB_PORT` (5001), `HISTORY_WEB_URL` (http://127.0.0.1:8080), `PERDURE_TASK_QUEUE` (bank),
-    /// `ACCOUNT_API_URL` (http://127.0.0.1:5000), `ACCOUNT_API_TIMEOUT_SECONDS` (5) and `BANK_WORKSHOP` (off).
+    /// `ACCOUNT_API_URL` (http://127.0.0.1:5000), `ACCOUNT_API_TIMEOUT_SECONDS` (5) and `BANK_WORKSHOP` (off), and
+    /// what ``VisitorSettings`` does.
     init(environment: [String: String] = ProcessInfo.processInfo.environment) throws(StartupFailure) {
         func setting(_ name: String, _ value: String) -> String {
             environment[name].flatMap { $0.isEmpty ? nil : $0 } ?? value
         }
         web = try WebSettings(portVariable: "TRANSFER_WEB_PORT", defaultPort: 5001, environment: environment)
+        web.visitors = try VisitorSettings(environment: environment)
         historyURL = setting("HISTORY_WEB_URL", "http://127.0.0.1:8080")
         taskQueue = setting("PERDURE_TASK_QUEUE", "bank")
         accountAPI = setting("ACCOUNT_API_URL", "http://127.0.0.1:5000")

@@ -1,5 +1,6 @@
 import Bank
 import Foundation
+import PerdureModel
 import Postgres
 import WebCommon
 
@@ -30,14 +31,14 @@ struct Transfers: Sendable {
         return try await pool.query(query).map(Entry.init)
     }
 
-    /// The newest run of a workflow; nil if there is no such transfer.
+    /// The current run of a workflow; nil if there is no such transfer.
     func newest(_ workflowID: String) async throws -> Entry? {
         try await pool.query(
             """
             select t.run_id, t.status = 'RUNNING' as is_running, bank.transfer_document(t) as document
             from bank.transfers t
             where t.shard = perdure.shard_for('default', \(workflowID)) and t.workflow_id = \(workflowID)
-            order by t.start_time desc, t.run_id desc limit 1
+            order by t.run_number desc limit 1
             """
         ).first.map(Entry.init)
     }

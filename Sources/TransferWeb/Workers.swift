@@ -1,7 +1,8 @@
 import Foundation
 import Postgres
 
-/// The workers that run the transfers, which build is deployed, and how to break both; see `sql/bank/55_deployments.sql`.
+/// The workers that run the transfers, which build is deployed, and how to break both; see
+/// `sql/bank/55_deployments.sql`.
 struct Workers: Sendable {
     let pool: PostgresPool
     let taskQueue: String
@@ -82,8 +83,7 @@ struct Workers: Sendable {
         let lives = try await pool.query(
             """
             select l.identity, l.build_id, l.state, l.registered_at, l.last_seen_at, l.ended_at,
-                   (select count(*) from perdure.activity_tasks a where a.worker = l.worker_id)
-                   + (select count(*) from perdure.workflow_tasks t where t.worker = l.worker_id) as tasks
+                   (select coalesce(sum(h.tasks), 0)::bigint from bank.held_tasks h where h.worker_id = l.worker_id) as tasks
             from perdure.worker_lives l
             where l.namespace = 'default' and \(taskQueue)::text = any (l.task_queues)
               and (l.ended_at is null or l.ended_at > \(start))

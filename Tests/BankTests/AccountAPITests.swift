@@ -1,5 +1,6 @@
 import Bank
 import Foundation
+import PerdureModel
 import Testing
 import WebCommon
 
@@ -46,6 +47,28 @@ import WebCommon
             #expect(try await request("HEAD", "\(url)/accounts/account_A").status == 200)
             let wrongMethod = try await request("DELETE", "\(url)/accounts/account_A")
             #expect(wrongMethod.status == 405 && wrongMethod.headers["allow"] == "GET, HEAD")
+        }
+    }
+
+    /// A balance may be above what one movement may have, up to the end of the ledger.
+    @Test(arguments: [100_000_000_000_001, 9_007_199_254_740_993, Int64.max]) func tellsEveryBalance(cents: Int64)
+        async throws
+    {
+        try await withAPI { url, database in
+            _ = try await database.pool.query(
+                "update bank.accounts set balance_cents = \(cents) where account_id = 'account_A'")
+            let client = AccountClient(url: url)
+            #expect(try await client.balance(of: "account_A") == Money(cents: cents))
+            let left = try await client.withdraw(
+                Money(cents: 1), from: "account_A",
+                for: .init(idempotencyKey: "k", workflowID: "w", runID: "r", activityID: "a"))
+            #expect(left == Money(cents: cents - 1))
+            // What is more than an account can hold is refused, and is no failure of the API.
+            _ = try await database.pool.query(
+                "update bank.accounts set balance_cents = \(Int64.max) where account_id = 'account_B'")
+            await #expect(throws: AccountClient.Failure.self) {
+                try await client.deposit(Money(cents: 1), to: "account_B", for: .init(transferID: "t"))
+            }
         }
     }
 

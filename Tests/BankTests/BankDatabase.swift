@@ -1,11 +1,12 @@
+import Bank
 import Foundation
 import PerdureEngine
 import Postgres
 import TestSupport
 import Testing
 
-/// A database of one test's own, with everything that `perdure migrate` would apply. The server is the one that
-/// `PERDURE_TEST_DATABASE_URL` names.
+/// A database of one test's own, with everything that `perdure migrate` and `bank-worker migrate` would apply. The
+/// server is the one that `PERDURE_TEST_DATABASE_URL` names.
 struct BankDatabase: Sendable {
     let url: String
     let pool: PostgresPool
@@ -44,9 +45,11 @@ struct BankDatabase: Sendable {
         return (balances, try proof[0].decode(at: 0))
     }
 
-    /// Applies everything that there is to apply to an empty database.
+    /// Applies the engine and the bank to an empty database.
     static func migrate(_ url: String) async throws {
-        try await Migrator(root: checkout, configuration: PostgresConfiguration(url), logger: quiet).migrate()
+        let configuration = PostgresConfiguration(url)
+        try await Migrator(root: checkout, configuration: configuration, logger: quiet).migrate()
+        try await BankSchema.migrator(root: checkout, configuration: configuration, logger: quiet).migrate()
     }
 
     /// Migrated once, copied for each test, dropped when the tests end.

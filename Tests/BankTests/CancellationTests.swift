@@ -16,7 +16,7 @@ extension EndToEnd {
                     try await cancel(id, in: setting)
                     try await setting.waitUntilAllHaveEnded()
                     await setting.gate.open()
-                    #expect(try await setting.transfer(id)["status"]?.string == "CANCELED")
+                    #expect(try await setting.transfer(id)["status"]?.stringValue == "CANCELED")
                     let audit = try await setting.database.audit()
                     #expect(audit.isProven && audit.balances == TransferSetting.opening)
                 }
@@ -34,7 +34,7 @@ extension EndToEnd {
                     await setting.gate.open()
                     try await setting.waitUntilAllHaveEnded()
                     let transfer = try await setting.transfer(id)
-                    #expect(transfer["status"]?.string == "CANCELED")
+                    #expect(transfer["status"]?.stringValue == "CANCELED")
                     #expect(
                         transfer["completed_steps"]
                             == ["check_balance_from", "check_balance_to", "withdraw", "refund"])
@@ -54,7 +54,7 @@ extension EndToEnd {
                     try await cancel(id, in: setting)
                     await setting.gate.open()
                     try await setting.waitUntilAllHaveEnded()
-                    #expect(try await setting.transfer(id)["status"]?.string == "COMPLETED")
+                    #expect(try await setting.transfer(id)["status"]?.stringValue == "COMPLETED")
                     let audit = try await setting.database.audit()
                     #expect(
                         audit.isProven && audit.balances["account_A"] == 90_000

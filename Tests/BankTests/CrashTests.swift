@@ -37,7 +37,7 @@ extension EndToEnd {
                             }
                             try await setting.waitUntilAllHaveEnded(within: .seconds(120))
                             for id in acknowledged {
-                                #expect(try await setting.transfer(id)["status"]?.string == "COMPLETED")
+                                #expect(try await setting.transfer(id)["status"]?.stringValue == "COMPLETED")
                             }
                             let audit = try await database.audit()
                             #expect(audit.isProven)
@@ -49,14 +49,15 @@ extension EndToEnd {
                                     audit.balances[account] == (try row.decode(Int64.self, at: 1))
                                         + expected[account, default: 0])
                             }
+                            try await setting.expectNoViolations()
                         }
                     }
                 }
             }
         }
 
-        /// Starts again until the start is acknowledged. The id makes that safe: a start that was made and not acknowledged
-        /// is found as already running (PD002).
+        /// Starts again until the start is acknowledged. The id makes that safe: a start that was made and not
+        /// acknowledged is found as already running (PD002).
         private func startSurely(_ start: () async throws -> String) async throws {
             try await eventually("the database comes back") {
                 do {

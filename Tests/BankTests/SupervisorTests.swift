@@ -74,8 +74,8 @@ extension EndToEnd {
                 }
                 try await setting.waitUntilAllHaveEnded()
                 let document = try await setting.transfer("t-1")
-                #expect(document["status"]?.string == "COMPLETED")
-                #expect(document["verdict"]?.string == "correct")
+                #expect(document["status"]?.stringValue == "COMPLETED")
+                #expect(document["verdict"]?.stringValue == "correct")
                 #expect(try await setting.database.audit().isProven)
                 #expect(
                     try await setting.count(
@@ -121,7 +121,7 @@ extension EndToEnd {
                 }
                 if bug == "workflow" {
                     let document = try await setting.transfer("t-0")
-                    #expect(document["task_failure"]?.string?.contains("receipt number") == true)
+                    #expect(document["task_failure"]?.stringValue?.contains("receipt number") == true)
                 }
                 #expect(try await post("\(page)/workers/deploy", "bug=none").status == 200)
                 try await setting.waitForBuild("v3")

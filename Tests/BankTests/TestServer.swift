@@ -3,6 +3,8 @@ import Foundation
 import Hummingbird
 import Logging
 import NIOCore
+import PerdureModel
+import ServiceLifecycle
 import Testing
 import WebCommon
 
@@ -17,15 +19,26 @@ func withServer<T: Sendable>(
         responder: GatedResponder(inner: router.buildResponder(), gate: gate),
         configuration: .init(address: .hostname("127.0.0.1", port: 0)),
         onServerRunning: { channel in continuation.yield(channel.localAddress?.port ?? 0) }, logger: logger)
+    // A server that is cancelled drops a connection that is being opened, which ends the program (NIOAsyncWriter); one
+    // that is asked to stop takes no more of them first.
+    var configuration = ServiceGroupConfiguration(services: [.init(service: application)], logger: logger)
+    configuration.maximumGracefulShutdownDuration = .seconds(3)
+    let services = ServiceGroup(configuration: configuration)
     return try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {
-            do { try await application.run() } catch is CancellationError {}
+            do { try await services.run() } catch is CancellationError {}
             continuation.finish()
         }
         var iterator = ports.makeAsyncIterator()
         let port = try #require(await iterator.next(), "the server did not start")
-        defer { group.cancelAll() }
-        return try await body("http://127.0.0.1:\(port)")
+        do {
+            let value = try await body("http://127.0.0.1:\(port)")
+            await services.triggerGracefulShutdown()
+            return value
+        } catch {
+            await services.triggerGracefulShutdown()
+            throw error
+        }
     }
 }
 
@@ -35,8 +48,8 @@ struct Answer: Sendable {
     var text: String
     var headers: [String: String]
 
-    var json: JSONValue { (try? JSONValue(parsing: text.utf8)) ?? .null }
-    var error: String? { json["error"]?.string }
+    var json: JSON { (try? JSON(parsing: text.utf8)) ?? .null }
+    var error: String? { json["error"]?.stringValue }
 }
 
 func request(
@@ -57,7 +70,7 @@ func request(
 struct EventReader {
     var url: String
 
-    func read(_ body: (_ event: String, _ data: JSONValue) async throws -> Bool) async throws {
+    func read(_ body: (_ event: String, _ data: JSON) async throws -> Bool) async throws {
         let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: url), timeout: .seconds(30))
         var text = ""
         for try await buffer in response.body {
@@ -69,7 +82,7 @@ struct EventReader {
                     lines.first { $0.hasPrefix("\(name): ") }.map { String($0.dropFirst(name.count + 2)) }
                 }
                 guard let event = field("event"), let data = field("data") else { continue }
-                if try await body(event, try JSONValue(parsing: data.utf8)) { return }
+                if try await body(event, try JSON(parsing: data.utf8)) { return }
             }
         }
         Issue.record("the stream ended too early")

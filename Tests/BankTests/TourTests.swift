@@ -1,4 +1,5 @@
 import Foundation
+import PerdureModel
 import TestSupport
 import Testing
 

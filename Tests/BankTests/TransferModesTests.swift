@@ -1,5 +1,6 @@
 import Bank
 import Foundation
+import PerdureModel
 import Synchronization
 import TestSupport
 import Testing
@@ -40,8 +41,8 @@ import WebCommon
     }
 
     /// Makes a transfer of 10.00 by the page's API, waits for its end, and returns it as the page shows it.
-    private func transfer(_ mode: String, _ fates: [Fate]) async throws -> (JSONValue, Ledger.Totals) {
-        let result = Mutex<(JSONValue, Ledger.Totals)?>(nil)
+    private func transfer(_ mode: String, _ fates: [Fate]) async throws -> (JSON, Ledger.Totals) {
+        let result = Mutex<(JSON, Ledger.Totals)?>(nil)
         try await withBank(fates) { accountAPI, database in
             let routes = try TransferRoutes.forTests(database, accountAPI: accountAPI)
             try await withServer(routes.router()) { url in
@@ -49,12 +50,12 @@ import WebCommon
                     "POST", "\(url)/api/transfer",
                     body: #"{"from_account":"account_A","to_account":"account_F","amount":10,"mode":"\#(mode)"}"#)
                 #expect(answer.status == 200)
-                #expect(answer.json["transfer_id"]?.string != nil)
-                var document = JSONValue.null
+                #expect(answer.json["transfer_id"]?.stringValue != nil)
+                var document = JSON.null
                 try await eventually("the transfer ends") {
                     let shown = try await routes.transfers.shown(knownClosed: [])
                     guard let entry = shown.first, !entry.isRunning, let text = entry.document else { return false }
-                    document = try JSONValue(parsing: text.utf8)
+                    document = try JSON(parsing: text.utf8)
                     return true
                 }
                 let totals = try await routes.ledger.totals()
@@ -65,16 +66,16 @@ import WebCommon
         return try #require(result.withLock { $0 })
     }
 
-    private func entries(_ document: JSONValue) -> [String?] {
+    private func entries(_ document: JSON) -> [String?] {
         guard case .array(let entries) = document["entries"] else { return [] }
-        return entries.map { $0["kind"]?.string }
+        return entries.map { $0["kind"]?.stringValue }
     }
 
     @Test(arguments: ["plain", "retrying"]) func worksWhenNothingFails(mode: String) async throws {
         let (document, totals) = try await transfer(mode, [])
-        #expect(document["status"]?.string == "COMPLETED")
-        #expect(document["mode"]?.string == mode)
-        #expect(document["verdict"]?.string == "correct")
+        #expect(document["status"]?.stringValue == "COMPLETED")
+        #expect(document["mode"]?.stringValue == mode)
+        #expect(document["verdict"]?.stringValue == "correct")
         #expect(document["completed_steps"] == ["check_balance_from", "check_balance_to", "withdraw", "deposit"])
         #expect(entries(document) == ["withdrawal", "deposit"])
         #expect(totals.missing.cents == 0 && totals.surplus.cents == 0)
@@ -82,24 +83,24 @@ import WebCommon
 
     @Test func aPlainTransferGivesUpAtTheFirstFailure() async throws {
         let (document, totals) = try await transfer("plain", [.works, .fails])
-        #expect(document["status"]?.string == "FAILED")
-        #expect(document["verdict"]?.string == "correct")
-        #expect(document["result"]?["error_message"]?.string?.contains("500") == true)
+        #expect(document["status"]?.stringValue == "FAILED")
+        #expect(document["verdict"]?.stringValue == "correct")
+        #expect(document["result"]?["error_message"]?.stringValue?.contains("500") == true)
         #expect(totals.missing.cents == 0)
     }
 
     @Test func aPlainTransferLosesMoneyWithAnAnswer() async throws {
         let (document, totals) = try await transfer("plain", [.works, .works, .losesAnswer])
-        #expect(document["status"]?.string == "FAILED")
-        #expect(document["verdict"]?.string == "missing")
+        #expect(document["status"]?.stringValue == "FAILED")
+        #expect(document["verdict"]?.stringValue == "missing")
         #expect(entries(document) == ["withdrawal"])
         #expect(totals.missing == Money(cents: 10_00))
     }
 
     @Test func retriesHelpAgainstFailuresThatDidNothing() async throws {
         let (document, totals) = try await transfer("retrying", [.fails, .works, .fails, .fails])
-        #expect(document["status"]?.string == "COMPLETED")
-        #expect(document["verdict"]?.string == "correct")
+        #expect(document["status"]?.stringValue == "COMPLETED")
+        #expect(document["verdict"]?.stringValue == "correct")
         #expect(document["attempts"]?["check_balance_from"] == .number("2"))
         #expect(document["attempts"]?["check_balance_to"] == .number("3"))
         #expect(totals.missing.cents == 0)
@@ -107,22 +108,22 @@ import WebCommon
 
     @Test func retriesEndAfterThree() async throws {
         let (document, totals) = try await transfer("retrying", [.works, .works, .works, .fails, .fails, .fails])
-        #expect(document["status"]?.string == "FAILED")
-        #expect(document["verdict"]?.string == "missing")
+        #expect(document["status"]?.stringValue == "FAILED")
+        #expect(document["verdict"]?.stringValue == "missing")
         #expect(totals.missing == Money(cents: 10_00))
     }
 
     @Test func retriesWithdrawTwice() async throws {
         let (document, totals) = try await transfer("retrying", [.works, .works, .losesAnswer])
-        #expect(document["status"]?.string == "COMPLETED")
-        #expect(document["verdict"]?.string == "missing")
+        #expect(document["status"]?.stringValue == "COMPLETED")
+        #expect(document["verdict"]?.stringValue == "missing")
         #expect(entries(document) == ["withdrawal", "withdrawal", "deposit"])
         #expect(totals.missing == Money(cents: 10_00))
     }
 
     @Test func retriesDepositTwice() async throws {
         let (document, totals) = try await transfer("retrying", [.works, .works, .works, .losesAnswer])
-        #expect(document["verdict"]?.string == "doubled")
+        #expect(document["verdict"]?.stringValue == "doubled")
         #expect(entries(document) == ["withdrawal", "deposit", "deposit"])
         #expect(totals.surplus == Money(cents: 10_00))
     }
@@ -175,14 +176,14 @@ import WebCommon
                 #expect(try await request("GET", "\(url)/compare").text.contains("Nothing has been compared yet"))
                 let started = try await request("POST", "\(url)/api/comparisons", body: #"{"size":4}"#).json
                 #expect(started["comparison_id"] == .number("1"))
-                var document = JSONValue.null
+                var document = JSON.null
                 try await eventually("the comparison ends") {
                     document = try await request("GET", "\(url)/api/comparisons/1").json
                     guard case .array(let modes) = document["modes"], modes.count == 3 else { return false }
                     return modes[0]["running"] == 0 && modes[1]["running"] == 0
                 }
                 guard case .array(let modes) = document["modes"] else { return }
-                #expect(modes.map { $0["mode"]?.string } == ["plain", "retrying", "durable"])
+                #expect(modes.map { $0["mode"]?.stringValue } == ["plain", "retrying", "durable"])
                 #expect(modes[0]["correct"] == 4 && modes[1]["correct"] == 4)
                 #expect(modes[2]["running"] == 4, "no worker listens")
                 let page = try await request("GET", "\(url)/compare?comparison=1")
@@ -190,7 +191,7 @@ import WebCommon
                 let list = try await request("GET", "\(url)/api/workflows").json
                 guard case .array(let workflows) = list else { return }
                 #expect(workflows.count == 4)
-                #expect(workflows.last?["workflow_id"]?.string == "comparison-1-1")
+                #expect(workflows.last?["workflow_id"]?.stringValue == "comparison-1-1")
 
                 for body in [#"{"size":0}"#, #"{"size":501}"#, #"{"size":"5"}"#, #"{"size":1.5}"#, "[]", ""] {
                     #expect(try await request("POST", "\(url)/api/comparisons", body: body).status == 400, "\(body)")

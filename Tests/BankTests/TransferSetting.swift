@@ -1,5 +1,6 @@
 import Bank
 import Foundation
+import PerdureModel
 import Postgres
 import TestSupport
 import Testing
@@ -8,8 +9,8 @@ import WebCommon
 @testable import AccountAPI
 @testable import TransferWeb
 
-/// Tests of the whole: real workers in processes of their own, a real account API, a real database. One at a time, since
-/// each keeps the machine busy by itself.
+/// Tests of the whole: real workers in processes of their own, a real account API, a real database. One at a time,
+/// since each keeps the machine busy by itself.
 @Suite(.serialized, .timeLimit(.minutes(5))) enum EndToEnd {}
 
 /// What a test of transfers has at hand.
@@ -23,9 +24,19 @@ struct TransferSetting: Sendable {
             let gate = Gate()
             let routes = AccountRoutes(ledger: Ledger(database.pool))
             try await withServer(routes.router(settings: WebSettings(port: 0)), gate: gate) { url in
-                try await body(TransferSetting(database: database, accountAPI: url, gate: gate))
+                let setting = TransferSetting(database: database, accountAPI: url, gate: gate)
+                try await body(setting)
+                try await setting.expectNoViolations()
             }
         }
+    }
+
+    /// Whatever has happened, no rule of the engine is broken and no cent is lost.
+    func expectNoViolations(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        let broken = try await database.pool.query(
+            "select to_jsonb(v)::text from perdure.violations() v union all select to_jsonb(b)::text from bank.violations() b"
+        ).map { try $0.decode(String.self, at: 0) }
+        #expect(broken.isEmpty, sourceLocation: sourceLocation)
     }
 
     /// What the accounts hold at first, in cents.
@@ -53,9 +64,9 @@ struct TransferSetting: Sendable {
     }
 
     /// The transfer as the API shows it.
-    func transfer(_ id: String) async throws -> JSONValue {
+    func transfer(_ id: String) async throws -> JSON {
         let entry = try #require(try await Transfers(pool: database.pool).newest(id))
-        return try JSONValue(parsing: try #require(entry.document).utf8)
+        return try JSON(parsing: try #require(entry.document).utf8)
     }
 
     func count(_ query: PostgresQuery) async throws -> Int { try await database.pool.query(query)[0].decode(at: 0) }

@@ -17,7 +17,7 @@ extension EndToEnd {
                     let id = try await setting.start("account_A", "account_F", 12_34)
                     try await setting.waitUntilAllHaveEnded()
                     let transfer = try await setting.transfer(id)
-                    #expect(transfer["status"]?.string == "COMPLETED")
+                    #expect(transfer["status"]?.stringValue == "COMPLETED")
                     #expect(
                         transfer["result"] == [
                             "success": true, "from_account": "account_A", "to_account": "account_F",
@@ -43,9 +43,9 @@ extension EndToEnd {
                     let id = try await setting.start(from, to, cents)
                     try await setting.waitUntilAllHaveEnded()
                     let transfer = try await setting.transfer(id)
-                    #expect(transfer["status"]?.string == "FAILED")
+                    #expect(transfer["status"]?.stringValue == "FAILED")
                     #expect(transfer["result"]?["success"] == false)
-                    #expect(transfer["result"]?["error_message"]?.string?.contains(message) == true)
+                    #expect(transfer["result"]?["error_message"]?.stringValue?.contains(message) == true)
                     let audit = try await setting.database.audit()
                     #expect(audit.isProven && audit.balances == TransferSetting.opening)
                 }
@@ -66,8 +66,8 @@ extension EndToEnd {
                     try await setting.waitUntilAllHaveEnded()
 
                     let transfer = try await setting.transfer(id)
-                    #expect(transfer["status"]?.string == "FAILED")
-                    #expect(transfer["result"]?["error_message"]?.string?.contains("closed") == true)
+                    #expect(transfer["status"]?.stringValue == "FAILED")
+                    #expect(transfer["result"]?["error_message"]?.stringValue?.contains("closed") == true)
                     #expect(
                         transfer["completed_steps"] == ["check_balance_from", "check_balance_to", "withdraw", "refund"])
                     let audit = try await setting.database.audit()
@@ -136,8 +136,8 @@ extension EndToEnd {
             }
         }
 
-        /// Promise: `kill -9` of a worker in the middle of any step, before its work or after it, and another worker ends the
-        /// transfer, once. The killed worker's call arrives late, too, and moves nothing.
+        /// Promise: `kill -9` of a worker in the middle of any step, before its work or after it, and another worker
+        /// ends the transfer, once. The killed worker's call arrives late, too, and moves nothing.
         @Test(
             arguments: [
                 ("GET", "/accounts/account_A"), ("GET", "/accounts/account_F"),
@@ -154,7 +154,7 @@ extension EndToEnd {
                 try await withWorkers(1, database: setting.database, accountAPI: setting.accountAPI) { _ in
                     try await setting.waitUntilAllHaveEnded()
                     await setting.gate.open()
-                    #expect(try await setting.transfer(id)["status"]?.string == "COMPLETED")
+                    #expect(try await setting.transfer(id)["status"]?.stringValue == "COMPLETED")
                     try await eventually("the books settle") { try await setting.database.audit().isProven }
                     let audit = try await setting.database.audit()
                     #expect(audit.balances["account_A"] == 90_000 && audit.balances["account_F"] == 100_000)
@@ -163,7 +163,8 @@ extension EndToEnd {
             }
         }
 
-        /// Promise: the same for the step that gives the money back when the deposit can never succeed: it comes back once.
+        /// Promise: the same for the step that gives the money back when the deposit can never succeed: it comes back
+        /// once.
         @Test(arguments: Gate.Side.allCases)
         func killingAWorkerGivesTheMoneyBackOnce(side: Gate.Side) async throws {
             try await TransferSetting.with { setting in
@@ -182,7 +183,7 @@ extension EndToEnd {
                     try await setting.waitUntilAllHaveEnded()
                     await setting.gate.open()
                     let transfer = try await setting.transfer(id)
-                    #expect(transfer["status"]?.string == "FAILED")
+                    #expect(transfer["status"]?.stringValue == "FAILED")
                     #expect(
                         transfer["completed_steps"] == ["check_balance_from", "check_balance_to", "withdraw", "refund"])
                     #expect(
@@ -211,14 +212,14 @@ extension EndToEnd {
                     try await eventually("a retry shows") {
                         let transfer = try await setting.transfer(id)
                         guard case .number(let attempt) = transfer["attempt"],
-                            let failure = transfer["last_failure"]?.string
+                            let failure = transfer["last_failure"]?.stringValue
                         else { return false }
                         return (Int(attempt) ?? 0) > 2 && failure.contains("500")
-                            && transfer["current_step"]?.string == "check_balance_from"
+                            && transfer["current_step"]?.stringValue == "check_balance_from"
                     }
                     _ = try await setting.database.pool.query("select from bank.set_real_world_mode(false)")
                     try await setting.waitUntilAllHaveEnded()
-                    #expect(try await setting.transfer(id)["status"]?.string == "COMPLETED")
+                    #expect(try await setting.transfer(id)["status"]?.stringValue == "COMPLETED")
                 }
             }
         }

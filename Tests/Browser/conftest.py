@@ -48,14 +48,20 @@ def answers(url):
 
 
 class Services:
-    def __init__(self, url, process=None):
+    def __init__(self, url, process=None, state=None, histories=None):
         self.url = url
+        self.histories = histories
         self.process = process
+        self.state = state
 
     def workers(self):
         """The ids of the worker processes that we started, and of no others."""
+        return [pid for pid, command in self.processes() if command[0].endswith(b"bank-worker") and b"supervise" not in command]
+
+    def processes(self):
+        """The id and the arguments of each process that ./start_services.sh has started."""
         if self.process is None:
-            pytest.skip("these services were not started here, so none of them is killed")
+            pytest.skip("these services were not started here, so that nothing is done to their processes")
         found, family = [], {self.process.pid}
         for _ in range(4):
             for entry in pathlib.Path("/proc").iterdir():
@@ -68,8 +74,7 @@ class Services:
                     continue
                 if parent in family and int(entry.name) not in family:
                     family.add(int(entry.name))
-                    if command[0].endswith(b"bank-worker") and b"supervise" not in command:
-                        found.append(int(entry.name))
+                    found.append((int(entry.name), command))
         return found
 
 
@@ -80,7 +85,8 @@ def services():
         return
     ports = {
         name: str(free_port())
-        for name in ("ACCOUNT_API_PORT", "TRANSFER_WEB_PORT", "HISTORY_WEB_PORT", "PERDURE_PG_PORT")
+        for name in (
+            "ACCOUNT_API_PORT", "TRANSFER_WEB_PORT", "HISTORY_WEB_PORT", "PERDURE_PG_PORT", "PERDURE_FRONTEND_PORT")
     }
     # A cluster of the tests' own, whatever the environment or .env names and whatever runs here already. The server's user
     # has to get in.
@@ -100,7 +106,7 @@ def services():
     try:
         wait_for(lambda: process.poll() is not None or answers(f"{url}/health"), 900, "the start of the services")
         assert process.poll() is None, f"start_services.sh ended; see {log.name}"
-        yield Services(url, process)
+        yield Services(url, process, state, environment["HISTORY_WEB_URL"])
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

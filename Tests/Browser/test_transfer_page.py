@@ -76,6 +76,50 @@ def test_money_survives_everything(open_page, services, screenshot):
     expect(page.locator("#events")).to_contain_text("Withdraw")
 
 
+ODD = [
+    ("odd-text", '{"from_account": "account_A", "to_account": "account_F", "amount": "abc"}'), ("odd-nothing", None),
+    ("odd-list", "[1, 2]"), ("odd-null", "null"), ("odd-huge", '{"amount": 1e300, "from_account": {}, "to_account": 7}'),
+]
+
+
+def test_an_odd_transfer_is_one_odd_row(open_page, services, screenshot):
+    """Started from the history pages' form, by whoever likes to."""
+    page = open_page()
+    history = page.locator("body").get_attribute("data-history")
+    for workflow_id, text in ODD:
+        form = {"id": workflow_id, "type": "TransferWorkflow", "queue": "nobody"} | ({"input": text} if text else {})
+        assert page.request.post(f"{history}/namespaces/default/start", form=form, max_redirects=0).status == 303
+    rows = page.locator("#active > li")
+    expect(rows.filter(has_text="no sum").first).to_be_visible(timeout=10_000)
+    expect(rows.filter(has_text="no account").first).to_be_visible()
+    transfer(page, "account_B", "account_G", "1.23")
+    expect(page.get_by_text("1.23").first).to_be_visible()
+    for width, scheme in [(390, "light"), (390, "dark"), (1600, "light"), (1600, "dark")]:
+        screenshot(open_page(width=width, scheme=scheme), f"transfer-page-odd-{width}-{scheme}")
+    for workflow_id, _ in ODD:
+        path = f"{history}/namespaces/default/workflows/{workflow_id}"
+        run = page.request.get(path, max_redirects=0).headers["location"]
+        assert page.request.post(f"{history}{run}/actions/terminate", form={}, max_redirects=0).status == 303
+    expect(page.locator("#finished > li").filter(has_text="Terminated").first).to_be_visible(timeout=10_000)
+
+
+def test_every_tab_of_a_browser_is_live(browser, services):
+    """HTTP/1.1 allows a browser six connections to a server: the tabs share one stream."""
+    context = browser.new_context(base_url=services.url)
+    try:
+        tabs = [context.new_page() for _ in range(10)]
+        for number, tab in enumerate(tabs):
+            tab.goto(["/", "/books", "/workers"][number % 3], timeout=10_000)
+        for tab in tabs:
+            tab.wait_for_selector("#live[data-state=live]", timeout=10_000)
+        for tab in tabs[:6]:
+            tab.close()
+        tabs[-1].wait_for_timeout(3_000)
+        expect(tabs[-1].locator("#live")).to_have_attribute("data-state", "live")
+    finally:
+        context.close()
+
+
 def test_the_page_says_what_is_wrong(open_page):
     page = open_page()
     page.get_by_role("button", name="Transfer", exact=True).click()
@@ -250,6 +294,14 @@ def test_a_bug_is_shipped_and_fixed(open_page, services, screenshot):
     page.goto("/")
     stuck = page.locator("#active > li").filter(has_text="7.89")
     expect(stuck.locator(".bug")).to_contain_text("A bug in the workflow's code")
+    # Its run leads to the line that failed, which stands in another file than the workflow.
+    with page.expect_navigation(url=re.compile(r"/namespaces/default/workflows/transfer-[0-9a-f-]+/[0-9a-f-]+")):
+        stuck.get_by_role("link", name=re.compile("History of")).click()
+    page.locator("a[href$='/source?failure=task#failed-line']").first.click()
+    expect(page.locator(".code-page")).to_contain_text("Bank/Bug.swift")
+    expect(page.locator(".code li.hit")).to_contain_text("throw MissingReceiptNumber")
+    expect(page.locator(".code li.hit")).to_be_in_viewport()
+    screenshot(page, "source-of-a-bug", full_page=True)
     page.goto("/workers")
     page.get_by_role("button", name="Deploy the fix").click()
     page.goto("/")

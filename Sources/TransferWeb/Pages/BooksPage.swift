@@ -2,8 +2,8 @@ import Bank
 import Foundation
 import WebCommon
 
-/// The books: the proof that they balance, what everybody holds, what is missing, and the journal with the cause of each
-/// entry.
+/// The books: the proof that they balance, what everybody holds, what is missing, and the journal with the cause of
+/// each entry.
 struct BooksPage {
     let site: Site
     let books: Books
@@ -28,7 +28,7 @@ struct BooksPage {
             "debits": proof.debits.grouped, "credits": proof.credits.grouped,
             "wrong_entries": proof.wrongEntries, "wrong_balances": proof.wrongBalances,
             "balances": balances.map(balance),
-            "held": Money(cents: held.reduce(0) { $0 + $1.balance.cents }).grouped,
+            "held": held.reduce(Money(cents: 0)) { $0 + $1.balance }.grouped,
             "has_stranded": !stranded.isEmpty, "stranded": stranded.map(row),
             "entries": entries.map(row), "has_entries": !entries.isEmpty,
             "durable": durable.count, "tied": tied, "is_tied": tied == durable.count, "has_durable": !durable.isEmpty,

@@ -95,7 +95,8 @@ function updateLine(node, transfer) {
   const states = { COMPLETED: clock(transfer.close_time ?? 0), RUNNING: "under way" };
   setText(node.querySelector(".state"), states[transfer.status] ?? transfer.status.toLowerCase().replace("_", " "));
   const moved = transfer.status === "COMPLETED" || transfer.status === "RUNNING";
-  setText(node.querySelector(".amount"), moved ? signedMoney(isSent ? -transfer.input.amount : transfer.input.amount) : "0.00");
+  const { amount } = transfer.input;
+  setText(node.querySelector(".amount"), moved ? signedMoney(isSent && amount !== null ? -amount : amount) : "0.00");
 }
 
 function watch(node) {

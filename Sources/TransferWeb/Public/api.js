@@ -1,5 +1,7 @@
 // Calls of the page's own API. What goes wrong comes back as an error with a message for people.
 
+import { exact } from "./format.js";
+
 async function call(path, options) {
   let response;
   try {
@@ -7,7 +9,7 @@ async function call(path, options) {
   } catch {
     throw new Error("The server cannot be reached. Nothing was changed; try again.");
   }
-  const body = await response.json().catch(() => ({}));
+  const body = await response.text().then(exact).catch(() => ({}));
   if (!response.ok) throw new Error(body.error ? sentence(body.error) : `The server answered ${response.status}.`);
   return body;
 }

@@ -4,11 +4,17 @@ const amount = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFr
 const signed = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
-export const money = (value) => amount.format(value);
-export const signedMoney = (value) => signed.format(value);
+/** An amount; a transfer that was started with odd input has none. */
+export const money = (value) => (value === null || value === undefined ? "no sum" : amount.format(value));
+export const signedMoney = (value) => (value === null || value === undefined ? "no sum" : signed.format(value));
 export const clock = (seconds) => time.format(new Date(seconds * 1000));
+export const staleSince = (milliseconds) => `Not live: as of ${clock(milliseconds / 1000)}`;
 
-export const accountName = (id) => id.replace("account_", "Account ");
+/** JSON, in which numbers of more digits than a number here has stay text. `Intl` writes them as they are. */
+export const exact = (text) =>
+  JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.]*(?:[eE][+-]?\d+)?/g, (part) => (part[0] !== '"' && part.length > 15 && part.replace(/\D/g, "").length > 15 ? `"${part}"` : part)));
+
+export const accountName = (id) => (id ? id.replace("account_", "Account ") : "no account");
 export const shortName = (id) => id.replace("account_", "");
 
 export function duration(seconds) {
@@ -28,9 +34,12 @@ const steps = {
 };
 export const stepName = (step) => steps[step] ?? step;
 
+/** An id as a segment of an address. A browser takes `.` and `..` for steps, so the history pages know them with a tilde. */
+const segment = (id) => (/^~*\.\.?$/.test(id) ? "~" : "") + encodeURIComponent(id);
+
 /** Where the history pages show a transfer. */
 export const historyURL = (transfer) =>
-  `${document.body.dataset.history}/namespaces/default/workflows/${encodeURIComponent(transfer.workflow_id)}/${transfer.run_id}`;
+  `${document.body.dataset.history}/namespaces/default/workflows/${segment(transfer.workflow_id)}/${transfer.run_id}`;
 
 export const modes = { plain: "Plain", retrying: "Retries in memory", durable: "Durable" };
 

@@ -2,6 +2,8 @@
 // marked `data-live` becomes what it is there. What has the focus, and what a reader has opened, stays.
 
 import { element, setText } from "./dom.js";
+import { follow, freshness } from "./follow.js";
+import { staleSince } from "./format.js";
 
 const live = element("live");
 
@@ -41,22 +43,33 @@ function morph(old, next) {
 
 let busy = false;
 let again = false;
+/** The change that the page shows, and the one that the server told of last. */
+let shown;
+let told = "";
+let problem;
+
+const fresh = freshness((isLive, since) => show(isLive ? "live" : "connecting", isLive ? "Live" : problem ?? staleSince(since)));
 
 async function refresh() {
   again = busy;
   if (busy) return;
   busy = true;
+  const change = told;
   try {
-    const response = await fetch(location.href.split("#")[0]);
+    const began = Date.now();
+    const response = await fetch(location.href.split("#")[0], { headers: { accept: "text/html", "perdure-look": change } });
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    const age = Number(response.headers.get("perdure-age") ?? 0);
     const next = new DOMParser().parseFromString(await response.text(), "text/html");
     for (const node of document.querySelectorAll("[data-live]")) {
       const other = next.getElementById(node.id);
       if (other) morph(node, other);
     }
-    show("live", "Live");
+    shown = change;
+    fresh.at(began - age);
   } catch {
-    show("connecting", "Reconnecting");
+    // The next message tries again; until then the page says that it is not live.
+    shown = undefined;
   }
   // A page a second is as fast as anybody reads.
   setTimeout(() => {
@@ -65,17 +78,23 @@ async function refresh() {
   }, 700);
 }
 
-function follow() {
-  const stream = new EventSource("/api/events");
-  stream.addEventListener("snapshot", refresh);
-  stream.addEventListener("change", refresh);
-  stream.addEventListener("trouble", (event) => show("trouble", JSON.parse(event.data).error));
-  stream.addEventListener("error", () => {
-    show("connecting", "Reconnecting");
-    // A refused connection (the server is starting) ends an EventSource for good: begin a new one.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 2000);
-  });
-}
+follow({
+  source: "/api/events",
+  events: ["snapshot", "change", "live", "trouble"],
+  isWhole: true,
+  tell(name, message) {
+    if (name === "lost") return;
+    if (name === "trouble") {
+      problem = message.error;
+      show("trouble", problem);
+      return;
+    }
+    problem = undefined;
+    told = String(message.look);
+    if (told === shown) fresh.at(Date.now() - message.age);
+    else refresh();
+  },
+});
 
 // A page with a time axis moves on while nothing else does.
 if (document.querySelector("[data-ticks]")) {
@@ -111,5 +130,3 @@ document.addEventListener("submit", async (event) => {
 if (matchMedia("(min-width: 54rem)").matches) {
   for (const details of document.querySelectorAll("[data-open-when-wide]")) details.open = true;
 }
-
-follow();

@@ -15,5 +15,5 @@ enableControls();
 const live = element("live");
 follow((connection, problem) => {
   live.dataset.state = connection;
-  setText(live.querySelector(".text"), problem ?? (connection === "live" ? "Live" : "Reconnecting"));
+  setText(live.querySelector(".text"), problem ?? "Live");
 });

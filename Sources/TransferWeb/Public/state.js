@@ -1,5 +1,8 @@
 // What the page knows, kept current by the server's event stream: a snapshot first, then what changed.
 
+import { follow as followStream, freshness } from "./follow.js";
+import { exact, staleSince } from "./format.js";
+
 const keep = 200;
 
 export const state = {
@@ -47,18 +50,28 @@ function forgetOldest() {
   for (const transfer of closed.slice(0, state.transfers.size - keep)) state.transfers.delete(transfer.run_id);
 }
 
-/** Follows the stream. The browser reconnects by itself; the server then sends a new snapshot. */
+/**
+ * Follows the server's stream, which begins with everything.
+ * @param onConnection called with `live`, or with what is wrong
+ */
 export function follow(onConnection) {
-  const stream = new EventSource("/api/events");
-  stream.addEventListener("snapshot", (event) => {
-    onConnection("live");
-    apply(JSON.parse(event.data), true);
-  });
-  stream.addEventListener("change", (event) => apply(JSON.parse(event.data), false));
-  stream.addEventListener("trouble", (event) => onConnection("trouble", JSON.parse(event.data).error));
-  stream.addEventListener("error", () => {
-    onConnection("connecting");
-    // A refused connection (the server is starting) ends an EventSource for good: begin a new one.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => follow(onConnection), 2000);
+  let problem;
+  const fresh = freshness((isLive, since) => onConnection(isLive ? "live" : "connecting", isLive ? undefined : problem ?? staleSince(since)));
+  followStream({
+    source: "/api/events",
+    events: ["snapshot", "change", "live", "trouble"],
+    isWhole: true,
+    read: exact,
+    tell(name, message) {
+      if (name === "lost") return;
+      if (name === "trouble") {
+        problem = message.error;
+        onConnection("trouble", problem);
+        return;
+      }
+      problem = undefined;
+      if (name !== "live") apply(message, name === "snapshot");
+      fresh.at(Date.now() - message.age);
+    },
   });
 }

@@ -123,13 +123,22 @@ function updateFinished(node, transfer) {
   node.querySelector("time").dateTime = new Date(transfer.close_time * 1000).toISOString();
 }
 
+/** A row that cannot be shown says so, and keeps no other from being shown. */
+const guarded = (update) => (node, transfer) => {
+  try {
+    update(node, transfer);
+  } catch (error) {
+    node.textContent = `Transfer ${transfer.workflow_id ?? transfer.run_id} cannot be shown: ${error.message}`;
+  }
+};
+
 function render() {
   const all = [...state.transfers.values()].sort(byStart);
   const active = all.filter(isRunning);
   const finished = all.filter((transfer) => !isRunning(transfer)).sort((a, b) => b.close_time - a.close_time);
   const make = (id) => () => fromTemplate(id).firstElementChild;
-  reconcile(element("active"), active.slice(0, shownActive), (each) => each.run_id, make("active-template"), updateActive);
-  reconcile(element("finished"), finished.slice(0, shown), (each) => each.run_id, make("finished-template"), updateFinished);
+  reconcile(element("active"), active.slice(0, shownActive), (each) => each.run_id, make("active-template"), guarded(updateActive));
+  reconcile(element("finished"), finished.slice(0, shown), (each) => each.run_id, make("finished-template"), guarded(updateFinished));
   setText(element("active-count"), active.length ? String(active.length) : "");
   setText(element("finished-count"), finished.length ? String(finished.length) : "");
   element("active-empty").hidden = active.length > 0;
@@ -171,7 +180,7 @@ export function showTransfers() {
   setInterval(() => {
     for (const node of element("active").children) {
       const transfer = state.transfers.get(node.dataset.key);
-      if (transfer) updateActive(node, transfer);
+      if (transfer) guarded(updateActive)(node, transfer);
     }
   }, 1000);
 }
