@@ -25,8 +25,8 @@ private struct RootCommand: AsyncParsableCommand {
             …). Exit codes: 0 done, 1 refused or failed, 64 a wrong command line.
             """,
         subcommands: [
-            MigrateCommand.self, WorkflowCommand.self, WorkerCommand.self, QueueCommand.self, NamespaceCommand.self,
-            SearchAttributeCommand.self, DoctorCommand.self, BenchCommand.self,
+            MigrateCommand.self, WorkflowCommand.self, ActivityCommand.self, WorkerCommand.self, QueueCommand.self,
+            NamespaceCommand.self, SearchAttributeCommand.self, DoctorCommand.self, BenchCommand.self,
         ]
     )
 }

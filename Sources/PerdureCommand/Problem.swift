@@ -14,10 +14,10 @@ struct Problem: Error, CustomStringConvertible {
         if let error = error as? EngineError { return Problem(error.description.oneLine) }
         guard let error = error as? PostgresError else { return error }
         let text = error.description.oneLine
-        return switch error.sqlState {
-        case "3F000", "42P01", "42883":
+        return switch (error.cause, error.sqlState) {
+        case (.missingObject, _):
             Problem("this database is not migrated, or is older than this program: run perdure migrate (\(text))")
-        case "42501": Problem("\(text). This takes the owner of the database, or a member of perdure_worker")
+        case (_, "42501"): Problem("\(text). This takes the owner of the database, or a member of perdure_worker")
         default:
             switch error.kind {
             case .configuration: Problem(text)

@@ -1,10 +1,14 @@
 import Foundation
+import Perdure
 import PerdureEngine
 import Postgres
 import TestSupport
 import Testing
 
 @Suite struct MigrateTests {
+    /// Those of the tests' server: a pg_dump that is older refuses it.
+    private let serverPrograms = ProcessInfo.processInfo.environment["PERDURE_PG_BIN"] ?? "/usr/bin"
+
     @Test func `psql alone and perdure migrate leave the same database`() async throws {
         try await EmptyDatabase.with { first in
             try await EmptyDatabase.with { second in
@@ -14,7 +18,7 @@ import Testing
                 #expect(psql.status == 0, "\(psql.errors)")
                 let dumps = try await [first, second].asyncMap { database in
                     let dump = try await outcome(
-                        of: "/usr/bin/pg_dump", ["--schema-only", "--no-comments", database.url])
+                        of: serverPrograms + "/pg_dump", ["--schema-only", "--no-comments", database.url])
                     #expect(dump.status == 0, "\(dump.errors)")
                     // A token that is new in each dump.
                     return dump.output.split(separator: "\n").filter { !$0.hasPrefix("\\") }
@@ -121,6 +125,161 @@ import Testing
                 #expect(psql.status == 0, "\(psql.errors)")
             }
             #expect(try await database.migrator().status().allSatisfy { $0.state == .applied })
+        }
+    }
+
+    // MARK: - The bank apart
+
+    /// How a database was installed while the bank was a part of the engine: its migrations stood among the others.
+    private func installTogether(_ database: EmptyDatabase) async throws {
+        for part in ["engine", "bank"] {
+            #expect(try await install(part, by: "psql", database).status == 0)
+        }
+        let moved = try await database.connected {
+            try await $0.query(
+                """
+                update perdure.applied_files set path = replace(path, '/bank', '')
+                where path ~ '^migrations/bank/001[012]_' returning path
+                """
+            ).count
+        }
+        #expect(moved == 3)
+    }
+
+    private func bankTables(_ database: EmptyDatabase) async throws -> Int? {
+        try await database.connected {
+            try await $0.query(
+                """
+                select (select count(*) from pg_class where relnamespace = n.oid and relkind = 'r')
+                from pg_namespace n where nspname = 'bank'
+                """
+            ).first?.decode(Int.self, at: 0)
+        }
+    }
+
+    private func install(_ part: String, by program: String, _ database: EmptyDatabase) async throws -> Outcome {
+        switch (program, part) {
+        case ("psql", "engine"): try await outcome(of: "/usr/bin/psql", ["-X", database.url, "-f", "sql/install.psql"])
+        case ("psql", _): try await outcome(of: "/usr/bin/psql", ["-X", database.url, "-f", "sql/install_bank.psql"])
+        case (_, "engine"): try await perdure(["migrate"], database: database)
+        default:
+            try await outcome(
+                of: try builtProgram("bank-worker").path, ["migrate"], environment: ["DATABASE_URL": database.url])
+        }
+    }
+
+    @Test(arguments: ["perdure", "psql"])
+    func `the engine is installed alone, and the bank by the example`(_ program: String) async throws {
+        try await EmptyDatabase.with { database in
+            let early = try await install("bank", by: program, database)
+            #expect(early.status != 0)
+            #expect(early.errors.contains("the engine is not installed here"), "\(early.errors)")
+            #expect(try await install("engine", by: program, database).status == 0)
+            #expect(try await bankTables(database) == nil)
+            let bank = try await install("bank", by: program, database)
+            #expect(bank.status == 0, "\(bank.errors)")
+            #expect(bank.output.contains("migrations/bank/0010_bank.sql"))
+            #expect(!bank.output.contains("engine"))
+            #expect(try await bankTables(database) ?? 0 > 5)
+            // Neither has anything to say of the other.
+            #expect(try await database.migrator().migrate().isEmpty)
+            #expect(try await database.migrator().status().allSatisfy { $0.state == .applied })
+            #expect(try await install("bank", by: program, database).output.split(separator: "\n").count <= 1)
+        }
+    }
+
+    @Test(arguments: ["perdure", "psql"])
+    func `a database that had the bank among the engine's files goes on`(_ program: String) async throws {
+        try await EmptyDatabase.with { database in
+            try await installTogether(database)
+            _ = try await database.connected {
+                try await $0.query("update bank.accounts set opened_at = '2001-01-01' where account_id = 'account_A'")
+            }
+            // Who only looks sees nothing newer than the code.
+            #expect(try await !database.migrator().status().contains { $0.state == .unknown })
+            #expect(try await perdure(["migrate", "--dry-run"], database: database).status == 0)
+            for part in ["engine", "bank"] {
+                let installed = try await install(part, by: program, database)
+                #expect(installed.status == 0, "\(installed.errors)")
+                #expect(!installed.output.contains("migrations/"), "\(installed.output)")
+            }
+            let kept = try await database.connected {
+                try await $0.query(
+                    "select opened_at = '2001-01-01' from bank.accounts where account_id = 'account_A'")[0]
+                    .decode(Bool.self, at: 0)
+            }
+            #expect(kept)
+        }
+    }
+
+    @Test(arguments: ["perdure", "psql"], [true, false])
+    func `where schema bank was dropped the engine goes on, and the example makes it anew`(
+        _ program: String, together: Bool
+    ) async throws {
+        try await EmptyDatabase.with { database in
+            if together {
+                try await installTogether(database)
+            } else {
+                for part in ["engine", "bank"] {
+                    #expect(try await install(part, by: program, database).status == 0)
+                }
+            }
+            try await database.connected { _ = try await $0.query("drop schema bank cascade") }
+            // Something is to be done, as after an upgrade.
+            _ = try await database.connected {
+                try await $0.query("update perdure.applied_files set checksum = '' where kind = 'definition'")
+            }
+            let engine = try await install("engine", by: program, database)
+            #expect(engine.status == 0, "\(engine.errors)")
+            #expect(engine.output.contains("sql/views/90_grants.sql"))
+            #expect(try await bankTables(database) == nil)
+            let bank = try await install("bank", by: program, database)
+            #expect(bank.status == 0, "\(bank.errors)")
+            #expect(try await bankTables(database) ?? 0 > 5)
+        }
+    }
+
+    // MARK: - Without a checkout
+
+    @Test func `a program migrates with the files that it was built with, from any folder`() async throws {
+        try await EmptyDatabase.with { database in
+            let folder = FileManager.default.temporaryDirectory
+                .appending(path: "perdure-elsewhere-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            // By another process: a program cannot be started while somebody holds it open for writing, and a process
+            // that another test starts at this moment would inherit that.
+            let program = try builtProgram("perdure").resolvingSymlinksInPath().path
+            #expect(try await outcome(of: "/bin/cp", [program, folder.appending(path: "perdure").path]).status == 0)
+            func run(_ arguments: String) async throws -> Outcome {
+                try await outcome(
+                    of: "/bin/sh", ["-c", "cd '\(folder.path)' && exec ./perdure \(arguments)"],
+                    environment: ["DATABASE_URL": database.url])
+            }
+            #expect(try await run("migrate --dry-run").output.hasPrefix("would apply migrations/0001_engine.sql\n"))
+            let migrated = try await run("migrate")
+            #expect(migrated.status == 0, "\(migrated.errors)")
+            #expect(try await run("migrate").output == "the database is up to date\n")
+            #expect(try await run("migrate status").status == 0)
+            #expect(try await run("doctor").output.contains("migrated: all"))
+            // They are the files of this checkout, byte for byte.
+            #expect(try await database.migrator(root: checkout).status().allSatisfy { $0.state == .applied })
+            let wrong = try await outcome(
+                of: folder.appending(path: "perdure").path, ["migrate"],
+                environment: ["DATABASE_URL": database.url, "PERDURE_ROOT": folder.path])
+            #expect(wrong.status == 1)
+            #expect(wrong.errors.contains("PERDURE_ROOT"), "\(wrong.errors)")
+        }
+    }
+
+    @Test func `a package that depends on Perdure migrates from Swift`() async throws {
+        try await EmptyDatabase.with { database in
+            let applied = try await PerdureClient.migrate(database.configuration, logger: quiet)
+            #expect(applied.first == "migrations/0001_engine.sql")
+            let again = try await PerdureClient.migrate(database.configuration, logger: quiet)
+            #expect(again.isEmpty)
+            let files = try await database.migrator(root: checkout).status()
+            #expect(files.allSatisfy { $0.state == .applied })
         }
     }
 

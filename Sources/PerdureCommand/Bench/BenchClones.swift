@@ -2,8 +2,8 @@ import Foundation
 import Postgres
 
 extension Bench {
-    /// Fills the database with copies of a run that the engine has made: every row of it, with another run id, workflow id and
-    /// times. So they have the shape of real ones, and are: a worker goes on with an open one.
+    /// Fills the database with copies of a run that the engine has made: every row of it, with another run id, workflow
+    /// id and times. So they have the shape of real ones, and are: a worker goes on with an open one.
     ///
     /// - Parameters:
     ///   - template: the workflow id of a run that no worker holds.

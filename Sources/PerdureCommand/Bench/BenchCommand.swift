@@ -12,8 +12,8 @@ struct BenchCommand: AsyncParsableCommand {
             it leaves there, so give it a database of its own, and drop that. Ctrl-C stops it and its workers.
             """,
         subcommands: [
-            BenchBacklog.self, BenchSteady.self, BenchLatency.self, BenchSignal.self, BenchTimers.self, BenchScale.self,
-            BenchSleeping.self, BenchFinished.self, BenchWorker.self,
+            BenchBacklog.self, BenchSteady.self, BenchLatency.self, BenchLocal.self, BenchSignal.self, BenchTimers.self,
+            BenchScale.self, BenchSleeping.self, BenchFinished.self, BenchWorker.self,
         ]
     )
 }

@@ -1,7 +1,8 @@
 import Foundation
 import Synchronization
 
-/// A child process that ends when this one does, however this one ends: it reads from a pipe that nobody else can write to.
+/// A child process that ends when this one does, however this one ends: it reads from a pipe that nobody else can write
+/// to.
 ///
 /// Not Foundation's Process, whose children inherit whatever is open.
 final class BenchProcess: Sendable {

@@ -4,7 +4,8 @@ import PerdureEngine
 import Postgres
 import Synchronization
 
-/// People who look at the history pages: a list of runs, how many there are, one run with its history, and a while to think.
+/// People who look at the history pages: a list of runs, how many there are, one run with its history, and a while to
+/// think.
 final class BenchReaders: Sendable {
     private let bench: Bench
     private let times = Mutex<[Double]>([])

@@ -147,7 +147,8 @@ extension Bench {
         -> Double
     {
         let runs = BenchRuns(bench: self, prefix: prefix, count: 0)
-        // Enough for full batches, and few at a time, so that the runs are at different places and do not end all at once.
+        // Enough for full batches, and few at a time, so that the runs are at different places and do not end all at
+        // once.
         let most = 500 * workers.processes.count
         let warmUp = 5
         let begin = ContinuousClock.now

@@ -27,7 +27,8 @@ struct BenchWorker: AsyncParsableCommand {
         let pool = PostgresPool(configuration, maximumConnections: 8, logger: database.logger)
         let worker = Worker(
             pool: pool, options: settings,
-            workflows: kind == .activities ? [] : [BenchSteps.self, BenchSleep.self, BenchSignals.self],
+            workflows: kind == .activities
+                ? [] : [BenchSteps.self, BenchLocalSteps.self, BenchSleep.self, BenchSignals.self],
             activities: kind == .workflows ? [] : [BenchStep()], logger: database.logger)
         let group = ServiceGroup(
             services: [worker], gracefulShutdownSignals: [.sigterm, .sigint], logger: database.logger)

@@ -5,7 +5,8 @@ import Postgres
 struct ServerUsage: Sendable {
     var walBytes: Double
     var transactions: Double
-    /// Seconds of all its processes, those that have ended too, without the one that asks; nil for a server on another machine.
+    /// Seconds of all its processes, those that have ended too, without the one that asks; nil for a server on another
+    /// machine.
     var processorTime: Double?
     /// Seconds that this machine's processors were busy, and that there were.
     var machineBusy: Double

@@ -5,7 +5,7 @@ import PerdureEngine
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate",
-        abstract: "Bring the database to the state of this checkout.",
+        abstract: "Bring the engine in the database to the state of this program.",
         subcommands: [MigrateUp.self, MigrateStatus.self],
         defaultSubcommand: MigrateUp.self
     )

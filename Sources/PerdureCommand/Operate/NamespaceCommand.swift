@@ -37,8 +37,10 @@ struct NamespaceList: AsyncParsableCommand {
 
     func run() async throws {
         let namespaces = try await database.withPool { pool in
-            try await pool.query("select to_jsonb(n) from perdure.namespaces n order by namespace")
-                .map { try $0.decode(JSON.self, at: 0) }
+            try await pool.query(
+                "select to_jsonb(n) from perdure.namespaces n where n.deleted_at is null order by namespace"
+            )
+            .map { try $0.decode(JSON.self, at: 0) }
         }
         guard output == .text else { return JSON.printed(namespaces) }
         var table = Table("NAMESPACE", "RETENTION", "CREATED", "DESCRIPTION")

@@ -6,8 +6,9 @@ struct WorkflowCommand: AsyncParsableCommand {
         abstract: "Start, list, read and change workflows.",
         subcommands: [
             WorkflowStart.self, WorkflowExecute.self, WorkflowList.self, WorkflowCount.self, WorkflowDescribe.self,
-            WorkflowShow.self, WorkflowResult.self, WorkflowSignal.self, WorkflowQuery.self, WorkflowCancel.self,
-            WorkflowTerminate.self, WorkflowDelete.self,
+            WorkflowShow.self, WorkflowResult.self, WorkflowSignal.self, WorkflowQuery.self,
+            WorkflowUpdateCommand.self, WorkflowCancel.self, WorkflowTerminate.self, WorkflowReset.self,
+            WorkflowDelete.self,
         ]
     )
 }

@@ -24,10 +24,27 @@ struct WorkflowDescribe: AsyncParsableCommand {
         func object(_ key: String) -> String { run[key]?.objectValue?.isEmpty == false ? run[key]!.description : "" }
         line("Workflow id", run["workflow_id"]?.shown ?? "")
         line("Run id", run["run_id"]?.shown ?? "")
+        if run["first_run_id"] != run["run_id"] { line("First run", run["first_run_id"]?.shown ?? "") }
+        line("Follows run", run["previous_run_id"]?.stringValue ?? "")
+        line("Followed by run", run["next_run_id"]?.stringValue ?? "")
+        if let base = run["reset_from_run_id"]?.stringValue {
+            line("Reset from run", "\(base), at event \(run["reset_event_id"]?.shown ?? "")")
+        }
+        line("Reset to run", run["reset_run_id"]?.stringValue ?? "")
+        if let attempt = run["attempt"]?.intValue, attempt > 1 { line("Attempt", "\(attempt)") }
+        line("Cron schedule", run["cron_schedule"]?.stringValue ?? "")
         line("Type", run["workflow_type"]?.shown ?? "")
         line("Status", run["status"]?.shown ?? "")
         line("Namespace", run["namespace"]?.shown ?? "")
         line("Task queue", run["task_queue"]?.shown ?? "")
+        func relative(_ kind: String) -> String {
+            guard let id = run["\(kind)_workflow_id"], !id.isNull else { return "" }
+            return "\(id.shown), run \(run["\(kind)_run_id"]?.shown ?? "")"
+        }
+        line("Parent", relative("parent"))
+        if run["root_run_id"] != run["run_id"], run["root_run_id"] != run["parent_run_id"] {
+            line("Root", relative("root"))
+        }
         line("Started", run["start_time"]?.shownTime ?? "")
         line("Closed", run["close_time"].map { $0.isNull ? "" : $0.shownTime } ?? "")
         line("History length", run["history_length"]?.shown ?? "")
@@ -47,6 +64,17 @@ struct WorkflowDescribe: AsyncParsableCommand {
                     activity["activity_id"]?.shown ?? "", activity["activity_type"]?.shown ?? "",
                     activity["state"]?.shown ?? "", activity["attempt"]?.shown ?? "",
                     activity["next_attempt_time"]?.shownTime ?? "-", activity["last_failure_message"]?.shown ?? "")
+            }
+            table.print()
+        }
+        if let children = run["pending_children"]?.arrayValue, !children.isEmpty {
+            print("\nPending children")
+            var table = Table("ID", "TYPE", "RUN", "WHEN ITS PARENT CLOSES")
+            for child in children {
+                table.add(
+                    child["child_workflow_id"]?.shown ?? "", child["child_workflow_type"]?.shown ?? "",
+                    child["child_run_id"].map { $0.isNull ? "not started" : $0.shown } ?? "",
+                    child["parent_close_policy"]?.shown ?? "")
             }
             table.print()
         }

@@ -20,6 +20,12 @@ struct StartOptions: ParsableArguments {
     var taskTimeout: TimeSpan?
     @Option(help: "How long until its first workflow task.")
     var startDelay: TimeSpan?
+    @Option(help: ArgumentHelp("When runs start, one after the other.", valueName: "schedule"))
+    var cron: String?
+    @Option(help: ArgumentHelp("How often a run may be tried that fails; 0 is without limit.", valueName: "attempts"))
+    var retryMaximumAttempts: Int?
+    @Option(help: "How long after a failure it is tried again: 1s, and twice as long each time.")
+    var retryInitialInterval: TimeSpan?
     @Option(help: "If a closed run has the id: AllowDuplicate, AllowDuplicateFailedOnly or RejectDuplicate.")
     var idReusePolicy: WorkflowOptions.IDReusePolicy = .allowDuplicate
     @Option(help: "If a running one has the id: Fail, UseExisting or TerminateExisting.")
@@ -37,6 +43,12 @@ struct StartOptions: ParsableArguments {
         options.runTimeout = runTimeout?.duration
         options.taskTimeout = taskTimeout?.duration
         options.startDelay = startDelay?.duration
+        options.cronSchedule = cron
+        if retryMaximumAttempts != nil || retryInitialInterval != nil {
+            options.retryPolicy = RetryPolicy(
+                initialInterval: retryInitialInterval?.duration ?? .seconds(1),
+                maximumAttempts: retryMaximumAttempts ?? 0)
+        }
         options.idReusePolicy = idReusePolicy
         options.idConflictPolicy = idConflictPolicy
         options.memo = memo.reduce(into: [:]) { $0[$1.name] = $1.value }
