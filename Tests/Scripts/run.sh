@@ -21,23 +21,35 @@ refuses() { # what the message must hold, command…
     [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ] || { printf 'more than one line: %s\n' "$output"; return 1; }
 }
 
-check "shellcheck" shellcheck -x start_services.sh run_tests.sh sql/install.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh \
-    Benchmarks/run Benchmarks/endurance Benchmarks/profile
+check "shellcheck" shellcheck -x start_services.sh run_tests.sh sql/install.sh Plugins/EmbedSQL/embed.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh \
+    Benchmarks/run Benchmarks/endurance Benchmarks/profile Benchmarks/chaos Benchmarks/compare Benchmarks/random-programs
 # shellcheck disable=SC2016  # the inner shell expands
 check "measurements tell how they are used, and start nothing" timeout 10 bash -c '
     for script in run endurance profile; do
         "Benchmarks/$script" --help | grep -q "PERDURE=/path/to/perdure Benchmarks/$script " || { echo "$script"; exit 1; }
     done'
+# shellcheck disable=SC2016  # the inner shell expands
+check "the chaos run and the comparison tell how they are used, and start nothing" timeout 10 bash -c '
+    Benchmarks/chaos --help | grep -q "PROGRAMS=.build/debug Benchmarks/chaos " && Benchmarks/compare --help | grep -q "Benchmarks/compare OLD NEW " &&
+        [ "$(Benchmarks/chaos --list | wc -l)" -gt 30 ]'
+check "a chaos run of an unknown kind is refused" refuses "there is no bad run" python3 Benchmarks/chaos.py --poisons nonsense
 # A database refuses to go on when a migration that it has is not what it was: not even a comment may change.
-check "no migration was edited" bash -c 'cd migrations && sha256sum --check --strict --quiet SHA256SUMS'
+# shellcheck disable=SC2016  # the inner shell expands
+check "no migration was edited" bash -c '
+    for folder in migrations migrations/bank; do (cd "$folder" && sha256sum --check --strict --quiet SHA256SUMS) || exit 1; done'
+# shellcheck disable=SC2016  # the inner shell expands
 check "every migration is in SHA256SUMS: cd migrations && sha256sum NEW >> SHA256SUMS" bash -c '
-    diff <(cd migrations && ls ./*.sql | cut -c3-) <(sed "s/^[0-9a-f]*  //" migrations/SHA256SUMS | sort)'
+    for folder in migrations migrations/bank; do
+        diff <(cd "$folder" && ls ./*.sql | cut -c3-) <(sed "s/^[0-9a-f]*  //" "$folder/SHA256SUMS" | sort) || exit 1
+    done'
 check "swift format" swift format lint --strict --parallel --recursive Package.swift Sources Tests
 # shellcheck disable=SC2016  # the inner shell expands
 check "every setting that the scripts read is in .env.example" bash -c '
     for name in $(grep -oE "\\$\{(PERDURE|[A-Z]+_(PORT|URL)|LOG)[A-Z_]*" start_services.sh | tr -d "\${" | sort -u); do
         grep -q "$name" .env.example || { echo "$name is missing"; exit 1; }
     done'
+
+check "each test that docs/features.md names is there" python3 Tests/Scripts/features.py
 
 # Package.swift says why.
 check "no test depends on a macro or on a program" python3 -c '
@@ -79,7 +91,11 @@ check "our scripts are counted" counts "7 1" 1 '7 passed, 1 failed'
 check "a suite that ran nothing is a failure" counts "0 1" 0 'nothing to see'
 check "a suite that was killed is a failure" counts "0 1" 124 'and then it hung'
 check "an unknown option is refused" refuses "unknown option" ./run_tests.sh --nonsense
+check "an unknown version of PostgreSQL is refused" refuses "--postgres takes" ./run_tests.sh --postgres 9
 check "an unknown suite is refused" refuses "--only takes" ./run_tests.sh --only nonsense
+
+# A password in an argument is one that everybody on the machine can read.
+check "no script gives a password to a program as an argument" bash -c '! grep -nE "postgresql://[^@[:space:]]*:[^@[:space:]]*@.*cat|password=" start_services.sh'
 
 # start_services.sh in a copy of its own, where it can break nothing.
 copy=$(mktemp -d)
