@@ -714,6 +714,15 @@ async def bug_twice_then_fix(env):
 
 
 @program
+async def queue_with_the_reserved_prefix(env):
+    """Temporal keeps it for partitions of queues. The name before its last slash is free."""
+    refused = await attempt(env.client.start_workflow("X", id=env.id("reserved"), task_queue=f"/_sys/{env.queue}"))
+    free = await env.client.start_workflow("X", id=env.id("free"), task_queue="/_sys")
+    await free.terminate()
+    return refused
+
+
+@program
 async def unknown_workflow_type(env):
     handle = await env.start("NoSuchWorkflow", result_type=str)
     async with env.worker(Nothing):
@@ -1031,9 +1040,9 @@ async def two_queues(env):
 
 @program
 async def worker_replaced(env):
+    handle = await env.start(Collects.run, 2)
+    await handle.signal(Collects.add, "first")
     async with env.worker(Collects, activities=ACTIVITIES):
-        handle = await env.start(Collects.run, 2)
-        await handle.signal(Collects.add, "first")
         await eventually(lambda: counts(handle, 1))
     async with env.worker(Collects, activities=ACTIVITIES):
         await handle.signal(Collects.add, "second")

@@ -248,6 +248,15 @@ from (values ('activity id', t.activity(repeat('x', 1001))),
     ('timer id', t.timer(repeat('x', 1001), '1s')), ('marker name',
         t.command('RecordMarker', jsonb_build_object('markerName', repeat('x', 1001))))) c (name, command);
 
+-- The names of queues that Temporal keeps for their partitions
+select is(t.refusal_of_text('perdure.start_workflow(''T'', ''reserved'', $1)', queue), code,
+    'a run on the queue ' || queue)
+from (values ('/_sys/q', 'PD003'), ('/_sys/q/1', 'PD003'), ('/_sys', 'accepted'), ('/_sysq', 'accepted')) q (queue, code);
+select matches(t.outcome(jsonb_build_array(t.activity('z', '{"taskQueue": {"name": "/_sys/q"}}'))),
+    '^failed task queue name cannot start with reserved prefix /_sys/', 'a command: an activity on such a queue');
+select is(t.refusal_of_text($$perdure.register_worker(gen_random_uuid(), 'default', 'w', '', array[$1], '1 hour')$$,
+    '/_sys/q'), 'PD003', 'a worker of such a queue');
+
 -- Search attributes
 select perdure.add_search_attribute('k' || n, 'Keyword') from generate_series(1, 101) n \g /dev/null
 select perdure.add_search_attribute('list', 'KeywordList'), perdure.add_search_attribute('number', 'Double')

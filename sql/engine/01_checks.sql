@@ -18,6 +18,20 @@ comment on function perdure.check_name(text, text, int) is
     'Raises PD003 unless a name has 1 to 1000 bytes, or as many as it may have.';
 drop function if exists perdure.check_name(text, text);
 
+create or replace function perdure.check_task_queue(p_value text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform perdure.check_name(p_value, 'task queue');
+    if starts_with(p_value, '/_sys/') then
+        raise exception 'task queue name cannot start with reserved prefix /_sys/' using errcode = 'PD003',
+            hint = 'Temporal keeps that prefix for partitions of queues: give another name.';
+    end if;
+end
+$$;
+comment on function perdure.check_task_queue(text) is
+    'Raises PD003 unless a task queue has a name of 1 to 1000 bytes that does not begin with /_sys/.';
+
 create or replace function perdure.check_text(p_value text, p_what text, p_maximum int default null) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$

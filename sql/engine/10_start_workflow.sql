@@ -119,10 +119,10 @@ begin
         perform perdure.check_shard(p_shard, p_namespace, p_workflow_id);
     end if;
     -- To call a check costs more than to see that there is no need.
-    if (octet_length(p_workflow_type) between 1 and 1000 and octet_length(p_task_queue) between 1 and 1000) is not true
-        then
+    if (octet_length(p_workflow_type) between 1 and 1000 and octet_length(p_task_queue) between 1 and 1000
+        and not starts_with(p_task_queue, '/_sys/')) is not true then
         perform perdure.check_name(p_workflow_type, 'workflow type');
-        perform perdure.check_name(p_task_queue, 'task queue');
+        perform perdure.check_task_queue(p_task_queue);
     end if;
     if perdure.is_usual_payloads(p_input) is not true then
         perform perdure.check_payloads(p_input, 'input');

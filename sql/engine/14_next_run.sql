@@ -102,7 +102,7 @@ as $$
 begin
     perform perdure.check_name(coalesce(nullif(p_a #>> '{workflowType,name}', ''), p_run.workflow_type),
         'workflow type');
-    perform perdure.check_name(coalesce(nullif(p_a #>> '{taskQueue,name}', ''), p_run.task_queue), 'task queue');
+    perform perdure.check_task_queue(coalesce(nullif(p_a #>> '{taskQueue,name}', ''), p_run.task_queue));
     perform perdure.check_payloads(nullif(p_a -> 'input', 'null'), 'input');
     perform perdure.check_payloads(nullif(p_a -> 'lastCompletionResult', 'null'), 'last completion result');
     perform perdure.duration(p_a -> 'workflowRunTimeout', 'workflowRunTimeout');

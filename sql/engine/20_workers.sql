@@ -17,7 +17,7 @@ begin
             hint = 'For example register_worker(gen_random_uuid(), ''default'', ''me'', ''1'', array[''queue''], '
                 '''10 s'').';
     end if;
-    perform perdure.check_name(q, 'task queue') from unnest(p_task_queues) q;
+    perform perdure.check_task_queue(q) from unnest(p_task_queues) q;
     if cardinality(p_task_queues) > perdure.maximum('task queues') then
         raise exception 'a worker has at most % task queues', perdure.maximum('task queues') using errcode = 'PD004',
             hint = 'Start more workers.';

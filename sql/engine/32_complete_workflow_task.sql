@@ -58,7 +58,7 @@ begin
                     or pg_column_size(v_a -> 'priority') > 1000 then
                     message := format('activity %s has a priority that is not 1 to 5', v_a ->> 'activityId'); return;
                 end if;
-                perform perdure.check_name(coalesce(v_a #>> '{taskQueue,name}', p_run.task_queue), 'task queue');
+                perform perdure.check_task_queue(coalesce(v_a #>> '{taskQueue,name}', p_run.task_queue));
                 if v_a ->> 'activityId' = any (v_activity_ids) or exists (
                     select from perdure.activity_tasks t where t.shard = p_shard and t.run_id = p_run.run_id
                         and t.activity_id = v_a ->> 'activityId') then

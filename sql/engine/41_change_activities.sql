@@ -258,7 +258,7 @@ begin
             using errcode = 'PD003', hint = 'For example "10s".';
     end if;
     perform perdure.check_retry_policy(p_options -> 'retryPolicy', 'retry policy');
-    perform perdure.check_name(p_options #>> '{taskQueue,name}', 'task queue');
+    perform perdure.check_task_queue(p_options #>> '{taskQueue,name}');
     if coalesce((p_options #>> '{priority,priorityKey}')::numeric, 0) not between 0 and 5
         or pg_column_size(p_options -> 'priority') > 1000 then
         raise exception 'a priority is 1 to 5' using errcode = 'PD003', hint = '1 is first, 5 last, 3 the default.';

@@ -9,7 +9,7 @@ begin
     perform perdure.check_name(p_a #>> '{workflowType,name}', 'workflow type of the child');
     perform perdure.check_name(p_a ->> 'workflowId', 'workflow id of the child');
     perform perdure.check_name(v_namespace, 'namespace of the child', perdure.maximum('namespace'));
-    perform perdure.check_name(coalesce(nullif(p_a #>> '{taskQueue,name}', ''), p_run.task_queue), 'task queue');
+    perform perdure.check_task_queue(coalesce(nullif(p_a #>> '{taskQueue,name}', ''), p_run.task_queue));
     perform perdure.check_payloads(nullif(p_a -> 'input', 'null'), 'input of the child');
     perform perdure.check_text(p_a ->> 'control', 'control');
     if coalesce(p_a ->> 'parentClosePolicy', 'Unspecified')
