@@ -14,19 +14,23 @@ extension EndToEnd {
             try await TransferSetting.with { setting in
                 let pool = setting.database.pool
                 try await pool.withConnection { try await $0.simpleQuery(Self.refusals) }
+                var ids: [String] = []
                 try await withWorkers(2, database: setting.database, accountAPI: setting.accountAPI) { _ in
-                    var ids: [String] = []
-                    for number in 0..<30 {
-                        let letters = Array("ABCDEFGHIJ")
-                        ids.append(
-                            try await setting.start(
-                                "account_\(letters[number % 10])", "account_\(letters[(number + 3) % 10])",
-                                Int64(number + 1)))
+                    let letters = Array("ABCDEFGHIJ")
+                    // Reports that come in one call are refused together: as many transfers as it takes.
+                    let start = ContinuousClock.now
+                    while try await setting.count("select last_value from public.refusals") <= 30 {
+                        try #require(start.duration(to: .now) < .seconds(90), "reports are hardly ever refused")
+                        for number in ids.count..<ids.count + 10 {
+                            ids.append(
+                                try await setting.start(
+                                    "account_\(letters[number % 10])", "account_\(letters[(number + 3) % 10])",
+                                    Int64(number % 30 + 1)))
+                        }
+                        try await setting.waitUntilAllHaveEnded(within: .seconds(90))
                     }
-                    try await setting.waitUntilAllHaveEnded(within: .seconds(90))
                     for id in ids { #expect(try await setting.transfer(id)["status"]?.stringValue == "COMPLETED") }
                 }
-                #expect(try await setting.count("select last_value from public.refusals") > 30)
                 #expect(
                     try await setting.count(
                         """
@@ -36,7 +40,7 @@ extension EndToEnd {
                 #expect(
                     try await setting.count(
                         "select count(*) from bank.journal_entries where kind = 'withdrawal' and outcome = 'posted'")
-                        == 30)
+                        == ids.count)
                 #expect(try await setting.database.audit().isProven)
             }
         }

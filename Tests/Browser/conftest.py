@@ -104,7 +104,9 @@ def services():
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     url = f"http://127.0.0.1:{ports['TRANSFER_WEB_PORT']}"
     try:
-        wait_for(lambda: process.poll() is not None or answers(f"{url}/health"), 900, "the start of the services")
+        servers = [url, environment["HISTORY_WEB_URL"], environment["ACCOUNT_API_URL"]]
+        wait_for(lambda: process.poll() is not None or all(answers(f"{server}/health") for server in servers), 900,
+                 "the start of the services")
         assert process.poll() is None, f"start_services.sh ended; see {log.name}"
         yield Services(url, process, state, environment["HISTORY_WEB_URL"])
     finally:

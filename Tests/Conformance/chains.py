@@ -415,9 +415,9 @@ async def signal_while_continuing(env):
 
 @program
 async def worker_replaced_between_runs(env):
+    handle = await env.start(ContinuesOnSignal.run, ["a"])
+    await handle.signal("go", "b")
     async with env.worker(ContinuesOnSignal):
-        handle = await env.start(ContinuesOnSignal.run, ["a"])
-        await handle.signal("go", "b")
         await newest(env, handle.id, 2, handle.first_execution_run_id)
     await handle.signal("go", "end")
     async with env.worker(ContinuesOnSignal):

@@ -164,10 +164,10 @@ async def unknown_activities_by_id(env):
 
 @program
 async def history_in_reverse(env):
+    handle = await env.start(Waits.run)
+    for text in ("a", "b", "go"):
+        await handle.signal(Waits.note, text)
     async with env.worker(Waits):
-        handle = await env.start(Waits.run)
-        for text in ("a", "b", "go"):
-            await handle.signal(Waits.note, text)
         await handle.result()
     pages = {}
     for size in (0, 3, 1):
@@ -332,9 +332,9 @@ class Greetings:
 @program
 async def a_worker_with_nexus_handlers(env):
     """It runs workflows like any other, and its polls for Nexus tasks end with nothing when it signs off."""
+    handle = await env.start(Waits.run)
+    await handle.signal(Waits.note, "go")
     async with env.worker(Waits, nexus_service_handlers=[Greetings()]):
-        handle = await env.start(Waits.run)
-        await handle.signal(Waits.note, "go")
         seen = await result(handle)
         # A poll for a Nexus task is surely under way.
         await asyncio.sleep(0.5)

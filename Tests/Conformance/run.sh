@@ -5,7 +5,7 @@
 #   Tests/Conformance/run.sh               all of them
 #   Tests/Conformance/run.sh PROGRAM…      only these programs
 #   Tests/Conformance/run.sh --only commands [SCENE…]     one of programs, commands, calls, security, codecs,
-#                                                         examples, drain
+#                                                         examples, drain; or several, as in calls,drain
 #
 # PERDURE_TEST_DATABASE_URL names a server and a superuser; .build/debug/perdure-frontend must be there, and account-api, bank-worker
 # and perdure for the examples, codec-server and encryption-worker for the codecs.
@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 only=''
 if [ "${1:-}" = --only ]; then only=$2; shift 2; elif [ $# -gt 0 ]; then only=programs; fi
-wanted() { [ -z "$only" ] || [ "$only" = "$1" ]; }
+wanted() { [ -z "$only" ] || [[ ,$only, == *,$1,* ]]; }
 
 url=${PERDURE_TEST_DATABASE_URL:-postgresql://postgres@127.0.0.1:55432/postgres}
 venv=.build/conformance-venv
@@ -75,6 +75,7 @@ suite() { # name command…
     wanted "$name" || return 0
     "$@" 2> "$work/workers.log" && return 0
     status=1
+    echo "conformance: $name FAILED"
     # The reason and the first frames of a crash stand far above the end of its backtrace.
     grep -m 1 -A 60 -E 'Fatal error|Program crashed' "$work/frontend.log" >&2 || true
     tail -n 40 "$work/frontend.log" "$work/workers.log" >&2
