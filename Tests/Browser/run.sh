@@ -2,6 +2,7 @@
 # Runs the browser tests: Playwright from PyPI drives the system's Chromium.
 #
 #   Tests/Browser/run.sh            starts everything by ./start_services.sh on ports of its own, tests, stops it
+#   Tests/Browser/run.sh Tests/Browser/test_services.py::test_…   only this file or test
 #   TRANSFER_WEB_URL=http://… Tests/Browser/run.sh -k page     tests what runs already
 #
 # Screenshots go to .build/screenshots.
@@ -20,4 +21,6 @@ if ! "$venv/bin/python" -c 'import playwright, pytest, axe_playwright_python' 2>
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r Tests/Browser/requirements.txt
 fi
-exec "$venv/bin/python" -m pytest -q -p no:cacheprovider Tests/Browser "$@"
+where=(Tests/Browser)
+for argument in "$@"; do case $argument in Tests/*) where=() ;; esac; done
+exec "$venv/bin/python" -m pytest -q -p no:cacheprovider "${where[@]}" "$@"

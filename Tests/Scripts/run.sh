@@ -21,7 +21,7 @@ refuses() { # what the message must hold, command…
     [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ] || { printf 'more than one line: %s\n' "$output"; return 1; }
 }
 
-check "shellcheck" shellcheck -x start_services.sh run_tests.sh sql/install.sh Plugins/EmbedSQL/embed.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh \
+check "shellcheck" shellcheck -x start_services.sh run_tests.sh sql/install.sh Plugins/EmbedSQL/embed.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh Tests/Scripts/failed.sh \
     Benchmarks/run Benchmarks/endurance Benchmarks/profile Benchmarks/chaos Benchmarks/compare Benchmarks/random-programs
 # shellcheck disable=SC2016  # the inner shell expands
 check "measurements tell how they are used, and start nothing" timeout 10 bash -c '
@@ -90,6 +90,28 @@ check "pg_prove's failures are counted" counts "48 2" 1 'Failed 2/20 subtests ' 
 check "our scripts are counted" counts "7 1" 1 '7 passed, 1 failed'
 check "a suite that ran nothing is a failure" counts "0 1" 0 'nothing to see'
 check "a suite that was killed is a failure" counts "0 1" 124 'and then it hung'
+
+# How run_tests.sh finds what to run again.
+fails() { # expected kind line…
+    local expected=$1 kind=$2 log
+    shift 2
+    log=$(mktemp)
+    printf '%s\n' "$@" > "$log"
+    local said
+    said=$(Tests/Scripts/failed.sh "$kind" "$log")
+    rm -f "$log"
+    [ "$said" = "$expected" ] || { echo "it said $said instead of $expected"; return 1; }
+}
+check "failed Swift tests are found" fails 'M.Suite/bad\(_:\)' swift \
+    '<testcase classname="M.Suite" name="good()" time="0.1" />' '<testcase classname="M.Suite" name="bad(_:)" time="0.1">' \
+    '  <failure message="it &lt; 3" />' '</testcase>' '<testcase classname="M.Suite" name="other()" time="0.1" />'
+check "failed SQL tests are found" fails "Tests/SQL/chains.sql" sql 'Tests/SQL/memo.sql .. ok' \
+    'Tests/SQL/chains.sql (Wstat: 0 Tests: 2 Failed: 1)' 'Tests/SQL/chains.sql (Wstat: 256 (exited 1) Tests: 2 Failed: 0)'
+check "failed browser tests are found" fails "Tests/Browser/test_a.py::test_b[x]" browser \
+    'FAILED Tests/Browser/test_a.py::test_b[x] - AssertionError: no' '1 failed, 3 passed in 2.00s'
+check "failed parts of the conformance programs are found" fails "commands" conformance 'not ok start: temporal x' 'conformance: commands FAILED'
+check "a log without failed tests gives nothing to run again" fails "" sql 'Tests/SQL/memo.sql .. ok'
+
 check "an unknown option is refused" refuses "unknown option" ./run_tests.sh --nonsense
 check "an unknown version of PostgreSQL is refused" refuses "--postgres takes" ./run_tests.sh --postgres 9
 check "an unknown suite is refused" refuses "--only takes" ./run_tests.sh --only nonsense
