@@ -1,11 +1,11 @@
--- Activity tasks: the whole retry policy, the four timeouts, heartbeats, cancellation, and the fence around each
--- attempt.
+-- Activity tasks: the whole retry policy, the four timeouts, heartbeats, cancellation, and the fence that keeps the
+-- worker of an earlier attempt from ending a later one.
 begin;
 \ir support/engine.psql
 select no_plan();
 select t.register(2) \g /dev/null
 
--- A workflow with one activity, claimed by worker 1 unless p_claim is false. Answers with its id.
+-- Starts a workflow with one activity, which worker 1 claims unless p_claim is false.
 create function t.with_activity(p_id text, p_second numeric, p_attributes jsonb default '{}',
     p_claim boolean default true) returns void language plpgsql
 as $$
@@ -17,7 +17,7 @@ begin
     end if;
 end
 $$;
--- How an activity stands: state, attempt and the seconds until it is tried next.
+-- The state of an activity, its attempt, and the seconds until it is tried next.
 create function t.pending(p_id text) returns text language sql
 as $$
     select concat_ws(' ', a.state, a.attempt, extract(epoch
@@ -144,7 +144,7 @@ select is((select failure from perdure.history_events where run_id = t.run('n7')
     'the result of activity a is larger than 2 MiB', 'tells the workflow');
 select t.terminate_all() \g /dev/null
 
--- Start-to-close: an attempt is too long, and the next is made
+-- Start-to-close: an attempt takes too long, and the next one begins
 select t.with_activity('t1', 3000, '{"startToCloseTimeout": "10s"}') \g /dev/null
 select t.at(3009.999) \g /dev/null
 select is(t.upkeep(), '', 'before its time nothing happens');
@@ -166,7 +166,7 @@ select is(t.history('t2', 5),
     '5 ActivityTaskScheduled 6 ActivityTaskStarted 7 ActivityTaskTimedOut 8 WorkflowTaskScheduled', 'with its start');
 select t.terminate_all() \g /dev/null
 
--- Schedule-to-start: nobody came, and nobody will be waited for
+-- Schedule-to-start: no worker came in time, and there is no other attempt
 select t.with_activity('t3', 3200, '{"scheduleToStartTimeout": "5s"}', false), t.at(3205), t.upkeep() \g /dev/null
 select is(t.ended('t3'), 'ActivityTaskTimedOut Timeout ScheduleToStart',
     'an activity that nobody starts in time is not tried again');

@@ -1,4 +1,4 @@
--- Failed attempts and gone workers are remembered: what histories do not tell, and what the timeline draws.
+-- Failed attempts and past workers are recorded: histories do not hold them, and the timeline draws them.
 begin;
 select plan(12);
 insert into perdure.settings values ('test_settings', 'true',
@@ -65,7 +65,7 @@ select lives_ok($$select perdure.stop_worker('00000000-0000-4000-8000-0000000000
     'leaving twice changes nothing');
 select is((select count(*) from perdure.worker_lives where identity = 'second@host'), 1::bigint, 'and is one life');
 
--- Memory is bounded: in attempts by their number, in workers by the retention.
+-- The records are bounded: attempts by their number, workers by the retention.
 insert into perdure.activity_attempts select r.shard, r.run_id, 99, n, now(), now(), now(), 'x', false,
     '{"message": "m"}' from run r, generate_series(1, 100) n;
 select perdure.fail_activity(r.shard, null::perdure.run_states,

@@ -1,4 +1,4 @@
--- Accounts open and close; Real World Mode is a row; nobody writes the books but the functions.
+-- Accounts open and close; Real World Mode is a row; only the functions write the books.
 begin;
 select plan(23);
 

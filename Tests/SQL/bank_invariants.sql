@@ -1,4 +1,4 @@
--- bank.violations(): empty while every cent is where it should be, and it tells each thing that is not.
+-- bank.violations() is empty while every cent is where it should be, and lists each thing that is wrong.
 begin;
 select plan(10);
 create function pg_temp.wrong(p_sql text) returns text language plpgsql as $$

@@ -48,7 +48,7 @@ select throws_ok($$select bank.withdraw('account_A', 1251, 'k-1')$$, 'BK003', nu
 select throws_ok($$select bank.deposit('account_A', 1250, 'k-1')$$, 'BK003', null, 'a key with another direction');
 select throws_ok($$select bank.withdraw('account_B', 1250, 'k-1')$$, 'BK003', null, 'a key with another account');
 
--- The constraints hold against whoever gets past the functions
+-- The constraints hold even for statements that bypass the functions
 select throws_ok($$update bank.accounts set balance_cents = -1 where account_id = 'account_A'$$, '23514', null,
                  'no customer account goes below zero');
 

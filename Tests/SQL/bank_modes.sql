@@ -16,7 +16,7 @@ select n, bank.start_direct_transfer('retrying', 'account_A', 'account_F', 1000,
     from generate_series(1, 5) n;
 create function pg_temp.id(n int) returns text language sql as $$ select d.id::text from direct d where d.n = $1 $$;
 
--- 1 is correct, 2 lost money, 3 doubled it, 4 moved it twice, 5 moved it and said that it failed.
+-- Transfer 1 is correct, 2 lost money, 3 doubled it, 4 moved it twice, 5 moved it and said that it failed.
 select lives_ok($$
     select bank.withdraw('account_A', 1000, transfer_id => pg_temp.id(n)) from unnest(array[1, 2, 3, 4, 4, 5]) n;
     select bank.deposit('account_F', 1000, transfer_id => pg_temp.id(n)) from unnest(array[1, 3, 3, 4, 4, 5]) n$$,
@@ -45,7 +45,7 @@ select is(bank.verdict('FAILED', 100, 0, 0, 0), 'correct', 'failed, and nothing 
 select is(bank.verdict('FAILED', 100, 100, 100, 0), 'correct', 'failed, and the money went back');
 select is(bank.verdict('COMPLETED', 100, 0, 0, 0), 'unreported', 'completed, and nothing moved');
 
--- One whose process died
+-- A transfer whose process died
 select is(bank.lose_direct_transfers('p'), 0, 'nothing of that process runs');
 create temp table lost as select bank.start_direct_transfer('plain', 'account_B', 'account_G', 500, 'dead') as id;
 select is(bank.lose_direct_transfers('dead'), 1, 'a dead process loses what it was at');

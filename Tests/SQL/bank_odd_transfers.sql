@@ -1,4 +1,4 @@
--- Transfers whose input is nothing that the bank wrote: each is an odd row, and none keeps the others from being read.
+-- Transfers whose input was not written by the bank: each is an odd row, and none keeps the others from being read.
 begin;
 select plan(20);
 
@@ -40,13 +40,13 @@ select is((select count(*) from bank.page_transfers() p where p.document ->> 'st
 select is((select count(*) from bank.transfers t, lateral bank.account_transfer_document(t, 'account_A') d), 20::bigint,
           'an account''s list has them');
 
--- Whoever may read the views may call what they call.
+-- A role that may read the views may execute the functions that they call.
 select ok(has_function_privilege(role, function, 'execute'), format('%s reads by %s', role, function)) from (values
     ('bank_reader', 'bank.amount(jsonb)'), ('bank_reader', 'bank.cents(numeric)'),
         ('bank_reader', 'bank.short_text(jsonb, int)'),
     ('bank_api', 'bank.cents(numeric)')) r (role, function);
 
--- They end in every way.
+-- The transfers end in every way.
 select lives_ok($$select perdure.terminate_workflow('odd-' || n, 'odd') from odd where n % 2 = 0$$,
     'half are terminated');
 select is((select count(*) from bank.page_transfers() p where p.document ->> 'status' = 'TERMINATED'), 10::bigint,

@@ -36,7 +36,7 @@ select lives_ok('select bank.reset_balances()', 'a second reset');
 select is_empty($$select from bank.balances where kind = 'customer' and balance_cents <> opening_cents$$,
     'brings all to opening');
 
--- More under way than the account opened with
+-- Running transfers have taken more than the account opened with
 select lives_ok($$
     select bank.deposit('account_E', 50000, 'salary');
     select bank.withdraw('account_E', 80000, 'all of it', 'bank-reset-test', (select run_id from run), 'withdraw2');

@@ -1,4 +1,5 @@
--- A database that is in use is migrated: PostgreSQL lets no table be changed whose row type a parsed function uses.
+-- Migrates a database that is in use: PostgreSQL does not let a table be changed while a parsed function body uses its
+-- row type.
 begin;
 \ir support/engine.psql
 select no_plan();
@@ -14,7 +15,7 @@ from pg_proc where pronamespace = 'perdure'::regnamespace;
 create temp table seen as
 select h.event_id, to_jsonb(h) as event from perdure.history_events h where h.workflow_id = 'a';
 set local perdure.migrates = 'perdure';
--- As for an owner who is called as the schema is.
+-- This is the search path of an owner whose role has the name of the schema.
 set local search_path = perdure, public, tap;
 \ir ../../sql/before_migration.sql
 select is(current_setting('search_path'), 'perdure, public, tap', 'the search path stays');

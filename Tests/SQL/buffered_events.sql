@@ -1,13 +1,13 @@
--- What happens while a workflow task is started waits for its end. It is bounded as in Temporal: by 100 events and by 2
--- MiB.
+-- Events that come while a workflow task is started are buffered until it ends. The buffer is limited as in Temporal:
+-- to 100 events and to 2 MiB.
 \ir support/engine.psql
 select no_plan();
 
 create function t.signals(p_id text, p_count int, p_from int default 1, p_size int default 0) returns void language sql
 as $$ select perdure.signal_workflow(p_id, 's', to_jsonb(n || repeat('x', p_size)))
     from generate_series(p_from, p_from + p_count - 1) n $$;
--- A history with equal events put together, from the workflow task that is looked at on, and the numbers of the signals
--- in their order.
+-- The types of the events from p_from on, with equal ones in a row put together; then the numbers of the signals in
+-- their order.
 create function t.short_history(p_id text, p_from bigint default 1) returns text language sql
 as $$
     select string_agg(g.type || case when g.count > 1 then 'x' || g.count else '' end, ' ' order by g.first) from (
@@ -113,7 +113,7 @@ select t.claim() \g /dev/null
 select is(t.complete('cancel', jsonb_build_array(t.command('CancelWorkflowExecution'))), 'completed',
     'which the next attempt sees');
 
--- A timer that was cancelled while its firing waits
+-- A timer that is cancelled while its TimerFired is buffered
 select t.start('timer'), t.claim(), t.complete('timer', jsonb_build_array(t.timer('x', '1s'))),
     perdure.signal_workflow('timer', 's', '1'), t.claim() \g /dev/null
 select t.at(4), t.upkeep(), perdure.signal_workflow('timer', 's', '2') \g /dev/null
@@ -122,7 +122,7 @@ select is(t.complete('timer', jsonb_build_array(t.command('CancelTimer', '{"time
 select is(t.short_history('timer', 8), 'TaskStarted TaskCompleted TimerCanceled ExecutionSignaled TaskScheduled#1',
     'and then it has not fired');
 
--- Nothing waits for a run that has closed
+-- No events stay buffered for a run that has closed
 select t.start('end'), t.claim(), t.signals('end', 50), perdure.terminate_workflow('end') \g /dev/null
 select is(t.short_history('end', 4), 'TaskFailed ExecutionSignaledx50 ExecutionTerminated',
     'what waits is written when a run is terminated');
@@ -132,7 +132,7 @@ select is((select count(*) from perdure.buffered_events b left join perdure.work
 select t.terminate_all() \g /dev/null
 select is_empty('select * from perdure.violations()', 'no rule of the engine is broken');
 
--- Four times as many signals take four times as long, whether a worker comes for them or not.
+-- Four times as many signals take four times as long, whether a worker claims their tasks or not.
 create table t.took (id text, count int, seconds numeric);
 create procedure t.send(p_id text, p_count int, p_claims boolean) language plpgsql
 as $$
@@ -165,7 +165,7 @@ select cmp_ok((select seconds from t.took where id = 'many' || what), '<',
     '1,200 signals of 5 kB take no more than a linear time' || what) from unnest(array['', '-claimed']) what;
 select diag(format('%s: %s signals in %s s', id, count, round(seconds, 2))) from t.took;
 select cmp_ok((select max(count) from t.took), '=', 1200, 'all were sent');
--- The run completes with each of them, once and in order.
+-- The history of the run has each of them, once and in order.
 create function t.sent(p_id text) returns int[] language sql
 as $$ select array_agg(rtrim(h.input #>> '{}', 'x')::int order by h.event_id) from perdure.history_events h
     where h.run_id = t.run(p_id) and h.event_type = 'WorkflowExecutionSignaled' $$;
@@ -175,7 +175,7 @@ begin
         perform t.claim();
         perform t.complete('many'), t.complete('many-claimed');
         exit when not exists (select from perdure.pending_workflow_tasks where workflow_id like 'many%');
-        -- A claim of this test that was made behind the engine's back is given up.
+        -- A claim of which the helper functions of this test do not know times out.
         perform t.at(10 + i * 20), perdure.upkeep(0::smallint);
     end loop;
 end
@@ -187,7 +187,7 @@ select is((select count(*)::int from perdure.pending_workflow_tasks where workfl
 select t.terminate_all() \g /dev/null
 select is_empty('select * from perdure.violations()', 'no rule of the engine is broken');
 
--- What waits in a database of before
+-- Buffered events of a database from before the migration
 select t.start('old'), t.claim() \g /dev/null
 drop table perdure.buffered_events;
 set perdure.migrates = 'perdure';

@@ -1,4 +1,5 @@
--- What the catalog must hold whatever changes: comments, keys that a sharded database needs, and who may do what.
+-- What is always true of the catalog: there are comments, keys fit a sharded database, and roles may do only what they
+-- should.
 begin;
 select no_plan();
 
@@ -110,7 +111,7 @@ select is_empty($$select r.name from relation r cross join lateral aclexplode((s
     where c.oid = r.oid)) a where a.grantee = 0$$, 'nor read or write anything');
 select is_empty($$select nspname from pg_namespace n cross join lateral aclexplode(n.nspacl) a where n.nspname
     in ('perdure', 'bank') and a.grantee = 0$$, 'nor look into the schemas');
--- Bodies are read anew in each session: what standard_conforming_strings says there must not matter.
+-- Each session parses the bodies of functions anew, so they must not depend on its standard_conforming_strings.
 select is_empty($$select r.name from routine r join pg_proc p on p.oid = r.oid
     where strpos(regexp_replace(p.prosrc, '\me''(?:[^''\\]|''''|\\.)*''', '', 'gi'), chr(92)) > 0$$,
         'a literal with a backslash says so: e''...''');
@@ -145,7 +146,7 @@ select is_empty($$select name from routine where schema = 'perdure' and not pros
 select is_empty($$select name from routine where schema = 'perdure' and provolatile = 'v'
     and has_function_privilege('perdure_reader', oid, 'execute')$$, 'readers change nothing');
 
--- They can do their work, by what they were granted alone.
+-- The roles can do their work with the privileges that they were granted.
 create function pg_temp.as_role(p_role text, p_sql text) returns text language plpgsql
 as $$
 declare

@@ -3,7 +3,7 @@
 begin;
 \ir support/engine.psql
 select no_plan();
--- The runs of an id, oldest first: their status, and which follows which.
+-- The runs of an id, oldest first: the status of each, and which run follows which.
 create function t.chain(p_id text) returns text language sql
 as $$
     select string_agg(w.status || case when w.attempt > 1 then '#' || w.attempt else '' end
@@ -98,7 +98,8 @@ select is(t.last_event('changed', 1) ->> 'inheritBuildId', 'true', 'what concern
 select results_eq($$select workflow_type collate "default", task_queue collate "default" from perdure.workflows
     where run_id = t.run('changed')$$, $$values ('U', 'r')$$, 'people see it');
 
--- A chain takes its turn: its next run waits until a second has gone by since this one could begin.
+-- A chain must not take the time of others: its next run waits until a second has passed since the present one could
+-- begin.
 select is((select execution_time from perdure.workflows where run_id = t.run('changed')),
     timestamptz '2026-01-01 00:01:41Z', 'the next run waits');
 select is(t.claim(p_queue => 'r'), '', 'nobody has it yet');
@@ -124,7 +125,7 @@ select is(t.step('fast', t.continue()), 'fast: completed', 'where the setting ru
 select is(t.step('fast', t.continue()), 'fast: completed', 'no run waits');
 update perdure.settings set value = '"1s"' where name = 'run_interval';
 
--- What cannot be continued fails the task.
+-- A command that cannot continue the run fails the task.
 select t.terminate_all(), t.at(200) \g /dev/null
 select t.start('wrong ' || n) from generate_series(1, 6) n \g /dev/null
 select t.claim() \g /dev/null
@@ -142,7 +143,7 @@ select is(t.event('wrong 1', 4) ->> 'cause', 'BadContinueAsNewAttributes', 'with
 select is(t.chain('wrong 1'), 'Running', 'and the run is as it was');
 select t.terminate_all() \g /dev/null
 
--- A signal that comes while the run closes is seen first.
+-- A signal that comes while the run closes is handled by its code first.
 select t.at(1000), t.start('signaled'), t.claim(), perdure.signal_workflow('signaled', 's') \g /dev/null
 select is(t.complete('signaled', jsonb_build_array(t.continue())), 'failed UnhandledCommand',
     'a signal that came meanwhile is not lost');
@@ -153,7 +154,7 @@ select is(t.step('signaled', t.continue()), 'signaled: completed', 'and then con
 select is(t.claim(), 'signaled', 'a run that lasted a second is followed at once');
 select t.complete('signaled', jsonb_build_array(t.command('CompleteWorkflowExecution', '{"result": []}'))) \g /dev/null
 
--- What clients name: a run, the first run of a chain, or neither.
+-- Clients name a run, the first run of a chain, or neither.
 select t.start('named') \g /dev/null
 select t.at(1010), t.step('named', t.continue()) \g /dev/null
 select throws_ok($$select perdure.signal_workflow('named', 's', run_id => t.run_at('named', 1))$$, 'PD006', null,
@@ -340,7 +341,7 @@ select results_eq($$select w.status, count(*)::int from perdure.workflows w wher
     $$values ('Completed', 12), ('Running', 4)$$, 'those of schedules are followed');
 select t.terminate_all() \g /dev/null
 
--- Nobody starts between two runs of a chain, and what is not there cannot be continued.
+-- No other run starts between two runs of a chain, and a run that does not exist cannot be continued.
 select is_empty('select * from perdure.violations()', 'no rule of the engine is broken');
 savepoint broken;
 update perdure.executions e set first_run_id = null where e.run_id = t.run_at('retried', 2);

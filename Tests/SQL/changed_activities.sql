@@ -12,7 +12,7 @@ as $$
 $$;
 create function t.condition(p_id text) returns text language sql
 as $$ select v.condition || ': ' || v.verdict from perdure.run_verdict(0::smallint, t.run(p_id)) v $$;
--- One run with an activity that has failed once at a second, and waits for its next attempt.
+-- Starts a run with an activity that fails once at p_second and then waits for its next attempt.
 create function t.with_failed(p_id text, p_second numeric, p_more jsonb default '{}') returns void language sql
 as $$
     select t.at(p_second), t.start(p_id), t.claim(), t.complete(p_id, jsonb_build_array(t.activity('a',

@@ -3,7 +3,7 @@ begin;
 \ir support/engine.psql
 select no_plan();
 
--- The steps of perdure.drain_transfers in one transaction: those of these runs, until nothing is left.
+-- The steps of perdure.drain_transfers in one transaction: drains the transfers of these runs, until none is left.
 create function t.drain(variadic p_ids text[] default '{}') returns int language plpgsql
 as $$
 declare
@@ -158,7 +158,7 @@ select is((select h.attributes -> 'details' from perdure.history_events h where 
     and h.event_type = 'ChildWorkflowExecutionCanceled'), t.data('7'), 'the details of a cancellation');
 select is(t.violations(), null, 'all is well');
 
--- Ids in use, namespaces that are not there
+-- Workflow ids that are in use, and namespaces that do not exist
 select t.start('taken'), t.start('ids') \g /dev/null
 select t.decide('ids', t.child('taken'), t.child('nowhere', '{"namespace": "nowhere"}'),
     t.child('c', '{"workflowIdReusePolicy": "RejectDuplicate"}')), t.drain(), t.claim(), t.complete('ids') \g /dev/null
@@ -197,7 +197,7 @@ select is((select jsonb_agg(perdure.apply_transfer(0::smallint, h.transfer) = pe
 select is((select count(*) from perdure.workflows where workflow_id = 'once'), 1::bigint, 'and there is one child');
 select is(t.history('other'), '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowExecutionSignaled',
     'and one signal');
--- Somebody who has seen a transfer and comes to it when others have finished it, with its receipt
+-- A process reads a transfer and applies it after others have finished it and deleted its receipt
 select t.idle('late'), t.start('signals late') \g /dev/null
 select t.decide('signals late', t.signal_other('late')) \g /dev/null
 create temp table seen as select p as transfer
@@ -210,7 +210,8 @@ select is((select count(*) from perdure.history_events h where h.run_id = t.run(
     and h.event_type = 'WorkflowExecutionSignaled'), 1::bigint, 'so that it arrives once');
 select is(t.receipts(), (select count(*) from held), 'and leaves no receipt');
 drop table seen;
--- A crash here: the effects are there, the reports are not. Even when their targets have gone meanwhile.
+-- A crash at this point: the effects have happened, but are not reported. They are reported later, even if their
+-- targets are gone by then.
 select perdure.terminate_workflow('other'), perdure.terminate_workflow('once') \g /dev/null
 select t.at(20), t.drain() \g /dev/null
 select set_eq($$select h.event_type from perdure.history_events h where h.run_id = t.run('twice') and h.event_id > 6$$,
@@ -262,7 +263,7 @@ select is(t.drain('root'), 1, 'the end of a run');
 select is(t.drain(), 3, 'ends its children, and theirs');
 select is(t.status('branch') || ' ' || t.status('leaf'), 'Terminated Terminated', 'to the last');
 
--- What is decided by the task that closes the run never happens, as in Temporal
+-- As in Temporal, effects that the closing task decided never happen
 select t.start('last'), t.idle('bystander') \g /dev/null
 select is(t.decide('last', t.child('never', '{"parentClosePolicy": "Abandon"}'), t.signal_other('bystander'),
     t.completes()), 'completed', 'a run decides and ends');
@@ -308,7 +309,7 @@ select is((select h.attributes from perdure.history_events h where h.run_id = t.
         'and an open one learns who asks');
 select is(t.violations(), null, 'all is well');
 
--- Order for each pair, and one that raises an error
+-- Transfers between a pair of runs keep their order, also if one raises an error
 select t.start('source'), t.idle('good'), t.idle('poisoned') \g /dev/null
 select t.decide('source', t.signal_other('poisoned', '{"signalName": "1"}'),
     t.signal_other('good', '{"signalName": "2"}'), t.signal_other('poisoned', '{"signalName": "3"}')) \g /dev/null
@@ -335,7 +336,7 @@ select is(t.drain('source'), 2, 'but later, and all that waits for it follows');
 select is((select string_agg(h.attributes ->> 'signalName', ' ' order by h.event_id) from perdure.history_events h
     where h.run_id = t.run('poisoned') and h.event_type = 'WorkflowExecutionSignaled'), '1 3', 'in order');
 
--- Upkeep finds what nobody drained
+-- Upkeep applies transfers that no process has drained
 select t.start('forgotten') \g /dev/null
 select t.decide('forgotten', t.child('late')) \g /dev/null
 select is_empty($$select * from perdure.pending_transfers(0::smallint)$$,

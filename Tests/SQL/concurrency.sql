@@ -1,4 +1,4 @@
--- What happens at the same time: claims, starts, ends and upkeep of two sessions that meet.
+-- Calls that meet: claims, starts, ends and upkeep in two sessions at the same time.
 \ir support/engine.psql
 \ir support/sessions.psql
 select no_plan();
@@ -86,7 +86,7 @@ select is(t.history('m', 4),
     '4 WorkflowTaskCompleted 5 TimerStarted 6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled 8 WorkflowExecutionSignaled', 'and comes behind it');
 select t.terminate_all() \g /dev/null
 
--- Two that end one activity
+-- Two sessions end one activity
 select t.start('e'), t.claim(), t.complete('e', jsonb_build_array(t.activity('a'))), t.claim_activities() \g /dev/null
 select t.run_in('a', 'begin') \g /dev/null
 select is(t.run_in('a', $$select t.finish('e', 'a')$$), 'completed', 'an activity is completed');
@@ -123,7 +123,7 @@ select is(t.history('g'),
     'whose history tells what happened');
 select t.terminate_all() \g /dev/null
 
--- Two that do upkeep: each timer fires once
+-- Two sessions do upkeep: each timer fires once
 select t.start('u-' || i) from generate_series(1, 100) i \g /dev/null
 select t.claim() \g /dev/null
 select count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(1),
@@ -147,7 +147,7 @@ select is((select sum(timers) from t.fired), 100::bigint, 'four do upkeep and fi
 select is((select count(*) from perdure.history_events where event_type = 'TimerFired'), 100::bigint, 'each once');
 select t.terminate_all() \g /dev/null
 
--- Two that do upkeep: backoffs end, and neither waits for what the other has in hand
+-- Two sessions do upkeep: backoffs end, and neither session waits for rows that the other has locked
 select t.start('v-' || i) from generate_series(1, 60) i \g /dev/null
 select t.claim() \g /dev/null
 select count(*) from perdure.complete_workflow_tasks(0::smallint, t.worker(1),
@@ -171,7 +171,7 @@ select is((select count(*) from perdure.pending_activities where state = 'Schedu
     and attempt = 2), 40::bigint, 'and each ends others');
 select t.terminate_all() \g /dev/null
 
--- Who takes rows in an order of its own ends before PostgreSQL would look for a deadlock, should it have to wait
+-- A call that takes rows in an order of its own gives up before PostgreSQL would look for a deadlock, if it has to wait
 select t.start('w'), t.claim(), t.complete('w', jsonb_build_array(t.activity('a', '{"heartbeatTimeout": "100s"}')))
     \g /dev/null
 select t.claim_activities(), t.start('w2') \g /dev/null
@@ -223,7 +223,7 @@ select is(t.wait('b'), 'PD009', 'or for its failure');
 select is(t.run_in('b', $$call perdure.query_workflow('query', 'state', timeout => '0.2 s')$$), 'PD009',
     'or until it was long enough');
 
--- Notifications: for workers that sleep, and for nobody else
+-- Notifications are sent only to workers that sleep
 create function t.notified(p_session text) returns text language sql as $$ select coalesce(string_agg(extra, ' '), '')
     from dblink_get_notify(p_session) $$;
 select t.run_in('c', format('listen %I', perdure.wake_channel('default', 'sleepy'))) \g /dev/null
@@ -248,7 +248,7 @@ select t.run_in('c', 'select 1::text') \g /dev/null
 select is(t.notified('c'), 'query', 'and of queries');
 select perdure.stop_worker(t.worker(7)), t.terminate_all() \g /dev/null
 
--- Results: only for sessions that wait for some
+-- Results are sent only to sessions that wait for some
 select t.run_in('c', format('listen %I', perdure.result_channel('default'))) \g /dev/null
 create function t.told() returns text language sql
 as $$
@@ -289,8 +289,8 @@ select is(t.told(), '', 'no more than it wants to know');
 select is((select count(*)::int from pg_locks where locktype = 'advisory'
     and database = (select oid from pg_database where datname = current_database())), 0, 'and no lock stays behind');
 
--- Whatever meets whatever: no deadlock, no gap, one open run of an id. A worker completes what it has and then claims,
--- in one transaction.
+-- Random calls meet: there is no deadlock and no gap, and an id has one open run. A worker completes what it has and
+-- then claims, in one transaction.
 create procedure t.storm(p_worker int, p_seed double precision) language plpgsql
 as $$
 declare

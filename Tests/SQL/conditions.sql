@@ -1,4 +1,4 @@
--- How runs are, in words; what they are found by; what needs attention; and that what failed can be tried at once.
+-- The states of runs in words; how they are found; what needs attention; and how to try at once what failed.
 begin;
 \ir support/engine.psql
 select no_plan();
@@ -10,7 +10,7 @@ create function t.found(p_filter text) returns text language sql as $$
 $$;
 create function t.cause(p_failure jsonb) returns text language sql as $$ select perdure.failure_cause(p_failure) $$;
 
--- What a failure is of
+-- The cause of a failure
 select is(t.cause(failure::jsonb), cause, cause) from (values
     ('{"message": "x at Bank/Bug.swift:30", "applicationFailureInfo": {"type": "Missing"}}', 'Missing at Bug.swift:30'),
     ('{"message": "x", "stackTrace": "a at A.swift:8\nb at B.swift:9", "applicationFailureInfo": {"type": "T"}}',
@@ -110,7 +110,7 @@ select t.claim(), t.complete('waiting', jsonb_build_array(t.timer('x', '3600s'))
 select is(t.verdict('waiting'), 'Running: Sleeps until 1:00:15 UTC', 'the fix has come, and it sleeps');
 select is(t.found('Condition IS NULL and ExecutionStatus = "Running"'), 'waiting', 'nothing is wrong');
 
--- A time-out of a workflow task is told from the second on: the first may be of a worker that died
+-- Time-outs of a workflow task are reported from the second on: the first may come from a worker that died
 select t.at(20), t.start('slow'), t.claim(), t.at(31), t.upkeep() \g /dev/null
 select is(t.verdict('slow'), 'Running: Waits for a worker of the queue q for 0 ms', 'a first time-out');
 select t.claim(), t.at(42), t.upkeep() \g /dev/null
@@ -137,7 +137,7 @@ select is(t.verdict('lonely'), 'NoWorker: A waits, and nobody polls the queue el
 select is(t.found('Cause = "no worker on else"'), 'lonely', 'which is found, too');
 select perdure.terminate_workflow('lonely') \g /dev/null
 
--- Signals are known from the code
+-- The signals that a workflow handles are known from its code
 select t.start('confirmed'), t.claim(), t.complete('confirmed') \g /dev/null
 select is(t.verdict('confirmed'), 'Running: Waits for a signal or an update', 'nothing else is under way');
 select perdure.register_sources(t.worker(1), jsonb_build_array(jsonb_build_object('kind', 'workflow', 'type', 'T',
@@ -172,7 +172,7 @@ select t.at(100000), perdure.delete_expired(0::smallint) \g /dev/null
 select is((select count(*) from perdure.queue_samples s where s.minute < perdure.clock() - interval '1 day'), 0::bigint,
     'a day is kept');
 
--- Search attributes of the same names win
+-- A search attribute hides the field of the same name
 select perdure.create_namespace('own') \g /dev/null
 select perdure.add_search_attribute('Condition', 'Keyword', 'own'), perdure.add_search_attribute('Cause', 'Keyword',
     'own'), perdure.add_search_attribute('FailingBuild', 'Int', 'own') \g /dev/null

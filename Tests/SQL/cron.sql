@@ -14,7 +14,7 @@ exception when sqlstate 'PD003' then return sqlerrm;
 end
 $$;
 
--- Each line was started on Temporal at 22:56:38.24 of Saturday, 28 November 2026, and had this execution time.
+-- Each schedule was started on Temporal at 22:56:38.24 of Saturday, 28 November 2026, and got this execution time.
 select is(t.next(schedule, '2026-11-28 22:56:38.24Z'), expected, schedule) from (values
     ('0 9 * * MON-FRI', '2026-11-30 09:00:00'),
     ('30 8-17/2 1,15 * *', '2026-12-01 08:30:00'),
@@ -39,7 +39,7 @@ select is(t.next(schedule, '2026-11-28 22:56:38.24Z'), expected, schedule) from 
     ('@every -1s', '2026-11-28 22:56:39'),
     ('@every 1.9s', '2026-11-28 22:56:39'),
     ('@every 500ms', '2026-11-28 22:56:39'),
-    -- By the rules
+    -- These follow from the rules.
     ('59 23 31 12 *', '2026-12-31 23:59:00'),
     ('5/20 * * * *', '2026-11-28 23:05:00'),
     ('0 0 */10 * MON', '2026-11-30 00:00:00'),
@@ -56,7 +56,7 @@ set local timezone = 'Pacific/Apia';
 select is(t.next('0 9 * * *', '2026-11-28 22:56:38.24Z'), '2026-11-29 09:00:00',
     'the zone of the session says nothing');
 
--- How long a run waits: whole seconds, and what was due while the one before ran is passed over.
+-- How long a run waits: whole seconds. Times that passed while the run before was open are left out.
 select is(perdure.cron_backoff('@every 3s', '2026-01-01 00:00:00.25Z', '2026-01-01 00:00:00.5Z'), interval '3 s',
     'rounded up');
 select is(perdure.cron_backoff('@every 3s', '2026-01-01 00:00:00Z', '2026-01-01 00:00:10Z'), interval '2 s',

@@ -3,7 +3,7 @@
 \ir support/sessions.psql
 select no_plan();
 
--- The clock steps back between two runs of an id, and everything that names no run reaches the second.
+-- The clock steps back between two runs of an id. Every call that names no run still reaches the second run.
 create function t.current_is_second(p_id text, p_back numeric) returns setof text language plpgsql
 as $$
 declare
@@ -75,7 +75,7 @@ end
 $$;
 select t.current_is_second('seconds', 2);
 select t.current_is_second('month', 2592000);
--- Two runs in one moment: their ids are in any order.
+-- Runs that start in one moment: the order of their ids is random.
 select t.at(0) \g /dev/null
 select t.start('moment'), perdure.terminate_workflow('moment') from generate_series(1, 20) \g /dev/null
 select results_eq($$select status || run_number from perdure.workflows where workflow_id = 'moment'
@@ -99,7 +99,7 @@ select is((select max(run_number) from perdure.workflows where workflow_id = 'mo
     'and the numbers go on');
 select t.terminate_all() \g /dev/null
 
--- The first run of a chain, for what will continue as new
+-- A continued run tells the first run of its chain
 select t.start('chain') \g /dev/null
 update perdure.executions set first_run_id = t.worker(9) where workflow_id = 'chain';
 select is(t.event('chain', 1) ->> 'firstExecutionRunId', t.worker(9)::text, 'a run tells the first of its chain');
@@ -200,7 +200,7 @@ select is(t.refusal($$select perdure.start_workflow(0::smallint, 'default', 'r',
 select is(t.refusal($$select perdure.signal_with_start_workflow('T', 'r', 'q', '')$$), 'PD003', 'with a name');
 select t.terminate_all() \g /dev/null
 
--- A start delay ends by a signal-with-start and by a request to cancel, not by a signal: as Temporal's server has it.
+-- As in Temporal's server, a signal-with-start and a request to cancel end a start delay, and a signal does not.
 select t.start(id, '{"workflowStartDelay": "60s"}'), perdure.signal_workflow(id, 's')
     from unnest(array['delay-s', 'delay-c']) id \g /dev/null
 select is(t.history('delay-s'), '1 WorkflowExecutionStarted 2 WorkflowExecutionSignaled',
@@ -215,7 +215,7 @@ select is(t.claim(), 'delay-c delay-s', 'their first workflow tasks can be claim
 select is_empty('select * from perdure.violations()', 'no rule of the engine is broken');
 select t.terminate_all() \g /dev/null
 
--- Two at one time. Each ends without an error, and one run is open.
+-- Two calls at one time. Each ends without an error, and one run is open.
 set perdure.now = '';
 select t.session(n) from unnest(array['a', 'b', 'c']) n \g /dev/null
 create table t.pid as select n as session, t.run_in(n, 'select pg_backend_pid()::text')::int as pid
@@ -226,7 +226,7 @@ declare
     v_answers text[] := array[]::text[];
     v_sql text;
 begin
-    -- The second waits for what the first has done and not committed.
+    -- The second session waits for the first, which has not committed yet.
     perform t.run_in('a', 'begin');
     v_answers := v_answers || t.run_in('a', format(p_first, p_id));
     perform t.send('b', format(p_second, p_id));
@@ -314,7 +314,7 @@ select is(t.meet('hole-' || m.second, 'select t.first_is_deleted(%L)', (select s
 select is_empty('select * from perdure.violations()', 'no rule of the engine is broken');
 select t.terminate_all() \g /dev/null
 
--- Many at one time, each by many transactions: no error at all, and every signal is in one history.
+-- Many calls at one time, each by many transactions: there is no error at all, and every signal is in one history.
 create procedure t.starts(p_seed double precision) language plpgsql
 as $$
 begin
@@ -346,7 +346,8 @@ select is_empty('select * from perdure.violations()', 'no rule of the engine is 
 select dblink_disconnect(s) from unnest(array['a', 'b', 'c']) s \g /dev/null
 set perdure.now = '2026-01-01';
 
--- The clock stepped back between two runs: the second closed before the first. The first goes first all the same.
+-- The clock stepped back between two runs, so the second closed before the first. Retention deletes the first run first
+-- all the same.
 select perdure.create_namespace('kept', '1 day') \g /dev/null
 create function t.run_once(p_second numeric) returns void language sql as $$
     select t.at(p_second);
@@ -369,7 +370,7 @@ select is((select max(e.run_number) from perdure.executions e where e.namespace 
     'numbers go on from the last');
 select perdure.terminate_workflow('back', namespace => 'kept') \g /dev/null
 
--- Runs of a database that had no numbers get them by their times; an open one is the last, whatever its time.
+-- A migration numbers the runs of an old database by their times; an open run is the last, whatever its time.
 alter table perdure.executions drop column run_number cascade, drop column first_run_id cascade;
 create unique index executions_one_running on perdure.executions (shard, namespace, workflow_id)
     where status = 'Running';

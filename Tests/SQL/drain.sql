@@ -1,5 +1,5 @@
--- perdure.drain_transfers, which commits: over four shards, after a crash, by two at once, with one that raises an
--- error.
+-- perdure.drain_transfers, which commits: over four shards, after a crash, in two sessions at once, and with a transfer
+-- that raises an error.
 \ir support/engine.psql
 select no_plan();
 update perdure.settings set value = '4' where name = 'shard_count';
@@ -54,7 +54,7 @@ select is((select array_agg((h.attributes ->> 'initiatedEventId')::int order by 
 select is(t.rest(), '0 transfers, 0 receipts', 'nothing is left');
 select is(t.wrong(), null, 'all is well');
 
--- They end, are told of on their own shards, and their parent has all of it
+-- The children end, each on its own shard, and their parent is told of all of them
 select t.step('c-' || i, t.command('CompleteWorkflowExecution', jsonb_build_object('result', t.data(to_jsonb(i)))))
     from generate_series(1, 20) i \g /dev/null
 select perdure.terminate_workflow('c-' || i) from generate_series(21, 40) i \g /dev/null
@@ -76,7 +76,7 @@ select is((select array_agg(h.event_type || ' ' || n order by h.event_type)
 select is(t.rest(), '0 transfers, 0 receipts', 'nothing is left');
 select is(t.wrong(), null, 'all is well');
 
--- A crash after each step: what another one drains then is the same
+-- After a crash at any step, another process drains the rest with the same result
 create function t.crash(p_id text, p_step text) returns void language plpgsql
 as $$
 declare
@@ -107,7 +107,7 @@ select is((select count(*) from perdure.workflows where parent_workflow_id ~ '^(
 select is((select count(*) from perdure.history_events where workflow_id ~ '^(committed|applied|finished)-.$'
     and event_type = 'ChildWorkflowExecutionStarted'), 24::bigint, 'and told of once');
 select is((select count(*) from perdure.transfers), 0::bigint, 'nothing is on its way');
--- Receipts of other shards that nobody forgot go when they are old.
+-- Receipts on other shards that were never marked as finished are deleted when they are old.
 select cmp_ok((select count(*) from perdure.received_transfers where finished_at is null), '>', 0::bigint,
     'the receipts of whoever stopped before the last step are left');
 update perdure.received_transfers set received_at = received_at - interval '2 minutes';
@@ -124,7 +124,7 @@ call perdure.drain_transfers(2::smallint) \g /dev/null
 call perdure.drain_transfers(3::smallint) \g /dev/null
 select is((select count(*) from perdure.received_transfers), 0::bigint, 'for a minute');
 
--- Of two who drain the same signal to another shard, one comes to it when the other has finished it
+-- Two sessions drain the same signal to another shard, and one applies it after the other has finished it
 select workflow_id as target from (select 'target-' || i as workflow_id from generate_series(1, 100) i) c
     where t.shard(workflow_id) <> t.shard('late asks') limit 1 \gset
 select t.begin_run(:'target'), t.begin_run('late asks') \g /dev/null
@@ -164,7 +164,7 @@ call perdure.drain_transfers(t.shard('sick')) \g /dev/null
 select is((select count(*) from perdure.workflows w where w.parent_workflow_id = 'sick'), 2::bigint,
     'and later it is done');
 
--- Two drain the same at once, in other sessions
+-- Two other sessions drain the same transfers at once
 \ir support/sessions.psql
 select t.begin_run('crowd') \g /dev/null
 select t.step('crowd', variadic array(select t.child('m-' || i) from generate_series(1, 100) i)) \g /dev/null
@@ -205,7 +205,7 @@ select diag(format('from the commit of the parent to the start of the child: med
     round(percentile_cont(0.5) within group (order by ms)::numeric, 2), round(max(ms), 2))) from latency;
 select cmp_ok((select percentile_cont(0.5) within group (order by ms) from latency), '<', 50::double precision,
     'a child is started at once');
--- What waits while its target goes on as another run reaches that one: a signal, and a request to cancel
+-- A signal and a request to cancel that wait while their target continues as another run reach that other run
 select t.session('goes on'), t.session('applies') \g /dev/null
 select t.run_in('applies', 'select pg_backend_pid()::text') as pid \gset
 create function t.meets(p_id text) returns text language plpgsql

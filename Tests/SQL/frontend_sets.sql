@@ -84,7 +84,7 @@ select is(t.take(t.report('completion', t.end_of('a', 7, jsonb_build_object('ano
 select is(t.take(t.report('failure', t.end_of('a', 10, '{"cause": "NonDeterministicError", "failure": {"message": "x"}}'))) #>> '{0,outcome}', 'failed',
     'a failure is taken');
 
--- Queries ride on a workflow task
+-- Queries come with a workflow task
 select t.at(2) \g /dev/null
 select is(t.take(t.report('completion', t.end_of('b', 9, '{"commands": []}'), 2)) #>> '{0,outcome}', 'completed', 'the run has no task');
 select perdure.signal_workflow(0::smallint, 'default', 'b', null, 's') \g /dev/null

@@ -1,4 +1,4 @@
--- Eager activities and fused steps: the same history as the separate calls write, and nothing at all when they come too
+-- Eager activities and fused steps write the same history as the separate calls, and nothing at all when they come too
 -- late.
 begin;
 \ir support/engine.psql
@@ -47,8 +47,8 @@ as $$
     from perdure.history_events h where h.run_id = t.run(p_id)
 $$;
 
--- The same program in both ways, by the same clock: two activities one after the other, in the usual form and in an
--- unusual one
+-- The same program with separate calls and with fused steps, at the same times: two activities one after the other, in
+-- the usual form and in an unusual one
 create function t.slowly(p_id text, p_second int, p_extra jsonb) returns void language sql
 as $$
     select t.at(p_second), t.start(p_id), t.claim(), t.at(p_second + 1),
@@ -86,7 +86,7 @@ select is((select (w.status, w.close_time, w.history_length, w.result)::text fro
 select is_empty($$select from perdure.pending_activities$$, 'nothing is left pending');
 select is_empty($$select from perdure.pending_workflow_tasks$$, 'no workflow task either');
 
--- An eager activity is held like a claimed one
+-- A worker holds an eager activity like one that it has claimed
 select t.at(300), t.start('eager'), t.claim() \g /dev/null
 select is(t.first_step('eager', jsonb_build_array(t.eager('a',
     '{"heartbeatTimeout": "5s", "startToCloseTimeout": "60s"}'), t.activity('b', '{"input": []}'))), 'completed 5',
@@ -158,7 +158,7 @@ select is(t.fused('wrong', '[]', '{"activity": {"scheduledEventId": 5, "attempt"
 select is(t.history('wrong', 6), null, 'none of which leaves a trace');
 select is(t.refusal($$select t.fused('wrong', '[]', '{}', 9)$$), 'PD007', 'an unknown worker has no steps at all');
 
--- Bad commands: the activity has ended all the same, and the workflow task that this made fails
+-- Bad commands: the activity has ended all the same, and the workflow task that its end made fails
 select matches(t.fused('wrong', jsonb_build_array(t.command('Nonsense'))), '^failed',
     'a fused step with a command that cannot be fails');
 select is(t.history('wrong', 6),

@@ -30,7 +30,7 @@ select matches(t.said('Oldest transaction'),
     'the oldest transaction');
 select dblink_disconnect('a') \g /dev/null
 
--- Tasks that nobody takes, and what is late
+-- Tasks that nobody takes, and work that is late
 set perdure.now = '2026-01-01 00:00:00Z';
 select t.start('lonely-1'), t.start('lonely-2') \g /dev/null
 select perdure.start_workflow(0::smallint, 'default', 'lonely-3', 'T', 'nobody', '[]') \g /dev/null

@@ -184,7 +184,7 @@ select is(t.history('slow', 5),
     'is done by the next attempt');
 select is(t.event('slow', 5) -> 'attempt', '2'::jsonb, 'the second');
 
--- A worker that has the run cached and does not come
+-- A worker that has the run cached does not come for its task
 select t.at(1000), t.start('sticky'), t.claim(), t.complete('sticky', jsonb_build_array(t.activity('a')),
     p_sticky => true), t.claim_activities(), t.finish('sticky', 'a') \g /dev/null
 select t.at(1005), t.upkeep() \g /dev/null

@@ -1,9 +1,9 @@
--- How long and how large a history may become: its code is told, people are warned, and then the run is ended.
+-- The limits of a history: near them the run's code is told, later people are warned, and then the run is ended.
 begin;
 \ir support/engine.psql
 select no_plan();
 select perdure.create_namespace('default') \g /dev/null
--- A run with a history of so many events and bytes more, all signals, as if they had come.
+-- Adds so many events and bytes to the history of a run, all signals, as if they had come.
 create function t.lengthen(p_id text, p_events int, p_bytes bigint default 0) returns void language plpgsql as $$
 begin
     insert into perdure.history (shard, run_id, first_event_id, event_time, events)
@@ -41,7 +41,7 @@ insert into history values ('short', 10, 0, ''), ('large', 10, 300000, '262144')
     ('of 4 MiB', 10, 4300000, '4259840 true ["HistorySizeTooLarge"]'),
     ('both', 4100, 4300000, '4259840 true ["HistorySizeTooLarge", "TooManyHistoryEvents"]');
 
--- What the code is told is what the history holds, by whatever way it is written.
+-- The size that the code is told is that of the history, in whatever way the history is written.
 create function t.step(p_way text, p_name text, p_events int, p_bytes bigint, p_end text) returns text language plpgsql
     as $$
 declare
@@ -88,7 +88,7 @@ from way, history, unnest(array['activity', 'closes', 'generally', 'fails', 'ter
 select is((select count(*) from perdure.workflows w where w.status <> 'Running'
     and (w.history_size_bytes is null or w.history_size_bytes < 100)), 0::bigint,
     'a run that has closed tells how large its history was');
--- What is counted is near to what is sent.
+-- The size that is counted is near to the size that is sent.
 select ok(w.history_size_bytes between 0.3 * sent.bytes and 3 * sent.bytes, 'the size of ' || w.workflow_id || ': '
     || w.history_size_bytes || ' of ' || sent.bytes)
 from perdure.workflows w
@@ -109,7 +109,7 @@ select matches((select h.status || ': ' || h.message from perdure.health_checks(
     '^warning: .* have a long history; that of w2 has [0-9]+ events of at most 51200, and 10.5 MiB of at most 50$',
         'doctor says so, of the worst');
 
--- And then it ends.
+-- Then the run ends.
 create function t.ending(p_id text) returns text language sql
 as $$ select concat_ws(' ', w.status, h.attributes ->> 'reason') from perdure.workflows w left
     join perdure.history_events h

@@ -1,6 +1,6 @@
--- Typical updates of an open run write no index: a signal, workflow tasks with activities, an
--- activity's end, a failed workflow task. So few runs that one page holds every version: other sessions may keep old
--- ones from being pruned.
+-- Typical updates of an open run write no index: a signal, workflow tasks with activities, an activity's end, a failed
+-- workflow task. The test has so few runs that one page holds every version of their rows, because other sessions may
+-- keep old versions from being pruned.
 select no_plan();
 select count(*) from generate_series(1, 3) i cross join lateral perdure.start_workflow('T', 'hot-' || i, 'hot')
     \g /dev/null

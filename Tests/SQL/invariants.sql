@@ -1,4 +1,4 @@
--- perdure.violations(): empty while all is well, and it tells each thing that is not.
+-- perdure.violations() is empty while all is well, and lists each thing that is wrong.
 \ir support/engine.psql
 select no_plan();
 select t.at(0), t.register(1), t.register(2) \g /dev/null
@@ -25,7 +25,7 @@ select is((select string_agg(v.kind, ' ') from perdure.find_violations(p_seconds
 select is((select string_agg(v.kind, ' ') from perdure.find_violations(p_seconds => 100) v), null,
     'and one that was not says nothing');
 
--- What a statement makes wrong, as the kinds that are found.
+-- The kinds of violations that a statement causes.
 create function t.wrong(p_sql text) returns text language plpgsql as $$
 declare
     v_kinds text;
@@ -112,7 +112,7 @@ select t.at(60), t.upkeep() \g /dev/null
 select is(t.wrong(format('delete from perdure.workflow_tasks where run_id = %L', t.run('timed'))), 'stuck run',
     'a timer has fired and nobody learns of it');
 
--- Retention takes a long history away from its end on, in several calls.
+-- Retention deletes a long history from its end on, in several calls.
 select t.at(200 * 86400) \g /dev/null
 select is(t.wrong(format('delete from perdure.history where run_id = %L and first_event_id > 1', t.run('closed'))),
     null, 'a history that is being deleted is not wrong');

@@ -1,5 +1,5 @@
--- Claims that meet the end of a lease, and a storm of everything that locks: nothing is left with a worker that is
--- gone, and nobody waits in a circle.
+-- Claims at the moment when a lease ends, and a storm of all calls that lock: no task stays with a worker that is gone,
+-- and there is no deadlock.
 \ir support/engine.psql
 \ir support/sessions.psql
 select no_plan();
@@ -8,7 +8,7 @@ select t.register(1), t.session('a'), t.session('b') \g /dev/null
 create table t.pid as select n as session, t.run_in(n, 'select pg_backend_pid()::text')::int as pid
     from unnest(array['a', 'b']) n;
 
--- A claim of a worker whose lease is over, and that is still under way
+-- A claim is still under way when the lease of its worker is over
 create function t.lose(p_worker int) returns void language sql
 as $$ update perdure.workers set lease_until = clock_timestamp() - interval '10 s',
     grace_until = clock_timestamp() - interval '1 s' where worker_id = t.worker(p_worker) $$;
@@ -28,7 +28,7 @@ select t.run_in('a', 'commit') \g /dev/null
 select is(t.run_in('b', 'select t.claim(6, 1)'), 'PD007', 'and later it is told why');
 select t.terminate_all() \g /dev/null
 
--- A heartbeat does not wait for whoever ends another activity
+-- A heartbeat does not wait for a session that ends another activity
 select t.start('h-1'), t.start('h-2'), t.claim() \g /dev/null
 select t.complete(w, jsonb_build_array(t.activity('a', '{"heartbeatTimeout": "100s"}')))
     from unnest(array['h-1', 'h-2']) w \g /dev/null
@@ -99,7 +99,7 @@ begin
                 elsif random() < 0.5 then
                     perform perdure.stop_worker(t.worker(v_worker)), t.register(v_worker, '1 s');
                 else
-                    -- Gone without a word.
+                    -- The worker dies without leaving.
                     perform t.lose(v_worker);
                     v_worker := v_worker + 100;
                     perform t.register(v_worker, '1 s');

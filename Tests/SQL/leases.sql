@@ -1,4 +1,4 @@
--- One thing's trouble stays its own: members of sets, what is due, lost workers, and histories by pages.
+-- Trouble with one thing does not affect others: members of sets, due work, lost workers, and histories by pages.
 begin;
 \ir support/engine.psql
 select no_plan();
@@ -14,7 +14,7 @@ select t.start('p-' || i), t.start('poison') from generate_series(1, 1) i \g /de
 select t.start('p-' || i) from generate_series(2, 60) i \g /dev/null
 select t.claim() \g /dev/null
 select t.complete(workflow_id, jsonb_build_array(t.timer('x', '5s'))) from t.workflow_task \g /dev/null
--- The next event of this run is one that it has already.
+-- The next event of this run gets an id that exists already, which raises an error.
 update perdure.run_states set next_event_id = 1 where workflow_id = 'poison';
 select t.at(6) \g /dev/null
 select is(t.upkeep(), 'timers 60', 'sixty timers fire beside one that cannot');
@@ -72,7 +72,7 @@ select is((select string_agg(attributes ->> 'timerId', ' ' order by event_id) fr
     't1 t2 t3 t4 t5 t6 t7 t8 t9 t10 t11 t12', 'in one pass');
 select t.mend(), t.terminate_all() \g /dev/null
 
--- Leases: an outage is no silence
+-- Leases: an outage of the database does not count as silence of the workers
 select t.at(1000), t.register(20, '10 s'), t.register(21, '10 s'), t.start('held'), t.claim(20) \g /dev/null
 select t.complete('held', jsonb_build_array(t.activity('a',
     '{"startToCloseTimeout": "1000s", "retryPolicy": {"maximumAttempts": 1}}')), 20, true), t.claim_activities(20)
@@ -93,7 +93,7 @@ select is(t.upkeep(), 'activities 1', 'a clock that jumps loses no worker');
 select is(perdure.renew_lease(t.worker(20)), t.now() + interval '10 s', 'either');
 select perdure.stop_worker(t.worker(20)), t.terminate_all() \g /dev/null
 
--- Nor is an outage a missed heartbeat
+-- An outage does not count as a missed heartbeat either
 select t.at(9500), t.register(23, '10 s'), t.start('beats'), t.claim(23) \g /dev/null
 select t.complete('beats', jsonb_build_array(t.activity('a',
     '{"startToCloseTimeout": "1000s", "heartbeatTimeout": "3s", "retryPolicy": {"maximumAttempts": 1}}')), 23, true),
@@ -106,7 +106,7 @@ select t.at(9563.6) \g /dev/null
 select is(t.upkeep(), 'activities 1', 'and no more');
 select perdure.stop_worker(t.worker(23)), t.mend(), t.terminate_all() \g /dev/null
 
--- Lease lost and one attempt
+-- The lease is lost, and the activity may have only one attempt
 select t.at(10000), t.register(22, '10 s'), t.start('once'), t.claim(22) \g /dev/null
 select t.complete('once', jsonb_build_array(t.activity('a',
     '{"startToCloseTimeout": "1000s", "retryPolicy": {"maximumAttempts": 1}}')), 22, true), t.claim_activities(22),
@@ -120,7 +120,7 @@ select is((select attributes #- '{identity}' from perdure.history_events where r
           'it says what happened');
 select t.mend(), t.terminate_all() \g /dev/null
 
--- Sets: a member that cannot be taken falls out alone
+-- Sets: a member that cannot be taken does not stop the others
 select t.at(20000) \g /dev/null
 select t.start('s-' || i) from generate_series(1, 4) i \g /dev/null
 select t.claim() \g /dev/null
@@ -164,7 +164,7 @@ select is((select string_agg(outcome, ' ') from perdure.answer_queries(0::smalli
 select t.mend(), t.terminate_all() \g /dev/null
 delete from perdure.set_aside;
 
--- A worker leaves with a workflow task during which something happened: that comes before what happens later
+-- A worker leaves while events are buffered for its workflow task: they come before events that happen later
 select t.at(25000), t.register(24), t.start('left'), t.claim(24), perdure.signal_workflow('left', 'one'),
     perdure.stop_worker(t.worker(24)),
     perdure.signal_workflow('left', 'two') \g /dev/null
@@ -222,8 +222,8 @@ select is((select count(*) from perdure.get_histories_as_stored(0::smallint, arr
     array[9, 1], 100, 1000)), 1::bigint, 'one call for many has the same bound');
 select is((select count(*) from perdure.get_histories_as_stored(0::smallint, array[t.run('long'), t.run('short')],
     array[1, 1], 100)), 2::bigint, 'and without one, each gets something');
--- Numbers that are small where they are stored, from before there were limits: 1.1 GB as text, which would take many
--- seconds to make. The clock of these tests stands before the migration.
+-- Numbers from before there were limits, which are small as they are stored and have 1.1 GB as text: to make that would
+-- take many seconds. The clock of these tests stands before the migration.
 update perdure.history set events[1] = jsonb_set(events[1], '{given,input}', ('['
     || repeat('{"encoding": "json/plain", "data": 1e100000}, ', 11000)
         || '{"encoding": "json/plain", "data": 1}]')::jsonb)
@@ -239,7 +239,7 @@ select is(perdure.history_page(0::smallint, t.run('short'), 1, 4000000), null, '
 select is(perdure.batch_text(events, 1, event_time, 4000000), null, 'and makes no text of it') from perdure.history
 where run_id = t.run('short') and first_event_id = 1;
 reset statement_timeout;
--- A batch whose second event is too long for a page is not sent in part by a claim
+-- A claim does not send a part of a batch whose second event is too long for a page
 select is(perdure.batch_text(array['{"a": 1}', to_jsonb(repeat('x', 3000))], 1, t.now(), 2000), null,
     'nor of the rest of a batch');
 select is(perdure.batch_text(array['{"a": 1}', to_jsonb(repeat('x', 3000))], 1, t.now(), 4000)::jsonb -> 'events' -> 0,
@@ -251,7 +251,7 @@ select t.at(30100), t.upkeep() \g /dev/null
 select is((select count(*) from perdure.claim_workflow_tasks_as_stored(0::smallint, t.worker(1), 'q', 10)), 2::bigint,
     'and does not keep a claim from the rest');
 
--- Retention: bounded by rows
+-- Retention: one call deletes a bounded number of rows
 select t.mend(), t.terminate_all(), t.at(40000) \g /dev/null
 select perdure.create_namespace('old', '1 day') \g /dev/null
 insert into perdure.executions select (e).* from (select jsonb_populate_record(e,
@@ -283,7 +283,7 @@ $$;
 select matches(t.delete_all(), '^3 runs in (8|9) calls of 10[0-2] rows at most', 'old histories go bit by bit');
 select is((select count(*) from perdure.history h where
     not exists (select from perdure.executions e where e.run_id = h.run_id)), 0::bigint, 'and wholly');
--- A retention of ages, which a database may have from before
+-- A very long retention, which a database may have from before the limit
 alter table perdure.namespaces drop constraint namespaces_retention;
 update perdure.namespaces set retention = '10000 years' where namespace = 'old';
 select lives_ok('select perdure.delete_expired(0::smallint)', 'does not keep others from theirs');

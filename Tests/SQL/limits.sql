@@ -1,4 +1,4 @@
--- Limits: each way in refuses what is nested too deep, too large or too long, and then nothing has changed.
+-- Limits: each call refuses what is nested too deep, too large or too long, and then nothing has changed.
 begin;
 \ir support/engine.psql
 select no_plan();
@@ -28,7 +28,8 @@ insert into document values
     ('of 2 MiB', to_jsonb(repeat('x', 2097152)), false),
     ('of many small texts', (select jsonb_agg(''::text) from generate_series(1, 100000)), true);
 
--- What is sized is what is sent: the function agrees with the text wherever that can be made.
+-- The size of a document is that of its text, which is sent: the function agrees with the text wherever a text can be
+-- made.
 select is(perdure.document_problem(data, 2097100) is null, is_good, 'a document ' || name) from document
 where name not in ('just below 2 MiB', 'of 2 MiB');
 select is(perdure.text_bytes(data, 2000000000), octet_length(data::text)::bigint, 'the size of a document ' || name)
@@ -40,7 +41,7 @@ select is(perdure.text_bytes(data, 2000000000), octet_length(data::text)::bigint
     union all select jsonb_build_array(t.nested(200, 'objects'), repeat('z', 9000),
         (select jsonb_object_agg('k' || n, n) from generate_series(1, 1000) n))
     union all select to_jsonb(repeat('x', 9000)) union all select '{}') x;
--- A value of a table, which is compressed.
+-- Values from a table are compressed.
 create table t.stored as select * from document;
 select is(perdure.document_problem(data, 2097152) is null, is_good, 'a stored document ' || name) from t.stored
     where name <> 'of 2 MiB';
@@ -48,7 +49,7 @@ select ok(not perdure.is_usual_payloads(jsonb_build_array(jsonb_build_object('en
     'none of the usual ones is ' || name)
 from document where not is_good;
 
--- Runs of every state to send them to
+-- Runs of every state, to which the documents are sent
 select t.start(id) from (values ('open'), ('fails'), ('busy')) r (id) \g /dev/null
 select t.claim() \g /dev/null
 select t.complete('open', jsonb_build_array(t.activity('a'), t.activity('b'), t.activity('c'), t.timer('x', '1000s'))),
@@ -56,7 +57,7 @@ select t.complete('open', jsonb_build_array(t.activity('a'), t.activity('b'), t.
 select perdure.start_query(0::smallint, 'default', 'open', null, 'q') as query \gset
 select perdure.claim_queries(0::smallint, t.worker(1), 'q', 1) \g /dev/null
 
--- Every way in that takes payloads, as an expression of them, and the other documents
+-- Every call that takes payloads, as an expression of them, and every call that takes other documents
 create temp table way (name text, statement text, takes text);
 insert into way values
     ('start', 'perdure.start_workflow(0::smallint, ''default'', ''new'', ''T'', ''q'', $1)', 'payloads'),
@@ -104,7 +105,7 @@ select is(t.refusal_of('perdure.signal_workflow(0::smallint, ''default'', ''open
     (select jsonb_agg(jsonb_build_object('encoding', 'json/plain', 'data', repeat('x', 300000)))
         from generate_series(1, 10))), 'PD004', 'ten payloads of 300 kB');
 
--- What a worker tells: a bad member fails by itself.
+-- Reports of a worker: a bad member fails by itself.
 create temp table told (name text, data jsonb, problem text);
 insert into told select d.name, d.data, case when d.name like 'nested%' then 'nested deeper than 256 levels'
     else 'larger than 2 MiB' end
@@ -286,7 +287,7 @@ select matches(t.outcome((select jsonb_agg(t.command('ModifyWorkflowProperties',
     jsonb_build_object('k' || n, t.payload(to_jsonb(repeat('x', 900000))) -> 0)))) from generate_series(1, 3) n)),
         '^failed the memo is larger than 2 MiB', 'so do those of the memo');
 
--- Failures are cut, and tell what is needed all the same.
+-- Failures are cut, and keep what is needed all the same.
 create function t.causes(p_depth int, p_message text) returns jsonb language sql as $$
     select (repeat(format('{"message": %s, "stackTrace": "s", "applicationFailureInfo": {"type": "E", "nonRetryable": false}, "cause": ', to_jsonb(p_message)), p_depth)
         || '{"message": "the root"}' || repeat('}', p_depth))::jsonb $$;
@@ -350,7 +351,7 @@ select is((select t.kept('select perdure.fail_workflow_tasks(0::smallint, t.work
     'from perdure.run_states r where r.workflow_id = ''fails''')) between 500000 and 560000, true,
         'and a workflow task that fails');
 
--- Nothing of all this has changed anything.
+-- None of these calls has changed anything.
 select is(t.history('fails'), '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted',
     'a run that was refused everything has the history that it had');
 select is((select count(*) from perdure.executions e where e.workflow_id = 'new'), 0::bigint, 'and none was started');

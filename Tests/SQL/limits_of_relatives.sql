@@ -1,5 +1,5 @@
--- Limits of updates, of runs that follow each other and of runs that affect others: what is nested too deep, too large
--- or too long fails by itself, and what stands beside it goes on.
+-- Limits of updates, of runs that follow each other and of runs that affect others: a member that is nested too deep,
+-- too large or too long fails by itself, and the members beside it are taken.
 begin;
 \ir support/engine.psql
 select no_plan();
@@ -11,7 +11,7 @@ insert into bad values
     ('of 11,000 numbers that are 1.1 GB as text', (select jsonb_agg(1e100000) from generate_series(1, 11000))),
     ('of 5 MB', to_jsonb(repeat('x', 5000000)));
 create function t.payload(p_data jsonb) returns jsonb language sql as $$ select t.data(p_data) $$;
--- What a statement with the value for $1 answers; nothing stays of it.
+-- Executes a statement with the value for $1, returns what it answers, and rolls it back.
 create function t.answer(p_statement text, p_value jsonb) returns text language plpgsql
 as $$
 declare
@@ -26,7 +26,7 @@ exception
         return sqlstate || case when v_hint = '' then ' without a hint: ' || sqlerrm else '' end;
 end
 $$;
--- The outcome of a task of the run with these commands, rolled back; the task of another run goes with it.
+-- The outcome of a workflow task with these commands, and of another run's task in the same call; both are rolled back.
 create function t.outcome(p_commands jsonb) returns text language plpgsql
 as $$
 declare
@@ -121,7 +121,7 @@ from command c cross join bad b
 cross join lateral (values (case when c.path[1] in ('input', 'memo', 'header', 'lastCompletionResult')
     then t.payload(b.data) -> 0 else b.data end)) p (value);
 
--- What is no document of that kind
+-- Values that are no document of that kind
 select matches(t.outcome(jsonb_build_array(t.command(type, attributes))), '^failed .*, good completed$',
     type || ' ' || attributes)
 from (values

@@ -1,4 +1,4 @@
--- The list filter: what it chooses, in which order, page by page, and where it says that it cannot be read.
+-- The list filter: which runs it chooses, in which order, page by page, and the place at which it cannot be read.
 begin;
 select no_plan();
 insert into perdure.settings values ('test_settings', 'true',
@@ -123,7 +123,7 @@ select is(pg_temp.found(filter), chosen, regexp_replace(left(filter, 100), '\s+'
     ('amount < 7 and amount > 4 ORDER BY HistoryLength, RunId desc', 'w-6 w-5')
 ) f (filter, chosen);
 
--- Pages: put together they are the list, whatever its order
+-- Pages: together they are the list, in whatever order
 create function pg_temp.paged(p_filter text, p_size int) returns text language plpgsql
 as $$
 declare
@@ -158,7 +158,7 @@ select is((select string_agg(workflow_id, ' ') from perdure.list_workflows('', p
     (select jsonb_build_object('start_time', perdure.rfc3339(start_time), 'run_id', run_id) from perdure.workflows
         where workflow_id = 'w-9'))),
     'w-8 w-7', 'start time and run id are enough for newest first');
--- A transaction that starts a thousand runs may give them one time.
+-- All runs that one transaction starts may have the same time.
 select pg_temp.at(200) \g /dev/null
 do $$ begin for i in 1 .. 30 loop perform perdure.start_workflow('Same', 'same-' || i, 'q'); end loop; end $$;
 select is((select count(distinct id) from string_to_table(pg_temp.paged('WorkflowType = "Same"', 7), ' ') id),
@@ -175,7 +175,7 @@ select results_eq($$select * from perdure.count_workflows('amount > 1 ORDER BY a
     $$values ('Running', 2::bigint), ('Terminated', 2)$$, 'an order does not matter');
 select is_empty($$select * from perdure.count_workflows('amount > 100')$$, 'what does not occur has no row');
 
--- Namespaces see their own
+-- A namespace sees only its own runs
 select perdure.create_namespace('other') \g /dev/null
 select perdure.start_workflow('T1', 'w-7', 'q', namespace => 'other') \g /dev/null
 select is((select count(*) from perdure.list_workflows('WorkflowId = "w-7"', 'other')), 1::bigint,
@@ -278,7 +278,7 @@ select is(pg_temp.refusal(filter), refusal, regexp_replace(left(filter, 100), '\
     ('Ünïcode = "x"', 'characters 1 to 7: list filter: there is no field or search attribute Ünïcode')
 ) f (filter, refusal);
 
--- Whatever value is compared with whatever field by whatever operator: it is answered, or refused at its place.
+-- Any value is compared with any field by any operator: the filter is answered, or refused at its place.
 create function pg_temp.outcome(p_filter text) returns text language plpgsql as $$
 begin
     perform perdure.list_workflows(p_filter), perdure.count_workflows(p_filter, up_to => 10);
@@ -323,7 +323,7 @@ select throws_ok($$select perdure.list_workflows('ORDER BY amount',
     'and attributes');
 select throws_ok($$select perdure.count_workflows('', up_to => 0)$$, 'PD003', null, 'a bound of nothing');
 
--- What can be named
+-- The names that a filter can use
 select is((select count(*) from perdure.list_filter_fields()), 29::bigint,
     'the eighteen fields, the search attributes, the versions'' and the bank''s two');
 select throws_ok($$select perdure.add_search_attribute('WorkflowId', 'Keyword')$$, 'PD003', null,

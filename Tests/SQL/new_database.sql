@@ -1,10 +1,10 @@
--- A database that is filled within one session before anybody analyses it: the plans that the session made while the
--- tables were empty must serve them full.
+-- One session fills a database before anybody analyses it: the plans that the session made while the tables were empty
+-- must also serve the full tables.
 \ir support/engine.psql
 select no_plan();
 set perdure.now = '';
 begin;
--- How many rows of a table the statements of this transaction have read so far, by any way.
+-- How many rows of a table this transaction has read so far, with any kind of scan.
 create function t.rows_read(p_table regclass) returns numeric language sql
 return pg_stat_get_xact_tuples_returned(p_table) + pg_stat_get_xact_tuples_fetched(p_table)
     + (select sum(pg_stat_get_xact_tuples_fetched(i.indexrelid)) from pg_index i where i.indrelid = p_table);
@@ -26,7 +26,7 @@ select t.rows_read('perdure.executions') as before \gset
 select count(perdure.signal_workflow(workflow_id, 's', run_id => run_id)) from run \g /dev/null
 select cmp_ok(t.rows_read('perdure.executions') - :before, '<=', 40::numeric, 'nor do twenty signals of named runs');
 
--- A worker that polled while there was nothing to do, and then has much.
+-- A worker polls while there is nothing to do, and then has much to do.
 select t.register(1, p_queue => 'busy') \g /dev/null
 select t.claim(1, 20, 'busy'), t.claim_activities(1, 20, 'busy') from generate_series(1, 20) \g /dev/null
 select count(*) from generate_series(1, 1000) n, perdure.start_workflow('T', 'busy-' || n, 'busy') \g /dev/null

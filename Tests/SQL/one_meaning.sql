@@ -1,5 +1,6 @@
--- One meaning, several speeds: from one state, the same call by one large statement, by small ones and by the general
--- rules leaves the same in all tables and gives the same answers. States and calls are random; each seed makes its own.
+-- The fast paths mean the same as the general rules: from one state, the same call by one large statement, by small
+-- ones and by the general rules leaves the same rows in all tables and gives the same answers. States and calls are
+-- random; each seed makes its own.
 --
 --   PERDURE_SEEDS=1-5000 Tests/SQL/run.sh Tests/SQL/one_meaning.sql     more of them, or those that failed
 \ir support/engine.psql
@@ -138,7 +139,7 @@ declare
     v_task record;
     v_item jsonb;
 begin
-    -- Fused steps first: of a run there is either a workflow task or a step.
+    -- Fused steps come first, because a run has either a workflow task or a fused step.
     for v_task in select a.*, r.next_event_id from perdure.activity_tasks a join perdure.run_states r
         using (shard, run_id)
         where a.state = 'started' and (a.worker = t.worker(p_worker) or t.rarely())
@@ -207,7 +208,7 @@ create function t.some_call(p_worker int) returns text language plpgsql as $$
 declare
     v_items jsonb;
 begin
-    -- Rather a call for which there is something to do.
+    -- Prefers a call for which there is something to do.
     for i in 1 .. 3 loop
         if t.below(2) = 0 then
             v_items := t.some_completions(p_worker);
@@ -304,8 +305,8 @@ begin
 end
 $$;
 
--- All tables, with what may be left out put back: events whole, and default retry policies. How large a history is
--- depends on the form in which its events are stored, so the speeds may differ in that.
+-- All tables, with everything put back that may be left out: whole events, and default retry policies. The size of a
+-- history depends on the form in which its events are stored, so it may differ.
 create function t.snapshot() returns jsonb language plpgsql as $$
 declare
     v_tables jsonb;
@@ -357,7 +358,7 @@ begin
     exception when sqlstate 'T0000' then return v_outcome; end;
 end
 $$;
--- What the two differ in: the first rows of one and not of the other.
+-- The differences of the two: the first rows that only one of them has.
 create function t.difference(p_one jsonb, p_other jsonb) returns text language sql as $$
     select string_agg(format(E'%s:\n    %s\n    %s', k.key, left(a.rows::text, 1500), left(b.rows::text, 1500)), E'\n')
     from jsonb_object_keys(p_one) k (key)

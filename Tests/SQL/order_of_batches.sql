@@ -1,5 +1,5 @@
--- What comes in one call goes to the runs that it names, in whatever order these come. From PostgreSQL 16 on a distinct
--- aggregate sorts the input of all aggregates beside it.
+-- The members of one call go to the runs that they name, in whatever order the runs come. From PostgreSQL 16 on a
+-- distinct aggregate sorts the input of all aggregates beside it.
 begin;
 \ir support/engine.psql
 select no_plan();

@@ -1,4 +1,5 @@
--- What a run leaves behind when it closes goes with it, whoever claims, beats or signals at that moment.
+-- The rows that a run has left when it closes are deleted with it, even if a claim, a heartbeat or a signal comes at
+-- that moment.
 \ir support/engine.psql
 \ir support/sessions.psql
 select no_plan();
@@ -7,8 +8,8 @@ select t.register(1), t.register(2), t.session('a'), t.session('b'), t.session('
 create table t.pid as select n as session, t.run_in(n, 'select pg_backend_pid()::text')::int as pid
     from unnest(array['a', 'b', 'c']) n;
 
--- A run closes with an activity, a timer and a request id left. Another session holds its row in executions, which
--- whoever closes it must change; while that waits, the activity is claimed, or is heard of.
+-- A run closes while it has an activity, a timer and a request id. Another session has locked its row in executions,
+-- which the closing call must change; while that call waits, the activity is claimed, or sends a heartbeat.
 create function t.leave(p_id text) returns void language plpgsql as $$
 begin
     perform t.start(p_id, '{"workflowRunTimeout": "3600s"}');
@@ -85,7 +86,7 @@ call t.try_all('claimed', $$select t.claim_activities(2, 10, 'elsewhere')$$, '%s
 select is(answer, expected, what) from t.met;
 truncate t.met;
 
--- One that is running beats, and one fails and is tried again.
+-- An activity that runs sends a heartbeat, and one fails and is tried again.
 alter function t.leave(text) rename to leave_waiting;
 create function t.leave(p_id text) returns void language sql as $$ select t.leave_waiting(p_id),
     t.claim_activities(2, 10, 'elsewhere') $$;
@@ -95,7 +96,7 @@ truncate t.met;
 call t.try_all('released', $$select t.release('%s')$$, '1');
 select is(answer, expected, what) from t.met;
 
--- What databases have from before is deleted when they are migrated.
+-- The migration deletes orphans that databases have from before.
 select t.leave('open'), t.leave('closed'), perdure.terminate_workflow('closed') \g /dev/null
 insert into perdure.activity_tasks select (a).* from (select jsonb_populate_record(a,
     jsonb_build_object('run_id', t.run('closed'))) as a

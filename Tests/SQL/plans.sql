@@ -1,6 +1,6 @@
 -- What the hot path and the lists read, with a million executions and hundreds of thousands of pending tasks around
--- them: which indexes, and how many pages. Nothing is set to make the planner choose: it chooses by the statistics, as
--- it does in production.
+-- them: which indexes, and how many pages. No setting influences the planner: it chooses by the statistics, as in
+-- production.
 \set executions 1000000
 \getenv executions SQL_TEST_EXECUTIONS
 \set pending 100000
@@ -8,7 +8,7 @@
 \ir support/engine.psql
 \ir support/sessions.psql
 select no_plan();
--- The clock runs here.
+-- This test uses the real clock.
 set perdure.now = '';
 set synchronous_commit = off;
 set maintenance_work_mem = '256MB';
@@ -69,8 +69,8 @@ select t.worker(n + 1000), 'default', 'w', array['busy'], '1 day', now() + inter
 do $$ declare v text; begin for v in select definition from t.index loop execute v; end loop; end $$;
 vacuum analyze;
 
--- What a statement reads: pages, the indexes that it scans, and the tables that it reads from end to end. Functions
--- count with all that they do.
+-- What a statement reads: pages, the indexes that it scans, and the tables that it reads from end to end, together with
+-- all that the functions read that it calls.
 create type t.cost as (pages bigint, indexes text, seq_scans text, milliseconds numeric);
 create function t.cost(p_sql text, p_times int default 3) returns t.cost language plpgsql
 as $$
@@ -217,8 +217,8 @@ select t.measure('upkeep of nothing', 300, 'timers_due activity_tasks_due workfl
 select t.measure('nothing that is too old', 300, 'executions_closed',
     'select * from perdure.delete_expired(0::smallint)');
 select t.measure('a worker comes', 100, null, $$select t.register(4, p_queue => 'empty')$$);
--- What it may hold is looked for among all that has a deadline: no index is kept by worker, since each task would pay
--- for it.
+-- The tasks that the worker may hold are looked for among all that have a deadline: there is no index by worker,
+-- because it would slow down every task.
 select t.measure('a worker leaves', 20000, 'workflow_tasks_due activity_tasks_due',
     'select perdure.stop_worker(t.worker(4))');
 update perdure.workers set lease_until = now() where worker_id
@@ -330,8 +330,8 @@ analyze perdure.executions;
 select t.measure('list a range of a search attribute', 6000, 'executions_by_amount', $$select *
     from perdure.list_workflows('amount > 990 AND amount < 993')$$);
 
--- A forgotten transaction: nothing that was claimed since it began can be cleaned away, and claims have to step over
--- it.
+-- A forgotten transaction: the old versions of tasks that were claimed since it began cannot be removed, and claims
+-- have to step over them.
 select t.session('old'), t.run_in('old', 'begin isolation level repeatable read'),
     t.run_in('old', 'select count(*)::text from perdure.workers') \g /dev/null
 with c as (select run_id from perdure.workflow_tasks where task_queue = 'busy' and state = 'scheduled' and sticky_worker

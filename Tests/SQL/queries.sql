@@ -1,4 +1,5 @@
--- Queries: asked of open and closed runs, answered by a worker that can, once everything that has happened is taken in.
+-- Queries of open and closed runs: a worker that can answers them, once its cached run has everything that has
+-- happened.
 begin;
 \ir support/engine.psql
 select no_plan();
@@ -15,7 +16,7 @@ create function t.answered(p_query uuid) returns text language sql
 as $$ select concat_ws(' ', a.state, a.result, a.failure ->> 'message')
     from perdure.query_answer(0::smallint, p_query) a $$;
 
--- A run that has begun and waits
+-- A run that has begun and waits for a timer
 select t.start('a'), t.claim(), t.complete('a', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true) \g /dev/null
 create temp table asked as select 'a' as id, t.ask('a') as query;
 select is(t.answered(query), 'pending', 'a question waits') from asked;
@@ -31,7 +32,7 @@ select is(t.answered(query), 'answered [{"data": 5, "encoding": "json/plain"}]',
 select is(t.answer(query, jsonb_build_object('result', t.data('6'))), 'lost', 'an answer is given once') from asked;
 select is(t.history('a', 6), null, 'the history knows nothing of it');
 
--- What interceptors say beside the arguments comes along
+-- The header, which interceptors set, comes with the query
 select perdure.start_query(0::smallint, 'default', 'a', null, 'state',
     p_header => '{"who": {"encoding": "json/plain", "data": "me"}}')
     \g /dev/null
@@ -54,12 +55,12 @@ select t.claim() \g /dev/null
 select is(t.claim_queries(), '', 'and while it does so');
 select t.complete('a', p_sticky => true) \g /dev/null
 select is(t.claim_queries(), 'a@9', 'then it is asked');
--- But not for a task that keeps failing
+-- A query does not wait for a task that keeps failing
 select perdure.signal_workflow('a', 's'), t.claim(), t.fail('a') \g /dev/null
 update asked set query = t.ask('a');
 select matches(t.claim_queries(2), '^a@', 'a run whose workflow task fails can be asked, by any worker');
 
--- The worker that has the run does not come: another may after a second
+-- If the worker that has the run cached does not come, another may answer after a second
 select t.at(100), t.start('b'), t.claim(), t.complete('b', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true)
     \g /dev/null
 update asked set query = t.ask('b');

@@ -1,6 +1,6 @@
--- A worker's session made its plans while there were few runs, in tables that had been vacuumed and that nobody had
--- analysed. To the planner every index that begins with the shard is then as good as the key, and the plans are kept
--- through the rush.
+-- A worker's session makes its plans while there are few runs, in tables that have been vacuumed and never analysed.
+-- The planner then takes every index that begins with the shard to be as good as the primary key, and the session keeps
+-- these plans when there are many runs.
 \ir support/engine.psql
 select no_plan();
 set perdure.now = '';

@@ -23,7 +23,7 @@ as $$ select t.command('CompleteWorkflowExecution', jsonb_build_object('result',
 create function t.calls(p_activity text, p_type text, p_input jsonb default '1') returns jsonb language sql
 as $$ select t.activity(p_activity, jsonb_build_object('activityType', jsonb_build_object('name', p_type),
     'input', t.data(p_input))) $$;
--- Claims activities, and gives each with its key; a run is named by its number among those of its id.
+-- Claims activities, and returns each with its key. In the keys a run is named by its number among those of its id.
 create function t.keys(p_id text) returns text language sql
 as $$
     with c as (select * from perdure.claim_activity_tasks(0::smallint, t.worker(1), 'q', 100)),
@@ -115,7 +115,7 @@ select t.reset('a', 4, '{"newIdempotencyKeys": true}') \g /dev/null
 select t.decide('a', t.calls('1', 'A'), t.calls('2', 'B')) \g /dev/null
 select is(t.keys('a'), '1=4:1 2=4:2', 'who asks for it gets new keys');
 select is(t.violations(), null, 'no rule is broken');
--- Arguments that a codec has encrypted are another text each time: the id tells.
+-- A codec may encrypt the same arguments differently each time, so the activity id decides.
 select t.start('secret') \g /dev/null
 select t.decide('secret', t.activity('1', '{"input": [{"encoding": "binary/encrypted", "data": "eA=="}]}'),
     t.activity('2', '{"input": [{"encoding": "binary/encrypted", "data": "eQ=="}]}')) \g /dev/null
@@ -209,7 +209,8 @@ select is(t.history('p', 8), '8 WorkflowTaskScheduled', 'or everything');
 select is((select w.status from perdure.workflows w where w.run_id = :'base'), 'Terminated',
     'the run that was reset stays as it closed');
 
--- Memo and search attributes are those of the place; a request to cancel is known if it came before it
+-- Memo and search attributes are those at the place of the reset; a request to cancel is known if it came before that
+-- place
 select t.at(300), perdure.add_search_attribute('Stage', 'Keyword'), t.start('m') \g /dev/null
 select t.decide('m', t.command('UpsertWorkflowSearchAttributes', '{"searchAttributes": {"Stage": "one"}}'),
     t.command('ModifyWorkflowProperties', '{"upsertedMemo": {"n": {"encoding": "json/plain", "data": 1}}}')),
@@ -228,7 +229,7 @@ select is(t.history('m', 4), '4 WorkflowTaskFailed 5 WorkflowTaskScheduled', 'a 
 select is((select r.cancel_requested from perdure.run_states r where r.run_id = t.run('m')), false, 'nor known');
 select is(t.violations(), null, 'no rule is broken');
 
--- Runs that continued as new: their signals come again, too
+-- The signals of runs that continued as new are applied again, too
 select t.at(400), t.start('c', '{"workflowExecutionTimeout": "1000s"}'), t.run('c') as base \gset
 select t.decide('c'), t.signal('c', 'one'), t.decide('c', t.command('ContinueAsNewWorkflowExecution')) \g /dev/null
 select t.signal('c', 'two'), t.at(420), t.upkeep(), t.run('c') as second \gset
@@ -359,7 +360,7 @@ select is(t.history('above', 10), '10 ChildWorkflowExecutionCompleted 11 Workflo
     'but how the new run ends');
 select is(t.violations(), null, 'no rule is broken');
 
--- A run that goes back, and goes on to its end
+-- A run is reset, and goes on to its end
 select t.at(700), t.start('end'), t.run('end') as base \gset
 select t.decide('end', t.completes()) \g /dev/null
 select is(t.status('end'), 'Completed', 'a workflow is completed');
@@ -371,7 +372,7 @@ select perdure.delete_workflow(0::smallint, 'default', 'end', :'base') \g /dev/n
 select is(t.violations(), null, 'nor after the first run is deleted');
 select is(t.reset('end', 4), t.run('end'), 'the second one can be reset without it');
 select is(t.violations(), null, 'no rule is broken');
--- All that a filter chooses
+-- All runs that a filter chooses are reset
 select t.at(800), t.start('j' || i), t.decide('j' || i) from generate_series(1, 5) i \g /dev/null
 select t.reset('j3', 4), t.decide('j3'), t.start('j6') \g /dev/null
 select is(t.refusal($$select perdure.start_reset_job('', '{}')$$), 'PD003', 'a job needs a place to go back to');

@@ -1,4 +1,4 @@
--- No worker keeps a run any more, when that is asked for.
+-- perdure.reset_sticky lets no worker keep a run any more.
 begin;
 \ir support/engine.psql
 select no_plan();

@@ -1,6 +1,6 @@
--- What a database, a role or a pooler sets for a session changes no result: the same workflow is run under each
--- setting, by one statement a transaction as workers do, and its history, its answers and what is left of it are
--- compared with the usual ones.
+-- The settings that a database, a role or a pooler gives a session change no result. The same workflow is run under
+-- each setting, with one statement in each transaction as workers do, and its history, its answers and the rows that it
+-- leaves are compared with those under the usual settings.
 \ir support/engine.psql
 \ir support/sessions.psql
 select no_plan();
@@ -8,7 +8,7 @@ select perdure.add_search_attribute(name, type) from (values ('price', 'Double')
     ('tags', 'KeywordList')) a (name, type)
     \g /dev/null
 
--- A case is what is set, or several things, as `alter database … set` takes them.
+-- A case is a setting, or several, as `alter database … set` takes them.
 create table t.setting (number int generated always as identity, name text, value text);
 insert into t.setting (name, value) values
     ('application_name', 'the usual'),
@@ -48,7 +48,7 @@ insert into t.setting (name, value) values
     ('default_transaction_deferrable', 'on'), ('idle_in_transaction_session_timeout', '1s'),
         ('transaction_timeout', '30s'),
     ('lock_timeout', '2s'), ('statement_timeout', '30s'), ('vacuum_cost_delay', '10');
--- What this server does not know, or does not let be set for a database, is no case of it.
+-- Settings that this server does not know, or that cannot be set for a database, are left out.
 delete from t.setting s where s.name not like 'plpgsql.%' and not exists (
     select from pg_settings p where lower(p.name) = lower(s.name) and p.context
         in ('user', 'superuser', 'backend', 'superuser-backend'));
@@ -107,7 +107,7 @@ declare
         'select (to_jsonb(w) - ''{run_id,duration,start_time,close_time,execution_time}''::text[])::text, extract(epoch from duration),
             extract(epoch from start_time), extract(epoch from close_time) from perdure.workflows w where workflow_id = %1$L',
         'select count(*) from perdure.list_workflows(''ExecutionDuration > "6912000s" AND WorkflowId = "%1$s" ORDER BY ExecutionDuration'')',
-        -- To the second: the retention of 30 days.
+        -- The retention of 30 days ends on the second.
         'select t.at(6912050 + 30 * 86400 - 0.5), t.upkeep()',
         'select count(*) from perdure.workflows where workflow_id = %1$L'];
 begin
@@ -139,13 +139,14 @@ as $$ select regexp_replace(regexp_replace(replace(p_text, p_id, 'ID'), '\m(q|wo
 create table t.outcome (number int primary key, answers text);
 
 \pset tuples_only on
--- Each a transaction of its own: other sessions see what a database sets once it is committed.
+-- Each statement is a transaction of its own, because other sessions see a setting of the database once it is
+-- committed.
 select format('alter database %I set %s = %s', current_database(), s.name, case when s.name = 'search_path' then s.value
     else quote_literal(s.value) end),
     format('insert into t.outcome select %s, t.told(t.run_case(%L, %1$s), %2$L)', s.number, 'case-' || 100 + s.number),
     format('alter database %I reset %s', current_database(), s.name)
 from t.setting s order by s.number \gexec
--- What it is that is compared: the run did all of it.
+-- The usual case, with which the others are compared, did all of it.
 select is(regexp_replace(o.answers,
     '.*"complete":"completed".*"complete":"completed".*"fail":"failed".*"complete":"completed".*', 'all', 's'), 'all')
 from t.outcome o where o.number = 1;
@@ -159,7 +160,7 @@ left join lateral (
     where l.answer is distinct from l.usual order by l.place limit 1) first on true
 where o.number > 1 order by o.number;
 
--- What would lose an event, or share no work, is corrected or refused with a hint.
+-- Settings that would lose an event, or keep workers from sharing work, are corrected, or refused with a hint.
 begin;
 set local synchronous_commit = off;
 select perdure.start_workflow('T', 'durable', 'q') \g /dev/null

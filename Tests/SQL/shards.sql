@@ -69,7 +69,7 @@ end
 $$;
 select is((select count(distinct id) from pg_temp.paged() id), 40::bigint, 'pages cross shards');
 
--- A lost worker's work comes back on every shard, each by its own upkeep
+-- The work of a lost worker comes back on every shard, by upkeep of that shard
 select t.terminate_all(), t.at(1000), t.register(5, '10 s'), t.register(6) \g /dev/null
 select perdure.start_workflow('T', 'l-' || i, 'q') from generate_series(1, 40) i \g /dev/null
 select t.claim(5, 100), perdure.claim_workflow_tasks(n::smallint, t.worker(5), 'q', 100) from generate_series(1, 3) n

@@ -104,7 +104,7 @@ select results_eq($$select history_length::int, close_time, duration from perdur
     where workflow_id = 'ended'$$,
     $$values (3, timestamptz '2026-01-01 00:01:50Z', interval '10 s')$$, 'its length, end and duration are kept');
 
--- The rest says so
+-- Other calls report that the run has closed
 select is(t.refusal(sql), code, sql) from (values
     ('select perdure.signal_workflow(''ended'', ''x'')', 'PD006'),
     ('select perdure.terminate_workflow(''ended'')', 'PD006'),
@@ -130,7 +130,7 @@ select is(t.refusal(sql), code, sql) from (values
 
 select is(perdure.cancel_workflow('ended'), t.run('ended'), 'to cancel a closed run changes nothing, as in Temporal');
 
--- A run that was started anew: no run id means the latest
+-- A workflow id that was started again: a call without a run id means the latest run
 select t.at(200), t.start('again'), perdure.terminate_workflow('again'), t.at(201), t.start('again') \g /dev/null
 create function t.runs(p_id text) returns uuid[] language sql as $$ select array_agg(run_id order by start_time)
     from perdure.workflows where workflow_id = p_id $$;

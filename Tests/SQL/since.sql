@@ -1,5 +1,5 @@
--- Claims and upkeep that are told since when to look: what they find, that nothing stays unseen, and what they read
--- beside an old snapshot.
+-- Claims and upkeep with p_since: what they find, that nothing stays unseen, and what they read while an old snapshot
+-- is held.
 \ir support/engine.psql
 \ir support/sessions.psql
 select no_plan();
@@ -28,7 +28,7 @@ select is(t.claim_since(5), 'new-3 new-4 new-5', 'then those of all others');
 select is(t.claim(), 'old old-first', 'a claim of everything finds what is older');
 select t.terminate_all() \g /dev/null
 
--- A task that becomes visible late is older than what is looked at, and is found by a claim of everything.
+-- A task that becomes visible late was scheduled before p_since. A claim without p_since finds it.
 select t.session('late') \g /dev/null
 select t.run_in('late', 'select t.at(30)'), t.run_in('late', 'begin'), t.run_in('late', $$select t.start('late')$$)
     \g /dev/null
@@ -55,7 +55,7 @@ select t.claim() \g /dev/null
 select t.complete('s-' || i, jsonb_build_array(t.timer('x', i * 10 || 's'))) from generate_series(1, 3) i \g /dev/null
 create function t.upkeep_since(p_second numeric) returns text language sql
 as $$
-    -- The worker's lease is always the last.
+    -- The end of the worker's lease is always the last thing that is due.
     select concat_ws(' ', fired_timers, 'next', nullif(extract(epoch
         from next_due_at - timestamptz '2026-01-01 00:00:00Z')::int, 1000 * 86400))
     from perdure.upkeep(0::smallint, 100, timestamptz '2026-01-01 00:00:00Z' + p_second * interval '1 s')
@@ -69,7 +69,8 @@ select t.at(131) \g /dev/null
 select is(t.upkeep(), 'timers 2', 'upkeep of everything fires that too');
 select t.terminate_all() \g /dev/null
 
--- A crowd is fired at once, as much of it as was asked for; sticky workers that do not come are given up at once too.
+-- Many timers are fired in one statement, as many as were asked for. Waits for sticky workers that do not come end in
+-- one statement, too.
 select t.at(200) \g /dev/null
 select t.start('c-' || i) from generate_series(1, 300) i \g /dev/null
 select t.claim(1, 1000) \g /dev/null
@@ -93,7 +94,7 @@ select is((select attributes from perdure.history_events where workflow_id = 'c-
     '{"scheduledEventId": 7, "startedEventId": 0, "timeoutType": "ScheduleToStart"}', 'in Temporal''s words');
 select t.terminate_all() \g /dev/null
 
--- What a pass reads beside a snapshot that is held
+-- What a call reads while an old snapshot is held
 set perdure.now = '';
 select t.session('old'), t.run_in('old', 'begin isolation level repeatable read'),
     t.run_in('old', 'select count(*)::text from perdure.workers') \g /dev/null

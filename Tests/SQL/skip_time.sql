@@ -40,7 +40,7 @@ select is((select s.waits_for from perdure.skip_time(sleeping => jsonb_build_arr
     t.run('w'), 'activityId', 'a', 'attempt', 2))) s), 'the activity a (A) of w', 'nor while another attempt sleeps');
 select is((select s.skipped from perdure.skip_time(perdure.clock() + interval '1 ms', sleeping => jsonb_build_array(
     jsonb_build_object('runId', t.run('w'), 'activityId', 'a', 'attempt', 1))) s), true, 'but while it sleeps itself');
--- A heartbeat's time-out reaches an attempt that sleeps, though its worker is in contact.
+-- The heartbeat timeout applies to an attempt that sleeps, although its worker is in contact.
 update perdure.activity_tasks set heartbeat_timeout = interval '30 s', deadline = perdure.clock() + interval '30 s'
 where activity_id = 'a';
 select is((select s.skipped from perdure.skip_time(sleeping => jsonb_build_array(jsonb_build_object('runId',
@@ -59,7 +59,7 @@ select t.complete('w', jsonb_build_array(
 select is(t.skip(), 'skipped', 'time passes for what no worker is there for');
 select is(t.upkeep(), 'activities 1', 'until it times out');
 
--- Who asks a question or affects another run is waited for.
+-- Time is not skipped while a query or an effect on another run is on its way.
 select t.claim() \g /dev/null
 select t.complete('w', jsonb_build_array(t.timer('long', '100s'))) \g /dev/null
 select perdure.start_query(0::smallint, 'default', 'w', null, 'state') \g /dev/null
@@ -85,7 +85,7 @@ select is(t.skip(), 'skipped', 'then it moves on');
 select is(t.run_in('other', $$select (perdure.clock() - clock_timestamp() > interval '365 days')::text$$), 'true',
     'for every session');
 
--- Nobody skips time elsewhere.
+-- Time can be skipped only in a session with perdure.now = 'shared', and where the owner has allowed it.
 select set_config('perdure.now', '', false) \g /dev/null
 select is(t.refusal('select * from perdure.skip_time()'), 'PD003', 'a session with the real time cannot');
 select cmp_ok(perdure.clock(), '<', clock_timestamp() + interval '1 s', 'and has it');

@@ -49,7 +49,7 @@ select is(t.refusal(sql), code, sql) from (values
     ('select perdure.register_sources(t.worker(2), jsonb_build_array(t.source(''workflow'', ''Order'', repeat(''x'', 1048577))))', 'PD004')
 ) r (sql, code);
 
--- It is kept as long as one of the build's workers is remembered
+-- The code is kept as long as a worker of its build is among the present or past workers
 select t.at(10), perdure.stop_worker(t.worker(3)), perdure.register_sources(t.worker(2), '[]') \g /dev/null
 select is((select count(*) from perdure.source_code where build_id = 'build-3'), 2::bigint,
     'the code of a worker that left is kept');

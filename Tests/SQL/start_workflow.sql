@@ -196,7 +196,7 @@ select is(t.refusal(format('select perdure.start_workflow(0::smallint, ''default
 select results_eq('select (select count(*) from perdure.workflows), (select count(*) from perdure.history_events), (select count(*) from perdure.pending_timers),
     (select count(*) from perdure.pending_workflow_tasks)', 'select * from before', 'nothing changed');
 
--- What looks odd and is fine
+-- Ids and options that look odd but are valid
 select is(t.refusal(format('select perdure.start_workflow(0::smallint, ''default'', %L, ''T'', ''q'', %s)', id, input)),
     'accepted', what) from (values
     (repeat('x', 1000), '''[]''', 'a workflow id of 1000 bytes'),

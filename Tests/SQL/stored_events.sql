@@ -1,5 +1,5 @@
--- Events that are stored without what follows from the rest are read whole: the fast paths store them so, the general
--- rules write all of it, and nobody can tell the difference.
+-- Events that are stored without what can be derived are read whole. The fast paths store events without it, the
+-- general rules write everything, and readers see no difference.
 begin;
 \ir support/engine.psql
 select no_plan();
@@ -16,7 +16,7 @@ as $$
         || ' short'
     from perdure.history h, unnest(h.events) e where h.run_id = t.run(p_id)
 $$;
--- By the general rules, whatever the commands are.
+-- Completes a task by the general rules, whatever the commands are.
 create function t.complete_generally(p_id text, p_commands jsonb) returns text language sql
 as $$
     select c.outcome from t.workflow_task k
@@ -26,7 +26,7 @@ as $$
             'commands', p_commands)) c
     where k.worker = 1 and k.workflow_id = p_id
 $$;
--- The same result told twice, among many, is left to the general rules.
+-- A result that comes twice in one call is left to the general rules.
 create function t.finish_generally(p_id text, p_activity text, p_more jsonb) returns text language sql
 as $$
     select min(f.outcome) from t.activity_task a
@@ -35,7 +35,7 @@ as $$
     cross join lateral perdure.finish_activity_tasks(0::smallint, t.worker(1), jsonb_build_array(i.item, i.item)) f
     where a.worker = 1 and a.workflow_id = p_id and a.activity_id = p_activity
 $$;
--- As this file is run: by the statements for few, or by those for many.
+-- The usual way, as this file is run: by the statements for few, or by those for many.
 create table t.usual as select coalesce(current_setting('perdure.many', true), '') as many;
 create function t.walk(p_id text, p_second int, p_general boolean, p_options jsonb, p_commands jsonb) returns setof text
     language plpgsql
@@ -43,7 +43,8 @@ as $$
 begin
     perform set_config('perdure.many', case when p_general then '1' else (select u.many from t.usual u) end, true);
     perform t.at(p_second), t.start(p_id, p_options);
-    -- With something between the scheduled workflow task and its start, the one does not follow from the other.
+    -- With an event between the scheduled workflow task and its start, the start cannot be derived from the event
+    -- before it.
     if p_options ? 'memo' then
         perform perdure.signal_workflow(p_id, 's');
     end if;
@@ -90,8 +91,8 @@ select is((select jsonb_agg(e) from jsonb_array_elements(perdure.get_history(0::
     jsonb_array_elements(b -> 'events') e where not e ? 'attributes'),
     null, 'and whoever reads a history gets whole events');
 select is_empty('select from perdure.timers', 'nor is anything left of what they waited for');
--- One activity, as workers send it: the most common command of all has a way of its own. What one differs in decides
--- whether it takes that.
+-- One activity, as workers send it: this most common command has a path of its own. The differences here decide whether
+-- a command takes that path.
 create table t.difference (n serial, more jsonb, is_short boolean);
 insert into t.difference (more, is_short) values
     ('{}', true), ('{"taskQueue": {"name": "q"}}', true), ('{"taskQueue": {"name": "elsewhere"}}', true),
@@ -104,7 +105,7 @@ insert into t.difference (more, is_short) values
         ('{"startToCloseTimeout": "9999999999s"}', false),
     ('{"startToCloseTimeout": "30s", "scheduleToCloseTimeout": "60s"}', true), ('{"heartbeatTimeout": "3s"}', true),
         ('{"retryPolicy": {"maximumAttempts": 2}}', true);
--- The ways: by the statements for few, with the activity waiting or started at once, by the one for many, and by the
+-- The ways are: the statements for few, with the activity waiting or started at once; the statement for many; and the
 -- general rules.
 create function t.one(p_way text, p_n int, p_more jsonb) returns text language plpgsql
 as $$

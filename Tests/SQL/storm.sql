@@ -1,5 +1,5 @@
--- A storm: several workers with short leases, one transaction a call, large and small sets at once. Nobody waits in a
--- cycle, nothing is left behind, and no rule of the engine is broken, neither between two calls nor at the end.
+-- A storm: several workers with short leases, one transaction a call, large and small sets at once. There is no
+-- deadlock, nothing is left behind, and no rule of the engine is broken, neither between two calls nor at the end.
 --
 --   PERDURE_STORM_SECONDS=60 Tests/SQL/run.sh Tests/SQL/storm.sql       a longer one
 \ir support/engine.psql
@@ -27,8 +27,8 @@ create function t.some_commands() returns jsonb language sql as $$
                 else '{"retryPolicy": {"initialInterval": "0.01s", "maximumAttempts": 3}}' end::jsonb))
             from generate_series(1, 1 + t.below(3))) end
 $$;
--- What a worker says of the updates that came with a task: accepted at once and completed now or never, rejected, or
--- nothing.
+-- A worker's messages about the updates that came with a task: accepted at once and completed now or never, rejected,
+-- or none.
 create function t.some_answers(p_task jsonb) returns jsonb language sql as $$
     select p_task - 'updates' || jsonb_build_object(
         'commands', coalesce(jsonb_agg(jsonb_build_object('commandType', 'ProtocolMessage', 'attributes',
@@ -49,8 +49,8 @@ create function t.some_answers(p_task jsonb) returns jsonb language sql as $$
         where k.is_said) m on true
 $$;
 create table t.seen (at timestamptz, kind text, run_id uuid, what text);
--- A worker that dies now and then with all that it holds, and comes again as another. What it is told that it has, it
--- holds in a variable.
+-- A worker that dies now and then with all that it holds, and comes back as another one. It keeps the tasks that it was
+-- given in variables.
 create procedure t.storm(p_name text, p_seed double precision, p_seconds double precision) language plpgsql as $$
 declare
     v_end timestamptz := clock_timestamp() + p_seconds * interval '1 s';
@@ -116,7 +116,7 @@ begin
                         else '{"outcome": "completed", "result": []}' end::jsonb), '[]')
                     from jsonb_array_elements(v_done) a));
             when 9 then
-                -- Of a run one at most, as a worker has it: a fused step.
+                -- At most one activity of each run, as a worker has it: a fused step.
                 v_done := v_activities;
                 v_activities := '[]';
                 v_tasks := v_tasks || (select coalesce(jsonb_agg(x.item), '[]') from (
@@ -153,7 +153,7 @@ begin
     end loop;
 end
 $$;
--- While they do: one snapshot after the other.
+-- Checks one snapshot after the other while the workers run.
 create procedure t.watch(p_seconds double precision) language plpgsql as $$
 declare
     v_end timestamptz := clock_timestamp() + p_seconds * interval '1 s';
@@ -182,7 +182,7 @@ select is((select array_agg(distinct u.state order by u.state) from perdure.upda
     'updates have been accepted, completed and rejected');
 select is_empty('select * from perdure.violations()', 'no rule is broken at the end');
 
--- What is still open comes to its end: leases run out, and a worker that lives does the rest.
+-- Everything that is still open comes to its end: leases run out, and a worker that lives does the rest.
 create procedure t.drain() language plpgsql as $$
 declare
     v_worker uuid := gen_random_uuid();
@@ -193,7 +193,7 @@ begin
     while exists (select from perdure.executions where status = 'Running') and clock_timestamp() < v_end loop
         perform perdure.upkeep(0::smallint);
         commit;
-        -- Whoever waits for nothing is told something.
+        -- A run that waits for nothing gets a signal.
         perform perdure.signal_workflow(0::smallint, 'default', r.workflow_id, null, 's') from perdure.run_states r
         where not exists (select from perdure.workflow_tasks w where w.run_id = r.run_id)
           and not exists (select from perdure.activity_tasks a where a.run_id = r.run_id)

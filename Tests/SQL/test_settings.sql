@@ -1,4 +1,4 @@
--- What tests set for a session (perdure.now, perdure.many, perdure.general) counts only where the owner has allowed it.
+-- The settings of tests (perdure.now, perdure.many, perdure.general) count only where the owner has allowed them.
 begin;
 select no_plan();
 create function pg_temp.as_worker(p_sql text) returns text language plpgsql
@@ -26,7 +26,7 @@ select cmp_ok(perdure.clock(), '<=', clock_timestamp(), 'but not the time');
 select is(perdure.many(), 8, 'nor from when on rows are many');
 select is(perdure.is_general(), false, 'nor the way that tasks take');
 
--- The input that deleted every history: a role of workers, upkeep, and a date beyond all retention.
+-- This once deleted every history: a worker's role calls upkeep with a date beyond all retention.
 select perdure.start_workflow('T', 'kept', 'q') \g /dev/null
 select perdure.terminate_workflow('kept') \g /dev/null
 select is(pg_temp.as_worker('select count(*) from perdure.upkeep(0::smallint)'), '1',

@@ -3,7 +3,7 @@ begin;
 \ir support/engine.psql
 select no_plan();
 
--- What a worker is told, and what it says.
+-- The updates that a worker was given, and the messages that it sends.
 create table t.delivered (workflow_id text primary key, updates jsonb);
 create function t.take(p_worker int default 1) returns text language sql
 as $$
@@ -126,7 +126,7 @@ select is(t.refusal($$select * from perdure.update_result('idle', 'bad')$$), 'PD
     'a rejection is forgotten after a minute');
 select is(t.outcome('idle', 'u1'), 'completed "done"', 'an outcome is not');
 
--- What comes meanwhile
+-- Updates and signals that come while a task is started
 select t.ready('busy'), t.update('busy', 'a'), perdure.signal_workflow('busy', 'go') \g /dev/null
 select is(t.history('busy', 4), '4 WorkflowTaskCompleted 5 WorkflowTaskScheduled 6 WorkflowExecutionSignaled',
     'a signal makes a task one that is written');
@@ -150,7 +150,7 @@ select t.update('busy', 'd') \g /dev/null
 select is(t.take() || t.says('busy', '[]'), 'busy:ddropped', 'an update that it does not know, too');
 select t.sound();
 
--- Tasks that fail, time out, are handed back, lose their worker
+-- Tasks that fail, time out, are handed back, or lose their worker
 select t.ready('ill'), t.update('ill', 'a') \g /dev/null
 select is(t.take(), 'ill:a', 'a task');
 select t.update('ill', 'b'), t.fail('ill') \g /dev/null
@@ -310,7 +310,7 @@ select isnt(perdure.update_workflow('many', 'add'), '', 'an update without an id
 select t.take() \g /dev/null
 select t.sound();
 
--- What is wrong is found
+-- Violations of the rules of updates are found
 update perdure.run_states set updates_open = 7 where run_id = t.run('many');
 delete from perdure.workflow_tasks where run_id = t.run('many');
 update perdure.updates set state = 'accepted' where run_id = t.run('idle') and update_id = 'u1';

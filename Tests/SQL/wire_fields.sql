@@ -1,4 +1,4 @@
--- What Temporal's SDKs send along is kept in histories and handed out: headers, summaries, SDK metadata.
+-- Fields that Temporal's SDKs send along are kept in histories and handed out: headers, summaries, SDK metadata.
 \set ON_ERROR_STOP on
 \ir support/engine.psql
 select no_plan();
@@ -38,7 +38,7 @@ select perdure.signal_workflow(0::smallint, 'default', 'w', null, 's', '[]', 'me
     jsonb_build_object('trace', t.payload('h3'))) \g /dev/null
 select is(t.event('w', 6) #> '{header,trace}', t.payload('h3'), 'a signal keeps its header');
 
--- What caused something elsewhere
+-- Links to what caused an event elsewhere
 \set links '[{"workflowEvent": {"namespace": "default", "workflowId": "other", "runId": "r", "eventRef": {"eventId": 3}}}]'
 create function t.links(p_workflow_id text, p_type text) returns setof jsonb language sql as $$
     select e -> 'links' from perdure.history h cross join unnest(h.events) e
@@ -62,7 +62,7 @@ select throws_ok($$select perdure.signal_workflow(0::smallint, 'default', 'w', n
 select throws_ok($$select perdure.signal_workflow(0::smallint, 'default', 'w', null, 's', p_links =>
     jsonb_build_array(jsonb_build_object('batchJob', repeat('x', 4000))))$$, 'PD004', null, 'and none is large');
 
--- The types of search attributes outlive the namespace's.
+-- The history keeps the types of search attributes that the namespace has removed.
 select perdure.add_search_attribute('colour', 'Keyword') \g /dev/null
 select t.start('typed', '{"searchAttributes": {"colour": "red"}}') \g /dev/null
 select perdure.remove_search_attribute('colour') \g /dev/null
@@ -75,14 +75,14 @@ select throws_ok($$select perdure.signal_workflow(0::smallint, 'default', 'w', n
     'PD003', null,
     'and the header of a signal');
 
--- Timeouts fit into each other, as in Temporal.
+-- As in Temporal, a timeout is at most the one that contains it.
 select t.start('timeouts', '{"workflowExecutionTimeout": "30s", "workflowTaskTimeout": "60s"}') \g /dev/null
 select is(t.event('timeouts', 1) - array['workflowType', 'taskQueue', 'workflowId', 'originalExecutionRunId',
     'firstExecutionRunId', 'input', 'attempt', 'workflowExecutionExpirationTime'],
     '{"workflowExecutionTimeout": "30s", "workflowRunTimeout": "30s", "workflowTaskTimeout": "30s"}',
     'a run is no longer than its execution, a task no longer than its run');
 
--- What the frontend asks for many workers
+-- Functions that the frontend calls for many workers
 select t.register(2), t.start('c1'), t.start('c2') \g /dev/null
 select results_eq($$select * from perdure.claimable_tasks(0::smallint, 'default', 'q', 'workflow',
     array[t.worker(1), t.worker(2)], 10)$$,

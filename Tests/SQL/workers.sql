@@ -31,7 +31,7 @@ select is(t.refusal(sql), code, sql) from (values
     ('select perdure.release_tasks(0::smallint, t.worker(9), ''[]'')', 'accepted')
 ) r (sql, code);
 
--- What a worker tells later
+-- What a worker tells after it has registered
 select perdure.register_worker(t.worker(8), 'default', 'late', '', array['q'], '10 s'),
     perdure.register_worker(t.worker(8), 'default', 'late', 'build-8', array['q', 'r'], '10 s') \g /dev/null
 select results_eq($$select build_id, task_queues from perdure.live_workers where worker_id = t.worker(8)$$,
@@ -75,7 +75,7 @@ select is(t.upkeep(), '',
 select t.at(109.9) \g /dev/null
 select is(t.upkeep(), 'workers 1', 'then it is lost, and one whose lease runs is not');
 select is(perdure.renew_lease(t.worker(3)), timestamptz '2026-01-01 00:01:59.9Z', 'this one renews in time');
--- Another that renews all the while shows that the database could be reached.
+-- Another worker that renews its lease all the time shows that the database could be reached.
 select t.register(9, '10 s') \g /dev/null
 select t.at(113), perdure.renew_lease(t.worker(9)) \g /dev/null
 select t.at(116), perdure.renew_lease(t.worker(9)) \g /dev/null
@@ -113,7 +113,7 @@ select is(t.complete('w', p_worker => 3), 'lost', 'what was taken back stays los
 select is(t.finish('a', 'x', p_worker => 3), 'lost', 'for the new life of a worker');
 select is(t.complete('w', p_worker => 1), 'completed', 'and belongs to whoever has it now');
 
--- A worker that leaves in order hands back all, at the same attempt
+-- A worker that leaves in order hands back all its tasks, which keep their attempts
 select t.at(200), t.terminate_all(), t.register(4), t.start('l'), t.start('m') \g /dev/null
 select t.claim(4), t.complete('l', jsonb_build_array(t.activity('x')), 4, true), t.claim_activities(4),
     perdure.signal_workflow('l', 's'), perdure.stop_worker(t.worker(4)) \g /dev/null

@@ -28,7 +28,7 @@ select is(t.refusal($$select perdure.complete_workflow_tasks(0::smallint, t.work
     'completes nothing');
 select is(t.refusal($$select perdure.fail_workflow_tasks(0::smallint, t.worker(9), '[]')$$), 'PD007', 'fails nothing');
 
--- Completing, by whoever holds it
+-- Only the worker that holds a task can complete it
 select is(t.complete('b', p_worker => 1), null, 'worker 1 never had it');
 insert into t.workflow_task select 1, workflow_id, run_id, attempt, scheduled_event_id, started_event_id, history_from,
     history from t.workflow_task where workflow_id = 'b';
@@ -41,7 +41,7 @@ select is(t.complete('b', p_worker => 2), 'lost', 'once');
 select is(t.history('b', 3), '3 WorkflowTaskStarted 4 WorkflowTaskCompleted 5 TimerStarted',
     'and nothing is scheduled while nothing has happened');
 
--- An end that is told again, because its answer was lost, is not taken for that of the next task
+-- A completion that is repeated because its answer was lost is not taken for one of the next task
 select t.start('again'), t.claim() \g /dev/null
 create temp table told as select jsonb_build_array(jsonb_build_object('runId', w.run_id, 'scheduledEventId',
     w.scheduled_event_id, 'attempt', w.attempt,
@@ -117,7 +117,7 @@ select perdure.terminate_workflow('f') \g /dev/null
 select is(t.history('f'),
     '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionTerminated', 'but a termination writes neither');
 
--- A fixed build comes: what waits out a backoff can be claimed at once
+-- A worker with a fixed build registers: tasks in backoff can be claimed at once
 select t.start('g'), t.claim(), t.fail('g'), t.claim(), t.fail('g') \g /dev/null
 select is(t.claim(), '', 'a failing task backs off');
 select t.register(3, p_queue => 'other') \g /dev/null
@@ -129,7 +129,7 @@ select is(t.complete('g', jsonb_build_array(t.command('CompleteWorkflowExecution
 select is((select workflow_task_failure from perdure.workflows where workflow_id = 'g'), null,
     'then nothing is wrong with the run');
 
--- What happens between attempts makes the next one a first one, as in Temporal, and that is written
+-- As in Temporal, an event between two attempts makes the next attempt a first one, which is written
 select t.start('h'), t.claim(), perdure.signal_workflow('h', 's1'), t.fail('h') \g /dev/null
 select is(t.history('h', 3),
     '3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionSignaled 6 WorkflowTaskScheduled',
@@ -183,8 +183,8 @@ select is(t.history('ha', 14),
 select is((t.event('ha', 17) ->> 'startedEventId')::int, 16, 'which names its start');
 select perdure.terminate_workflow('ha') \g /dev/null
 
--- A task that was kept for the worker with the run in its cache is tried once more before its attempts are transient,
--- as in Temporal
+-- As in Temporal, a task that was kept for the worker with the run in its cache is tried once more before its attempts
+-- are transient
 select t.start('hs'), t.claim(), t.complete('hs', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true),
     perdure.signal_workflow('hs', 's'), t.claim(), t.fail('hs') \g /dev/null
 select is(t.history('hs', 6),
@@ -195,7 +195,7 @@ select is(t.history('hs', 11), '11 WorkflowTaskStarted 12 WorkflowTaskFailed',
     'it fails there too, and from then on attempts leave no trace');
 select perdure.terminate_workflow('hs') \g /dev/null
 
--- Timeouts: the first is written, the next is not, and the loser cannot write
+-- Timeouts: the first is written, the next is not, and the worker that lost the task cannot write
 select t.at(1000), t.start('i'), t.claim(), t.at(1009.999), t.upkeep() \g /dev/null
 select is((select attempt from perdure.pending_workflow_tasks where workflow_id = 'i'), 1,
     'ten seconds are a task''s time');
@@ -250,7 +250,7 @@ select t.claim(), perdure.signal_workflow('k', 's'), perdure.stop_worker(t.worke
 select is(t.claim(2), 'k', 'nor for one that has stopped');
 select t.register(1), perdure.terminate_workflow('k') \g /dev/null
 
--- Many that wait for the worker do not keep others from it
+-- Many tasks that are kept for a worker do not keep it from others
 select t.at(2500), t.start('old-' || i) from generate_series(1, 12) i \g /dev/null
 select t.claim() \g /dev/null
 select t.complete('old-' || i, jsonb_build_array(t.timer('x', '1000s')), p_sticky => true),
@@ -291,7 +291,7 @@ select is(t.history('l'), '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 
     'and nothing in the history');
 select perdure.terminate_workflow('l'), perdure.terminate_workflow('m') \g /dev/null
 
--- Commands that cannot be: the task fails with Temporal's cause, and is tried again
+-- Invalid commands: the task fails with Temporal's cause, and is tried again
 select t.at(4000) \g /dev/null
 create sequence t.bad;
 create function t.cause(p_commands jsonb) returns text language plpgsql
@@ -380,7 +380,7 @@ select is(t.cause(commands), cause, what) from (values
         t.timer('x', '0s')), 'completed', 'but this is fine')
 ) c (commands, cause, what);
 
--- A run cannot close over what it has not seen
+-- A run cannot close before its code has seen every event
 select t.start('u'), t.claim(), perdure.signal_workflow('u', 'late') \g /dev/null
 select is(t.complete('u', jsonb_build_array(t.command('CompleteWorkflowExecution'))), 'failed UnhandledCommand',
     'a run that closes sees its last signal first');

@@ -1,4 +1,4 @@
--- What transfers are found by. A repeat changes nothing.
+-- The search attributes by which transfers are found. Running this again changes nothing.
 do $$
 begin
     perform perdure.add_search_attribute('from_account', 'Keyword');

@@ -1,4 +1,4 @@
--- Moves money between a customer's account and what is in transit: the only function that does.
+-- Moves money between a customer's account and what is in transit. No other function does.
 --
 -- Locks are taken in one order everywhere: customer accounts by id, then the idempotency key, then the row in
 -- bank.in_transit, then equity. A movement locks one customer account, so movements cannot deadlock.
@@ -60,7 +60,7 @@ begin
         new_cents := previous_cents + case outcome when 'posted' then v_change else 0 end;
         repeated := false;
 
-        -- An unkeyed refusal leaves nothing behind: nobody can ask for it again.
+        -- A refusal without a key leaves nothing behind, because nobody can ask for it again.
         if outcome = 'refused' and p_key is null then
             return;
         end if;
@@ -82,7 +82,8 @@ begin
             end if;
             return;
         end if;
-        -- The same key was being used on another account at this moment: it has committed, so it is visible now.
+        -- Another transaction used the same key on another account at this moment. It has committed, so its entry is
+        -- visible now.
         select * into strict v_first from bank.journal_entries e where e.idempotency_key = p_key;
     end if;
 
@@ -107,7 +108,7 @@ returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Most changes are a withdrawal, which makes the row, and its deposit, which ends it.
+    -- Most changes are a withdrawal, which makes the row, or its deposit, which deletes it.
     delete from bank.in_transit t where t.transfer_id = p_transfer_id and t.amount_cents = -p_cents;
     if found then
         return;
@@ -118,7 +119,7 @@ begin
 end
 $$;
 comment on function bank.change_in_transit(text, text, text, bigint) is
-    'Adds to the money that a transfer has in transit; the row goes when nothing is left.';
+    'Adds to the money that a transfer has in transit. The row is deleted when nothing is left.';
 
 create or replace function bank.withdraw(
     account_id text, amount_cents bigint, idempotency_key text default null,

@@ -1,4 +1,4 @@
--- Whether somebody still works on a transfer, so that what it has in transit will arrive.
+-- Whether a transfer is still being made, so that the money that it has in transit will arrive.
 create or replace function bank.is_under_way(p_transfer_id text, p_workflow_id text) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -14,8 +14,8 @@ create or replace function bank.reset_balances(out entry_id bigint, out accounts
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- With every customer account locked no movement can begin or is half way. Whatever has moved was moved by a
-    -- transfer whose start has committed, so the next statement sees it as running.
+    -- With every customer account locked, no movement can begin, and none is half way. All money that has moved was
+    -- moved by a transfer whose start has committed, so the next statement sees that transfer as running.
     perform from bank.accounts a where a.kind = 'customer' order by a.account_id for no key update;
 
     perform from bank.accounts a where a.kind = 'equity' for no key update;

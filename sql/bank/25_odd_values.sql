@@ -1,5 +1,5 @@
 -- Reads what people wrote into a transfer's input and result. Anybody can start a TransferWorkflow with any JSON, so
--- the views read it by these functions: what does not fit becomes null, and the row stays.
+-- the views read it by these functions: a value that does not fit becomes null, and the row stays in the view.
 
 create or replace function bank.amount(p_value jsonb) returns numeric
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -23,7 +23,8 @@ as $$
     select least(greatest(p_cents, -9223372036854775808), 9223372036854775807)::bigint
 $$;
 comment on function bank.cents(numeric) is
-    'A sum of cents, at the end of bigint if it is beyond: books that were tampered with can be looked at, too.';
+    'A sum of cents, or the end of the range of bigint if the sum is beyond it, so that books that were tampered with '
+    'can be read, too.';
 
 create or replace function bank.whole_number(p_value jsonb) returns int
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- What people read, and what the transfer page selects from.
+-- Views that people read, and that the transfer page selects from.
 
 create or replace view bank.balances as
 select a.account_id, a.kind,
@@ -17,13 +17,14 @@ select t.transfer_id, t.workflow_id, t.account_id, t.amount_cents
 from bank.in_transit t
 where not bank.is_under_way(t.transfer_id, t.workflow_id);
 comment on view bank.stranded is
-    'One row is a transfer that has ended with money on its way: nobody will deliver what is above zero, and what is '
-    'below came from nowhere.';
+    'One row is a transfer that has ended with money on its way: nobody will deliver an amount above zero, and an '
+    'amount below zero came from nowhere.';
 comment on column bank.stranded.transfer_id is 'The transfer; empty for movements that named none.';
 comment on column bank.stranded.workflow_id is 'Its workflow, if it had one.';
 comment on column bank.stranded.account_id is 'The account that its first movement changed.';
 comment on column bank.stranded.amount_cents is
-    'Withdrawn and not deposited, in cents; negative: deposited and not withdrawn.';
+    'Above zero: cents that were withdrawn and not deposited. Below zero: cents that were deposited and not '
+    'withdrawn.';
 
 create or replace view bank.totals as
 select bank.cents(sum(b.balance_cents) filter (where b.kind = 'customer')) as customer_cents,
@@ -36,15 +37,15 @@ select bank.cents(sum(b.balance_cents) filter (where b.kind = 'customer')) as cu
            0)) as surplus_cents
 from bank.balances b;
 comment on view bank.totals is
-    'One row: what customers hold, what is in transit, and what both must add up to. Cheap; bank.audit proves it from '
-    'the postings.';
+    'One row: what customers hold, what is in transit, and what both must add up to. It is cheap to read; bank.audit '
+    'proves the same from the postings.';
 comment on column bank.totals.customer_cents is 'The sum of the customers'' balances.';
 comment on column bank.totals.in_transit_cents is 'What was withdrawn and not yet deposited.';
 comment on column bank.totals.equity_cents is 'What was ever put into the accounts: the sum that must not change.';
-comment on column bank.totals.conserved is 'Whether customers and transit together hold exactly that.';
+comment on column bank.totals.conserved is 'Whether customer_cents and in_transit_cents add up to equity_cents.';
 comment on column bank.totals.missing_cents is
-    'Of what is in transit: withdrawn by transfers that have ended, so that it never arrives.';
-comment on column bank.totals.surplus_cents is 'Deposited by transfers that have ended, and never withdrawn.';
+    'The part of in_transit_cents that was withdrawn by transfers that have ended, so that it never arrives.';
+comment on column bank.totals.surplus_cents is 'What was deposited by transfers that have ended, and never withdrawn.';
 
 create or replace view bank.audit as
 select (select count(*) from (
@@ -63,15 +64,15 @@ select (select count(*) from (
        t.customer_cents, t.in_transit_cents, t.equity_cents, t.conserved
 from bank.totals t;
 comment on view bank.audit is
-    'One row that proves the ledger from its postings: the first three columns are zero and conserved is true. Reads '
-    'all of it.';
+    'One row that proves the ledger from its postings: in a correct ledger the first three columns are zero and '
+    'conserved is true. The view reads all postings.';
 comment on column bank.audit.wrong_entries is 'Entries whose sides do not add up to zero, or that lack a side.';
 comment on column bank.audit.wrong_balances is 'Accounts whose balance is not the sum of their postings.';
 comment on column bank.audit.sum_of_postings is 'The sum of all postings.';
 comment on column bank.audit.customer_cents is 'The sum of the customers'' balances.';
 comment on column bank.audit.in_transit_cents is 'What was withdrawn and not yet deposited.';
 comment on column bank.audit.equity_cents is 'What was ever put into the accounts.';
-comment on column bank.audit.conserved is 'Whether customers and transit together hold exactly that.';
+comment on column bank.audit.conserved is 'Whether customer_cents and in_transit_cents add up to equity_cents.';
 
 create or replace view bank.statement as
 select p.account_id, e.entry_id, e.created_at, e.kind,
@@ -85,10 +86,10 @@ comment on column bank.statement.account_id is 'The account.';
 comment on column bank.statement.entry_id is 'The journal entry.';
 comment on column bank.statement.created_at is 'When it was written.';
 comment on column bank.statement.kind is 'opening, withdrawal, deposit or reset.';
-comment on column bank.statement.amount is 'By how much the account changed; negative is out of it.';
-comment on column bank.statement.balance is 'What the account''s postings add up to after it.';
-comment on column bank.statement.workflow_id is 'The workflow that asked.';
-comment on column bank.statement.run_id is 'The run that asked.';
-comment on column bank.statement.activity_id is 'The activity that asked.';
+comment on column bank.statement.amount is 'By how much the account changed; negative for money that left it.';
+comment on column bank.statement.balance is 'What the account''s postings up to this one add up to.';
+comment on column bank.statement.workflow_id is 'The workflow that asked for the movement.';
+comment on column bank.statement.run_id is 'The run that asked for the movement.';
+comment on column bank.statement.activity_id is 'The activity that asked for the movement.';
 comment on column bank.statement.memo is 'A few words for people.';
-comment on column bank.statement.idempotency_key is 'The key that it was asked under.';
+comment on column bank.statement.idempotency_key is 'The idempotency key of the movement.';

@@ -1,9 +1,10 @@
 -- Transfers, as the transfer page and its API show them: what the engine knows of each TransferWorkflow.
 --
--- What is called once a row is PL/pgSQL, because that keeps the plans of its statements for the session; a SQL function
--- within another one is planned anew at every call, which takes longer than reading the rows.
+-- Functions that are called for each row are PL/pgSQL, which keeps the plans of its statements for the session. A SQL
+-- function within another one is planned anew at every call, which takes longer than reading the rows.
 
--- Which steps a transfer has behind it, and which one it is at, from its history. A step's name is its activity's id.
+-- Which steps a transfer has completed, and which one it is at, from its history. The name of a step is the id of its
+-- activity.
 create or replace function bank.transfer_progress(
     p_shard smallint, p_run_id uuid, out completed_steps text[], out current_step text, out attempts json
 )
@@ -76,8 +77,8 @@ comment on column bank.transfers.shard is
 comment on column bank.transfers.run_number is
     'Which run of its workflow id it is, from 1. The run with the highest number is the current one.';
 
--- How a transfer ended, in one shape whatever ended it: its own result, the result that a business failure carries as
--- its details, or what is known of a transfer that was ended from outside.
+-- How a transfer ended, always in one shape: its own result, the result in the details of a business failure, or what
+-- is known of a transfer that was ended from outside.
 create or replace function bank.transfer_result(t bank.transfers) returns json
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -121,7 +122,7 @@ begin
         v_completed := v_steps;
     end if;
     if t.status = 'RUNNING' then
-        -- Between two steps it is at the first one that is not behind it.
+        -- Between two steps the transfer is at the first step that it has not completed.
         v_current := coalesce(v_current, (
             select step.name from unnest(v_steps) with ordinality as step (name, place)
             where step.name <> all (v_completed) order by step.place limit 1));
@@ -170,7 +171,7 @@ create or replace function bank.account_transfer_document(t bank.transfers, acco
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Joined as text: jsonb would lose the order of the members.
+    -- The two objects are joined as text, because jsonb would lose the order of the members.
     return (left(bank.transfer_document(t)::text, -1) || ', ' || substr(json_build_object(
         'direction', case account when t.from_account then 'sent' else 'received' end,
         'counterparty', case account when t.from_account then t.to_account else t.from_account end)::text, 2))::json;

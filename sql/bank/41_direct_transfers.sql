@@ -1,4 +1,5 @@
--- Transfers that a process makes by calling the account API itself: what is known of them, for those who watch.
+-- Transfers that a process makes by calling the account API itself, without the engine: what is known of them, for
+-- people who watch.
 
 create or replace function bank.start_direct_transfer(
     mode text, from_account text, to_account text, amount_cents bigint, process text
@@ -24,7 +25,7 @@ begin
 end
 $$;
 comment on function bank.start_direct_transfer(text, text, text, bigint, text) is
-    'Notes that a process begins a transfer of its own, and returns the transfer''s id. Raises BK002 for a bad '
+    'Records that a process begins a transfer of its own, and returns the transfer''s id. Raises BK002 for a bad '
     'argument.';
 
 create or replace function bank.record_direct_calls(transfer_id uuid, calls jsonb) returns void
@@ -40,18 +41,18 @@ begin
 end
 $$;
 comment on function bank.record_direct_calls(uuid, jsonb) is
-    'Notes which calls a direct transfer has made so far. Raises BK002 for what is no array.';
+    'Records which calls a direct transfer has made so far. Raises BK002 for a value that is not an array.';
 
 create or replace function bank.end_direct_transfer(transfer_id uuid, status text, error_message text default null)
     returns void
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$
-    -- One that was given up for lost and ends after all has the last word.
+    -- The end of a transfer that was given up as lost replaces the status LOST.
     update bank.direct_transfers d set status = $2, error_message = $3, ended_at = clock_timestamp()
     where d.transfer_id = $1 and d.status in ('RUNNING', 'LOST')
 $$;
 comment on function bank.end_direct_transfer(uuid, text, text) is
-    'Notes how a direct transfer ended: COMPLETED or FAILED, and why.';
+    'Records how a direct transfer ended: COMPLETED or FAILED, and why.';
 
 create or replace function bank.lose_direct_transfers(process text) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -68,8 +69,8 @@ begin
 end
 $$;
 comment on function bank.lose_direct_transfers(text) is
-    'Gives up the transfers that a process was making when it died; returns how many. What they had withdrawn is '
-    'missing.';
+    'Marks the transfers that a process was making when it died as lost, and returns how many. The money that they '
+    'had withdrawn is missing.';
 
 -- What the books say of one transfer: what left accounts, what came in, and what the payee has of it.
 create or replace function bank.transfer_movements(
@@ -112,9 +113,8 @@ as $$
 $$;
 comment on function bank.verdict(text, bigint, bigint, bigint, bigint) is
     'correct; missing (more was withdrawn than deposited); doubled (more was deposited than withdrawn); repeated (all '
-    'of it moved more than '
-    'once); unreported (it moved, and its caller was told that it had failed, or the other way round); null while it '
-    'runs.';
+    'of it moved more than once); unreported (it moved although its caller was told that it had failed, or the other '
+    'way round); null while it runs.';
 
 create or replace function bank.direct_transfer_document(d bank.direct_transfers) returns json
 language plpgsql stable set search_path = pg_catalog, pg_temp

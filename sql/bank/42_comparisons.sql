@@ -31,7 +31,7 @@ begin
     values (start_comparison.size, start_comparison.amount_cents, clock_timestamp())
     returning comparisons.comparison_id into comparison_id;
     for v_number in 1 .. size loop
-        -- Round and round: what an account sends it also receives, so that no account runs dry.
+        -- The accounts are taken in turn, so that each also receives what it sends and none runs dry.
         v_from := v_accounts[1 + (v_number - 1) % cardinality(v_accounts)];
         v_to := v_accounts[1 + (v_number - 1 + greatest(cardinality(v_accounts) / 3, 1)) % cardinality(v_accounts)];
         insert into bank.comparison_transfers (comparison_id, mode, number, transfer_id)
@@ -53,9 +53,8 @@ begin
 end
 $$;
 comment on function bank.start_comparison(int, bigint, text, text, text) is
-    'Starts the same transfers in every mode: the durable ones are running by then, the direct ones wait for the '
-    'process to make them. '
-    'Returns the comparison''s number. Raises BK002 for a bad argument.';
+    'Starts the same transfers in every mode: the durable ones are running when it returns, the direct ones wait for '
+    'the process to make them. Returns the comparison''s number. Raises BK002 for a bad argument.';
 
 create or replace view bank.compared_transfers as
 select c.comparison_id, c.mode, c.number, c.transfer_id, c.workflow_id, k.amount_cents,
@@ -82,10 +81,11 @@ comment on view bank.compared_transfers is
     'One row is a transfer of a comparison, how it ended, and what the books say of it.';
 comment on column bank.compared_transfers.comparison_id is 'The comparison.';
 comment on column bank.compared_transfers.mode is 'plain, retrying or durable.';
-comment on column bank.compared_transfers.number is 'From 1; the same number is the same two accounts in every mode.';
+comment on column bank.compared_transfers.number is
+    'The number of the transfer, from 1; the same number means the same two accounts in every mode.';
 comment on column bank.compared_transfers.transfer_id is
-    'Stands in the journal with every movement of it; the durable one''s run.';
-comment on column bank.compared_transfers.workflow_id is 'The durable one''s workflow.';
+    'The id that every movement of the transfer has in the journal; for a durable transfer, its run.';
+comment on column bank.compared_transfers.workflow_id is 'The workflow of a durable transfer.';
 comment on column bank.compared_transfers.amount_cents is 'How much it was to move, in cents.';
 comment on column bank.compared_transfers.from_account is 'The account that pays.';
 comment on column bank.compared_transfers.to_account is 'The account that is paid.';
@@ -123,11 +123,11 @@ comment on view bank.comparison_results is
     'One row is a mode of a comparison: how its transfers ended, and what they did to the money.';
 comment on column bank.comparison_results.comparison_id is 'The comparison.';
 comment on column bank.comparison_results.mode is 'plain, retrying or durable.';
-comment on column bank.comparison_results.transfers is 'How many.';
-comment on column bank.comparison_results.running is 'How many run.';
-comment on column bank.comparison_results.completed is 'How many were told to have succeeded.';
+comment on column bank.comparison_results.transfers is 'How many transfers it has.';
+comment on column bank.comparison_results.running is 'How many still run.';
+comment on column bank.comparison_results.completed is 'How many callers were told that their transfer succeeded.';
 comment on column bank.comparison_results.failed is
-    'How many were told to have failed, or were lost with their process.';
+    'How many callers were told that their transfer failed, or were lost with their process.';
 comment on column bank.comparison_results.correct is 'How many did what their callers were told.';
 comment on column bank.comparison_results.missing is 'How many withdrew more than they deposited.';
 comment on column bank.comparison_results.doubled is 'How many deposited more than they withdrew.';

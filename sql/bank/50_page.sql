@@ -35,7 +35,8 @@ as $$
                     where r.comparison_id = (select max(c.comparison_id) from bank.comparisons c))))
 $$;
 comment on function bank.page_state() is
-    'Balances, the sums that prove them, Real World Mode, and marks that change when what the other pages show does.';
+    'Balances, the sums that prove them, Real World Mode, and marks that change when the data of the other pages '
+    'changes.';
 
 create or replace function bank.page_transfers(known_closed uuid[] default '{}')
 returns table (run_id uuid, is_running boolean, document json)
@@ -59,7 +60,7 @@ as $$
      order by s.start_time desc, s.run_id desc)
     union all
     (select d.transfer_id, d.status = 'RUNNING',
-            -- The account API may still be at a call that the transfer has given up on.
+            -- The account API may still be working on a call that the transfer has given up on.
             case when d.status = 'RUNNING' or d.transfer_id <> all (known_closed)
                 or d.ended_at > clock_timestamp() - interval '20 s'
                  then bank.direct_transfer_document(d) end
@@ -68,5 +69,4 @@ as $$
 $$;
 comment on function bank.page_transfers(uuid[]) is
     'The newest hundred transfers, the newest hundred that run, and the newest hundred direct ones. An ended transfer '
-    'never changes, so the document of one that '
-    'the caller knows is left out.';
+    'never changes, so its document is left out if the caller knows it.';

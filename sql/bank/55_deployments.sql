@@ -1,5 +1,5 @@
--- Deploys builds of the workers, with or without a bug, and crashes workers. Rows say what is wanted; bank-worker
--- supervise, which alone knows its processes, does it.
+-- Deploys builds of the workers, with or without a bug, and crashes workers. The rows say what is wanted; bank-worker
+-- supervise, which alone knows its processes, carries it out.
 
 create or replace function bank.deploy(bug text default null, out deployment_id bigint, out build_id text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -9,7 +9,7 @@ begin
         raise exception 'there is no bug %', quote_ident(left(bug, 100)) using errcode = 'BK002',
             hint = 'a bug is in the workflow or in an activity; null deploys the fix';
     end if;
-    -- One at a time, so that builds are numbered in the order in which they are deployed.
+    -- Deployments are made one at a time, so that builds are numbered in the order in which they are deployed.
     lock table bank.deployments in share row exclusive mode;
     deployment_id := (select coalesce(max(d.deployment_id), 0) + 1 from bank.deployments d);
     build_id := format('v%s', deployment_id);
@@ -41,7 +41,7 @@ begin
     from perdure.live_workers w
     where w.alive and (crash_worker.worker_identity is null or w.identity = crash_worker.worker_identity)
       and not exists (select from bank.crash_requests r where r.worker_identity = w.identity and r.killed_at is null)
-    -- The busiest: a crash is of most interest where it interrupts something.
+    -- The busiest worker comes first, because a crash is of most interest where it interrupts something.
     order by (select count(*) from perdure.activity_tasks a where a.worker = w.worker_id) desc, w.registered_at
     limit 1;
     if crashed is null then
@@ -64,7 +64,8 @@ union all
 select t.worker, count(*) from perdure.workflow_tasks t where t.worker is not null group by t.worker;
 comment on view bank.held_tasks is 'One row is a worker and how many tasks of one kind it has started.';
 comment on column bank.held_tasks.worker_id is 'The worker.';
-comment on column bank.held_tasks.tasks is 'How many activity tasks, or in another row, how many workflow tasks.';
+comment on column bank.held_tasks.tasks is
+    'How many activity tasks the worker has started or, in another row, how many workflow tasks.';
 
 create or replace function bank.record_crash(worker_identity text) returns void
 language sql security definer set search_path = pg_catalog, pg_temp
@@ -75,8 +76,8 @@ as $$
         and r.killed_at > now.t - interval '1 minute')
 $$;
 comment on function bank.record_crash(text) is
-    'For the supervisor: one of its workers was killed by somebody else, who did not ask here. What it was asked for '
-    'is not recorded again.';
+    'For the supervisor: records that one of its workers was killed by somebody who did not ask here. A crash that '
+    'was asked for is not recorded again.';
 
 create or replace function bank.take_crash_requests(identities text[]) returns setof text
 language sql security definer set search_path = pg_catalog, pg_temp
@@ -86,4 +87,4 @@ as $$
     returning r.worker_identity
 $$;
 comment on function bank.take_crash_requests(text[]) is
-    'For the supervisor: which of its workers are to be killed. Each request is given out once.';
+    'For the supervisor: returns which of its workers are to be killed. Each request is given out once.';

@@ -50,9 +50,8 @@ end
 $$;
 comment on function bank.entry_cause(text, text, text) is
     'The event of a history that caused a journal entry. cause is completed, pending (the activity still runs), '
-    'failed (it moved money and '
-    'its workflow was told that it had not), unknown (no such activity stands in a history) or none (the entry names '
-    'no workflow).';
+    'failed (the activity moved money, but its workflow was told that it had failed), unknown (no history has such an '
+    'activity) or none (the entry names no workflow).';
 
 create or replace view bank.journal as
 select e.entry_id, e.created_at, e.kind, e.outcome, e.account_id,
@@ -80,8 +79,9 @@ comment on column bank.journal.workflow_id is 'The workflow that asked.';
 comment on column bank.journal.run_id is 'The run that asked.';
 comment on column bank.journal.activity_id is 'The activity that asked.';
 comment on column bank.journal.cause is 'completed, pending, failed, unknown or none: see bank.entry_cause.';
-comment on column bank.journal.scheduled_event_id is 'The event by which the workflow decided on it.';
-comment on column bank.journal.ended_event_id is 'The event by which its workflow knows of it.';
+comment on column bank.journal.scheduled_event_id is 'The event by which the workflow decided on the movement.';
+comment on column bank.journal.ended_event_id is 'The event by which the workflow knows of the movement.';
 comment on column bank.journal.attempt is 'Which attempt of the activity was the last.';
-comment on column bank.journal.idempotency_key is 'A repeat with this key got the first answer.';
+comment on column bank.journal.idempotency_key is
+    'The idempotency key of the movement: a repeat with this key got the first answer.';
 comment on column bank.journal.memo is 'A few words for people.';

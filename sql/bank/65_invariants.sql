@@ -1,4 +1,4 @@
--- What must always be true of the ledger, and a list of everything that is not.
+-- The invariants of the ledger, and a list of everything that violates them.
 
 create or replace function bank.violations()
 returns table (kind text, account_id text, transfer_id text, what text)
@@ -27,7 +27,7 @@ as $$
     select 'ledger out of balance', null, null, format('all postings add up to %s cents', sum(p.amount_cents))
     from bank.postings p having sum(p.amount_cents) <> 0
     union all
-    -- A transfer that calls the account API without the engine may end half way: that is what it is there to show.
+    -- A transfer that calls the account API without the engine may end half way: the example shows just that.
     select 'stranded transfer', s.account_id, s.transfer_id,
         format('%s has ended with %s cents %s', coalesce(s.workflow_id, s.transfer_id),
         abs(s.amount_cents), case when s.amount_cents > 0 then 'withdrawn and not deposited'
@@ -43,5 +43,5 @@ as $$
     group by e.transfer_id, e.run_id, e.activity_id, e.kind having count(*) > 1
 $$;
 comment on function bank.violations() is
-    'Everything that breaks a rule of the ledger: nothing when all is well. It reads all of it. Transfers that were '
-    'made without the engine may end half way, and are not listed for that.';
+    'Everything that breaks a rule of the ledger: nothing when all is well. It reads the whole ledger. Transfers that '
+    'were made without the engine may end half way, and are not listed for that.';

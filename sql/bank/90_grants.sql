@@ -1,8 +1,8 @@
 revoke all on all functions in schema bank from public;
 
 -- bank_api moves money and reads balances; bank_reader reads everything; bank_page does what the transfer page offers,
--- which moves no money but by a reset; bank_supervisor learns what to deploy and whom to crash. Each of the last two is
--- to be given with perdure_worker. Skipped where the roles could not be made.
+-- which moves no money except by a reset; bank_supervisor reads what to deploy and which workers to crash. Grant each
+-- of the last two together with perdure_worker. The block skips roles that could not be created.
 do $$
 begin
     if exists (select from pg_roles where rolname = 'bank_api') then

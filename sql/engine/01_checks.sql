@@ -1,4 +1,4 @@
--- What arguments must look like. Each raises a Perdure error with a hint, and nothing has changed by then.
+-- Checks of arguments. Each check raises a Perdure error with a hint before anything has changed.
 
 create or replace function perdure.check_name(p_value text, p_what text, p_maximum int default null) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -15,7 +15,7 @@ begin
 end
 $$;
 comment on function perdure.check_name(text, text, int) is
-    'Raises PD003 unless a name has 1 to 1000 bytes, or as many as it may have.';
+    'Raises PD003 unless a name has 1 to p_maximum bytes, 1000 by default.';
 drop function if exists perdure.check_name(text, text);
 
 create or replace function perdure.check_task_queue(p_value text) returns void
@@ -44,8 +44,8 @@ begin
 end
 $$;
 comment on function perdure.check_text(text, text, int) is
-    'Raises PD003 for an identity, a request id, a reason or the like of more than 1000 bytes, or than it may have. '
-    'None at all is good.';
+    'Raises PD003 if an identity, a request id, a reason or the like has more than p_maximum bytes, 1000 by default. '
+    'Null is valid.';
 
 create or replace function perdure.check_array(p_value jsonb, p_what text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -58,13 +58,13 @@ begin
 end
 $$;
 comment on function perdure.check_array(jsonb, text) is
-    'Raises PD003 unless a set that somebody hands in is an array.';
+    'Raises PD003 unless the value that a caller passes as a set is an array.';
 
 create or replace function perdure.in_bytes(p_bytes bigint) returns text
 language sql immutable parallel safe
 return case when p_bytes % 1048576 = 0 then p_bytes / 1048576 || ' MiB' when p_bytes % 1024 = 0 then p_bytes / 1024
     || ' KiB' else p_bytes || ' bytes' end;
-comment on function perdure.in_bytes(bigint) is 'A limit as people read it.';
+comment on function perdure.in_bytes(bigint) is 'A limit in a form for people.';
 
 create or replace function perdure.text_bytes(p_value jsonb, p_maximum bigint, p_level int default 1) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -74,13 +74,15 @@ declare
     v_more bigint;
     v_number jsonb;
 begin
-    -- 1e100000 takes twelve bytes, and 100,001 as text. So a large document is never made into text as a whole, but in
-    -- pieces so small that no text of one fills the memory, and only until there are too many bytes.
+    -- The number 1e100000 takes twelve bytes as jsonb and 100,001 bytes as text. So a large document is never made into
+    -- text as a whole. It is made into text in pieces, so small that no text of one fills the memory, and only until
+    -- the bytes exceed the maximum.
     if pg_column_size(p_value) < 2048 or jsonb_typeof(p_value) not in ('array', 'object') then
         return octet_length(p_value::text)::bigint;
     end if;
     if p_level > 10 then
-        -- No call for each level of what is nested deep: its long numbers alone are looked at one by one.
+        -- Beyond ten levels the function does not call itself for each level: it looks only for long numbers, one by
+        -- one, before it makes the text of the whole value.
         for v_number in select n.value from jsonb_path_query(p_value, 'strict $.** ? (@.type() == "number")') n (value)
             where scale(n.value::numeric) > 40 or abs(n.value::numeric) >= 1e40 loop
             v_bytes := v_bytes + octet_length(v_number::text)::bigint;
@@ -104,12 +106,13 @@ begin
             exit when v_bytes > p_maximum;
         end loop;
     end if;
-    -- No comma stands behind the last.
+    -- No comma follows the last member.
     return v_bytes - 2;
 end
 $$;
 comment on function perdure.text_bytes(jsonb, bigint, int) is
-    'How many bytes a document has as text, which is what is sent; or some number above p_maximum when it has more.';
+    'How many bytes a document has as text, the form in which it is sent. If it has more than p_maximum, the result '
+    'is some number above p_maximum.';
 
 create or replace function perdure.document_problem(p_value jsonb, p_maximum int,
     p_depth int default perdure.maximum('depth')) returns text
@@ -122,16 +125,17 @@ begin
     if v_value is null then
         return null;
     end if;
-    -- What comes from a table may be compressed.
+    -- A value from a table may be compressed, and pg_column_size then gives the compressed size.
     if pg_column_compression(v_value) is not null then
         v_value := jsonb_build_array(v_value) -> 0;
     end if;
     v_size := pg_column_size(v_value);
-    -- A level takes 8 bytes or more, so what is smaller is not deeper.
+    -- A level takes at least 8 bytes, so a value of less than 2048 bytes has no more than 256 levels.
     if v_size >= 2048 and jsonb_path_exists(v_value, format('$.**{%s}', p_depth)::jsonpath) then
         return format('is nested deeper than %s levels', p_depth);
     end if;
-    -- Jsonb takes at most four times the bytes of its text, so of what is far too large no text is made at all.
+    -- A jsonb value takes at most four times the bytes of its text, so no text is made of a value that is far too
+    -- large.
     if v_size > 8 * p_maximum::bigint or perdure.text_bytes(v_value, p_maximum) > p_maximum then
         return format('is larger than %s', perdure.in_bytes(p_maximum));
     end if;
@@ -139,8 +143,8 @@ begin
 end
 $$;
 comment on function perdure.document_problem(jsonb, int, int) is
-    'Whether a document is nested too deep, or its text, which is what is sent, has more bytes than it may: how a '
-    'message ends that says so; null when it is good.';
+    'Whether a document is nested too deep, or has more bytes of text (the form in which it is sent) than it may: the '
+    'end of a message that says so; null for a good document.';
 
 create or replace function perdure.check_document(p_value jsonb, p_what text, p_maximum int) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -156,21 +160,22 @@ begin
 end
 $$;
 comment on function perdure.check_document(jsonb, text, int) is
-    'Raises PD004 for a document that is nested deeper than 256 levels, or whose text has more than so many bytes.';
+    'Raises PD004 for a document that is nested deeper than 256 levels, or whose text has more than p_maximum bytes.';
 
 create or replace function perdure.is_usual_payloads(p_value jsonb) returns boolean
 language sql stable parallel safe
 return jsonb_typeof(p_value) = 'array'
     and (jsonb_array_length(p_value) = 0 or jsonb_array_length(p_value) = 1
-        -- The most common one is known by its text alone.
+        -- The most common encoding is recognised by its text alone.
         and (p_value #>> '{0,encoding}' = 'json/plain' or jsonb_typeof(p_value #> '{0,encoding}') = 'string'))
-    -- What comes from a table may be compressed.
+    -- A value from a table may be compressed, and pg_column_size then gives the compressed size.
     and pg_column_compression(p_value) is null
-    -- As document_problem has it; and the text is so short that the size of the jsonb stands for its own.
+    -- The checks of document_problem, with a lower limit: the text of usual payloads is so short that callers may count
+    -- the size of the jsonb value instead.
     and case when pg_column_size(p_value) < 2048 then octet_length(jsonb_send(p_value)) < 16384
         else pg_column_size(p_value) < 262144 and perdure.document_problem(p_value, 1048576) is null end;
 comment on function perdure.is_usual_payloads(jsonb) is
-    'Whether it is an array of at most one payload, neither a large one nor one that is nested too deep.';
+    'Whether a value is an array of at most one payload, which is neither large nor nested too deep.';
 
 create or replace function perdure.check_payloads(p_payloads jsonb, p_what text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -192,8 +197,8 @@ begin
 end
 $$;
 comment on function perdure.check_payloads(jsonb, text) is
-    'Raises PD003 unless it is an array of payloads, PD004 when they have more than 2 MiB together or are nested too '
-    'deep.';
+    'Raises PD003 unless a value is an array of payloads, and PD004 if the payloads have more than 2 MiB together or '
+    'are nested too deep.';
 
 create or replace function perdure.refused_payloads(p_payloads jsonb, p_what text) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -208,8 +213,8 @@ exception
 end
 $$;
 comment on function perdure.refused_payloads(jsonb, text) is
-    'What check_payloads says, as a failure that takes the place of the payloads; null when they are good. For calls '
-    'that take many things, of which a bad one must not stop the others.';
+    'The error of check_payloads as a failure that takes the place of the payloads; null for good payloads. Functions '
+    'that take many members use it, so that a bad member does not stop the others.';
 
 create or replace function perdure.check_memo(p_memo jsonb, p_what text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -224,12 +229,12 @@ begin
     end if;
     perform perdure.check_document(p_memo, p_what, perdure.maximum('memo'));
     perform perdure.check_name(m.key, 'name in the ' || p_what) from jsonb_each(p_memo) m;
-    -- null takes an entry away.
+    -- A null value removes an entry.
     perform perdure.check_payloads(jsonb_agg(m.value), p_what) from jsonb_each(p_memo) m where m.value <> 'null';
 end
 $$;
 comment on function perdure.check_memo(jsonb, text) is
-    'Raises PD003 unless it is an object of payloads, PD004 when it has more than 2 MiB or is nested too deep.';
+    'Raises PD003 unless a memo is an object of payloads, and PD004 if it has more than 2 MiB or is nested too deep.';
 
 create or replace function perdure.check_links(p_links jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -250,13 +255,14 @@ begin
 end
 $$;
 comment on function perdure.check_links(jsonb) is
-    'Raises PD003 unless it is an array of objects, PD004 when there are more than 10 or one has more than 4000 bytes.';
+    'Raises PD003 unless links are an array of objects, and PD004 if there are more than 10 or one has more than 4000 '
+    'bytes.';
 
 create or replace function perdure.with_links(p_event jsonb, p_links jsonb) returns jsonb
 language sql immutable parallel safe
 return case when p_links is null or p_links = '[]' then p_event
     else p_event || jsonb_build_object('links', p_links) end;
-comment on function perdure.with_links(jsonb, jsonb) is 'An event with what caused it elsewhere.';
+comment on function perdure.with_links(jsonb, jsonb) is 'An event with its links to what caused it elsewhere.';
 
 create or replace function perdure.search_attribute_types(p_namespace text, p_attributes jsonb) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -268,8 +274,8 @@ begin
 end
 $$;
 comment on function perdure.search_attribute_types(text, jsonb) is
-    'The types of search attributes by their names, for the history: it says them even when the namespace has them no '
-    'more. Null for none.';
+    'The types of search attributes by name, for the history, which keeps them even after the namespace has removed '
+    'an attribute. Null for none.';
 
 create or replace function perdure.cut_text(p_value text, p_bytes int) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -282,7 +288,7 @@ begin
         return p_value;
     end if;
     v_bytes := convert_to(left(p_value, v_end), 'UTF8');
-    -- Not in the middle of a character.
+    -- The text is not cut in the middle of a character.
     while v_end > 0 and octet_length(v_bytes) > v_end and get_byte(v_bytes, v_end) & 192 = 128 loop
         v_end := v_end - 1;
     end loop;
@@ -312,7 +318,8 @@ begin
         return jsonb_build_object('message', 'the failure that was given is no object: '
             || perdure.cut_text(left(p_failure #>> '{}', 200), 200), 'source', 'Perdure');
     end if;
-    -- As Temporal's server does: what tells how to go on stays, messages and stack traces are cut, the outermost last.
+    -- As in Temporal's server, the fields that decide how to go on stay, and messages and stack traces are cut. The
+    -- outer failures get the bytes first, so their causes are cut before they are.
     while jsonb_typeof(v_failure) = 'object' and v_left > 0 and cardinality(v_chain) < 100 loop
         v_message := perdure.cut_text(v_failure ->> 'message', v_left);
         v_left := v_left - octet_length(coalesce(v_message, ''));
@@ -340,8 +347,9 @@ begin
 end
 $$;
 comment on function perdure.cut_failure(jsonb, int, int) is
-    'A failure as it is if its text has at most p_maximum bytes and it is not nested too deep. Else without its '
-    'details, and cut to p_text bytes of messages and stack traces, those of the causes last.';
+    'The failure unchanged, if its text has at most p_maximum bytes and it is not nested too deep. Otherwise the '
+    'failure without its details, and with p_text bytes of messages and stack traces, of which the outer failures get '
+    'theirs before their causes.';
 
 create or replace function perdure.fit_failure(p_failure jsonb) returns jsonb
 language sql stable parallel safe
@@ -350,7 +358,7 @@ return case when jsonb_typeof(p_failure) = 'object' and pg_column_compression(p_
         and octet_length(p_failure::text) < 16384 then p_failure
     else perdure.cut_failure(p_failure, perdure.maximum('failure'), perdure.maximum('failure text')) end;
 comment on function perdure.fit_failure(jsonb) is
-    'A failure as histories hold it: cut if it has more than 2 MiB, as Temporal does.';
+    'A failure as histories store it: cut if it has more than 2 MiB, as in Temporal.';
 
 create or replace function perdure.attribute_time(p_value text) returns timestamptz
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -360,8 +368,8 @@ as $$
         then p_value::timestamptz end
 $$;
 comment on function perdure.attribute_time(text) is
-    'The time that a Datetime search attribute holds. Immutable, so that an index can be made on it: RFC 3339 names '
-    'its own zone.';
+    'The time that a Datetime search attribute holds. The function is immutable, so that an index can be made on it: '
+    'a time in RFC 3339 names its own zone.';
 
 create or replace function perdure.is_time(p_value text) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -372,7 +380,7 @@ exception
     when data_exception then return false;
 end
 $$;
-comment on function perdure.is_time(text) is 'Whether a text is a time in RFC 3339, of a day that exists.';
+comment on function perdure.is_time(text) is 'Whether a text is a time in RFC 3339 on a day that exists.';
 
 create or replace function perdure.check_search_attributes(p_namespace text, p_attributes jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -425,8 +433,8 @@ begin
 end
 $$;
 comment on function perdure.check_search_attributes(text, jsonb) is
-    'Raises PD008 for a search attribute that the namespace does not have, or a value of another type, PD004 for what '
-    'is too large.';
+    'Raises PD008 for a search attribute that the namespace does not have or a value of another type, and PD004 for '
+    'search attributes that are too large.';
 
 create or replace function perdure.refuse_namespace(p_namespace text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -463,7 +471,8 @@ begin
 end
 $$;
 comment on function perdure.check_shard(smallint, text, text) is
-    'Raises unless the namespace exists, the workflow id is well formed and the shard is its own.';
+    'Raises an error unless the namespace exists, the workflow id is well formed, and p_shard is the shard of that '
+    'workflow id.';
 
 drop function if exists perdure.latest_run(smallint, text, text);
 create or replace function perdure.current_run(p_shard smallint, p_namespace text, p_workflow_id text)
@@ -473,9 +482,9 @@ as $$
 declare
     v_run perdure.executions;
 begin
-    -- While the table is new and has no statistics, every index that begins with the namespace seems as good as the one
-    -- that has the id, and a session keeps the plan that it made then while the table grows. So the namespace is
-    -- compared in a way that no index serves; the order is still that of executions_by_run_number.
+    -- While the table is new and has no statistics, the planner takes every index that begins with the namespace to be
+    -- as good as executions_by_number, and a session keeps that plan while the table grows. `|| ''` keeps the planner
+    -- from looking the namespace up in an index; the ORDER BY still fits executions_by_number.
     select * into v_run from perdure.executions e
     where e.shard = p_shard and e.workflow_id = p_workflow_id and e.namespace || '' = p_namespace
     order by e.namespace, e.run_number desc limit 1;
@@ -511,7 +520,7 @@ begin
 end
 $$;
 comment on function perdure.find_run(smallint, text, text, uuid) is
-    'The named run, or the current one of the workflow id; raises PD001.';
+    'The named run, or the current one of the workflow id. Raises PD001 if there is none.';
 
 create or replace function perdure.lock_open_run(p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid)
     returns perdure.run_states
@@ -531,7 +540,7 @@ begin
                 detail = format('Its run %s has ended.', v_run.run_id),
                 hint = 'Start it anew, or use signal-with-start.';
         end if;
-        -- It closed after it was found, and the next run may have begun.
+        -- The run closed after it was found, and the next run may have begun.
         perform perdure.check_still_open(v_run.run_id, v_gone);
         v_gone := v_run.run_id;
     end loop;
@@ -539,8 +548,8 @@ begin
 end
 $$;
 comment on function perdure.lock_open_run(smallint, text, text, uuid) is
-    'Locks the working memory of an open run, the named one or the current one; raises PD001 or, for a closed one, '
-    'PD006.';
+    'Locks the working memory of an open run, the named one or the current one. Raises PD001 if there is no such run, '
+    'and PD006 if it has closed.';
 
 create or replace function perdure.check_still_open(p_run_id uuid, p_gone uuid) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -554,5 +563,5 @@ begin
 end
 $$;
 comment on function perdure.check_still_open(uuid, uuid) is
-    'Raises PD006 if a run was found open a second time and could not be locked: the first time it can have closed '
-    'meanwhile.';
+    'Raises PD006 if the same run was found open twice and could not be locked. Once is no error, because the run can '
+    'have closed meanwhile.';

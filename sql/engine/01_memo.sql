@@ -1,11 +1,11 @@
--- Null and the empty list say that there is no such entry, as in Temporal.
+-- In a memo null and the empty list mean that the key has no entry, as in Temporal.
 
 create or replace function perdure.is_no_entry(p_value jsonb) returns boolean
 language sql immutable parallel safe
 return p_value = 'null' or p_value -> 'encoding' = '"binary/null"'
     or p_value -> 'encoding' = '"json/plain"' and p_value -> 'data' = '[]';
 comment on function perdure.is_no_entry(jsonb) is
-    'Whether a value of a memo says that its key has none: null, as JSON or as a payload, or an empty list.';
+    'Whether a value of a memo means that the key has no entry: null, as JSON or as a payload, or an empty list.';
 
 create or replace function perdure.memo_entries(p_memo jsonb) returns jsonb
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp

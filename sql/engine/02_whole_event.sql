@@ -1,6 +1,6 @@
--- Histories are stored without what follows from the rest: who wrote a batch, an event's neighbours, the run's own
--- queue and defaults. That is half of the bytes of the usual events (docs/decisions/0003-stored-events.md). Here it is
--- put back.
+-- Stored events leave out what can be derived from the rest: who wrote a batch, an event's neighbours, and the run's
+-- own queue and defaults. That saves half of the bytes of the usual events (docs/decisions/0003-stored-events.md).
+-- perdure.whole_event puts it back.
 
 create or replace function perdure.whole_event(p_event jsonb, p_event_id bigint, p_batch perdure.history,
     p_run perdure.executions) returns jsonb
@@ -33,10 +33,11 @@ return case when p_event ? 'attributes' then p_event
         when 'WorkflowExecutionCompleted' then jsonb_build_object('workflowTaskCompletedEventId', p_event_id - 1)
         else '{}' end || coalesce(p_event -> 'given', '{}')) end;
 comment on function perdure.whole_event(jsonb, bigint, perdure.history, perdure.executions) is
-    'A stored event with all attributes: those that are not stored follow from its id, its batch and its run.';
+    'A stored event with all its attributes: those that are not stored are derived from its id, its batch and its '
+    'run.';
 
--- The functions below put the usual events together in the ways that cost least: a constant whose one member is set
--- takes a third of what jsonb_build_object does, which looks up the types of its arguments at each call
+-- The functions below build the usual events in the ways that cost least: setting the one member of a constant takes a
+-- third of the time of jsonb_build_object, which looks up the types of its arguments at each call
 -- (docs/decisions/0023-costs-of-the-hot-path.md).
 
 create or replace function perdure.batch_as_stored(p_batch perdure.history) returns jsonb
@@ -50,7 +51,8 @@ create or replace function perdure.stored_attribute(p_event jsonb, p_name text) 
 language sql immutable parallel safe
 return coalesce(p_event -> 'attributes', p_event -> 'given') -> p_name;
 comment on function perdure.stored_attribute(jsonb, text) is
-    'What a stored event itself says, such as an input or a result; null for what follows from others.';
+    'An attribute that a stored event itself holds, such as an input or a result; null for one that is derived from '
+    'others.';
 
 create or replace function perdure.stored_workflow_task_scheduled(p_timeout interval) returns jsonb
 language sql stable parallel safe
@@ -75,13 +77,13 @@ return case when p_scheduled_event_id = p_first_event_id - 1 and p_attempt = 1 t
         jsonb_build_object('eventType', 'ActivityTaskCompleted', 'given',
             jsonb_build_object('scheduledEventId', p_scheduled_event_id, 'result', p_result))] end;
 comment on function perdure.stored_activity_end(bigint, bigint, int, timestamptz, jsonb, jsonb) is
-    'The events ActivityTaskStarted and ActivityTaskCompleted at the head of a batch of the worker that had the '
-    'activity, as they are stored.';
+    'The events ActivityTaskStarted and ActivityTaskCompleted, as they are stored, at the beginning of a batch that '
+    'was written by the worker that had the activity.';
 
 create or replace function perdure.history_told(p_started_event_id bigint, p_bytes bigint) returns jsonb
 language sql stable parallel safe
--- A small history says nothing of its size, so that the usual event stays short. A step that is fused tells the same as
--- the claim would.
+-- The event does not tell the size of a small history, so that the usual event stays short. A fused step tells the same
+-- as the claim would.
 return case when p_bytes < 65536 then '{}' else jsonb_build_object('historySizeBytes', p_bytes / 65536 * 65536) end
     || case when p_started_event_id < perdure.maximum('history events suggested')
         and p_bytes < perdure.maximum('history bytes suggested') then '{}'
@@ -90,8 +92,8 @@ return case when p_bytes < 65536 then '{}' else jsonb_build_object('historySizeB
                 case when p_started_event_id >= perdure.maximum('history events suggested')
                     then 'TooManyHistoryEvents' end], null))) end;
 comment on function perdure.history_told(bigint, bigint) is
-    'What a WorkflowTaskStarted tells the run''s code of its history: how large it is, in steps of 64 KiB, and '
-    'whether it had better be continued as new, and why.';
+    'What a WorkflowTaskStarted tells the run''s code about its history: the size in steps of 64 KiB, and whether and '
+    'why the run should continue as new.';
 
 create or replace function perdure.stored_workflow_task_started(p_started_event_id bigint, p_bytes bigint) returns jsonb
 language sql stable parallel safe
@@ -115,8 +117,8 @@ language sql immutable parallel safe
 return jsonb_set('{"eventType": "ActivityTaskScheduled", "given": null}', '{given}',
     p_attributes - array['requestEagerExecution', 'taskQueue']);
 comment on function perdure.stored_common_activity(jsonb) is
-    'The event ActivityTaskScheduled, as it is stored, of the one command of a task that is_common_activity finds '
-    'common: its attributes as they came.';
+    'The event ActivityTaskScheduled, as it is stored, of the one command of a task that is_common_activity accepts: '
+    'its attributes as they came.';
 
 create or replace function perdure.stored_completion(p_result jsonb) returns jsonb
 language sql immutable parallel safe
@@ -140,8 +142,8 @@ return case when p_scheduled_event_id = p_first_event_id - 1 and p_bytes < 65536
         jsonb_build_object('eventType', 'WorkflowTaskCompleted', 'given',
             jsonb_build_object('scheduledEventId', p_scheduled_event_id))] end;
 comment on function perdure.stored_workflow_task_end(bigint, bigint, timestamptz, bigint) is
-    'The events WorkflowTaskStarted and WorkflowTaskCompleted at the head of a batch of the worker that had the task, '
-    'as they are stored.';
+    'The events WorkflowTaskStarted and WorkflowTaskCompleted, as they are stored, at the beginning of a batch that '
+    'was written by the worker that had the task.';
 
 create or replace function perdure.stored_activity_scheduled(p_is_first boolean, p_completed_event_id bigint,
     p_attributes jsonb, p_start_to_close interval,
@@ -153,7 +155,7 @@ return jsonb_build_object('eventType', 'ActivityTaskScheduled', 'given', case
         then jsonb_build_object('activityId', p_attributes -> 'activityId', 'activityType',
             p_attributes -> 'activityType', 'input', p_attributes -> 'input',
             'startToCloseTimeout', perdure.seconds(p_start_to_close))
-    -- Put together, which takes a quarter of the time that perdure.present does.
+    -- Concatenation takes a quarter of the time that perdure.present takes.
     else jsonb_build_object('activityId', p_attributes -> 'activityId', 'activityType', p_attributes -> 'activityType',
         'input', p_attributes -> 'input',
         'startToCloseTimeout', perdure.seconds(p_start_to_close), 'workflowTaskCompletedEventId', p_completed_event_id)
@@ -172,5 +174,5 @@ return jsonb_build_object('eventType', 'ActivityTaskScheduled', 'given', case
             else '{}' end end);
 comment on function perdure.stored_activity_scheduled(boolean, bigint, jsonb, interval, interval, interval, jsonb,
     text) is
-    'The event ActivityTaskScheduled, as it is stored. The first one of a batch does not say which workflow task it '
-    'comes from: it is the one before it.';
+    'The event ActivityTaskScheduled, as it is stored. If it is the first of its batch and has only the usual '
+    'attributes, it leaves out workflowTaskCompletedEventId, which is the event before it.';

@@ -1,4 +1,4 @@
--- What functions that take sets ask of each member, and of the errors that one raises.
+-- Checks of the members of a set, and of the errors that a member raises, for functions that take sets.
 
 create or replace function perdure.is_uuid(p_text text) returns boolean
 language sql immutable parallel safe
@@ -20,9 +20,8 @@ language sql immutable parallel safe
 return left(p_sqlstate, 2) in ('08', '40', '57', '58')
     or p_sqlstate in ('25006', '53000', '53100', '53300', '55006', '55P03', 'PD007');
 comment on function perdure.is_passing(text) is
-    'Whether an error tells of the moment and not of the data: a conflict, a lock, a full disk, a server that stops, '
-    'a lost lease. '
-    'The whole call is then to be made again.';
+    'Whether an error comes from the moment and not from the data: a conflict, a lock, a full disk, a server that '
+    'stops, a lost lease. The caller must then repeat the whole call.';
 
 create or replace function perdure.put_aside(p_shard smallint, p_run_id uuid, p_kind text, p_id bigint, p_error text,
     p_sqlstate text,
@@ -33,7 +32,7 @@ as $$
 declare
     v_next_at timestamptz;
 begin
-    -- After 1 s, then twice as long each time, an hour at most.
+    -- The first retry comes after 1 s, each later one after twice the time of the one before, up to an hour.
     insert into perdure.set_aside as s (shard, run_id, kind, id, error, sqlstate, since, next_at)
     values (p_shard, p_run_id, p_kind, p_id, left(p_error, 4000), p_sqlstate, p_now, p_now + interval '1 s')
     on conflict (shard, run_id, kind, id) do update set error = excluded.error, sqlstate = excluded.sqlstate,
@@ -44,4 +43,4 @@ begin
 end
 $$;
 comment on function perdure.put_aside(smallint, uuid, text, bigint, text, text, timestamptz) is
-    'Remembers that something raised an error, for people, and answers when it is to be tried again.';
+    'Records, for people, that something raised an error, and returns when it is to be tried again.';

@@ -1,26 +1,28 @@
--- How anything that happens to a run gets into its history.
+-- Writes what happens to a run into its history.
 --
--- Locks. There is one order, and everybody keeps to it: the current run of a workflow id, then run_states (several runs
--- in order of run_id), then of each run its workflow_tasks, activity_tasks and timers. Whoever changes something of a
--- run has locked its run_states row first.
+-- Locks are taken in one order everywhere: the current run of a workflow id, then run_states (several runs in order of
+-- run_id), then the workflow_tasks, activity_tasks and timers of each run. A function that changes anything of a run
+-- first locks its run_states row.
 --
--- Rows that are locked without the run are not waited for: claims, heartbeats and the ends of backoffs take tasks with
--- SKIP LOCKED. So does upkeep with runs, whose due rows come in the order of time: one that somebody else has is done
--- next time. A worker's row is locked with SKIP LOCKED, or first of all by its own calls that register it, renew its
--- lease or stop it; nobody waits for one who holds another lock. Retention takes closed runs with SKIP LOCKED, and
--- whoever deletes a history has locked its executions row. So nobody waits in a cycle.
+-- Claims, heartbeats and the ends of backoffs lock tasks without locking their run, so they use SKIP LOCKED and do not
+-- wait. Upkeep takes runs with SKIP LOCKED, too, because due rows come in the order of time: a run that another
+-- transaction holds is handled next time. A worker's row is locked with SKIP LOCKED, or as the very first lock by the
+-- worker's own calls that register it, renew its lease or stop it, so no transaction waits for a worker's row whose
+-- holder waits for another lock. Retention takes closed runs with SKIP LOCKED, and a function that deletes a history
+-- has locked the executions row. So transactions do not wait for each other in a cycle.
 --
--- SKIP LOCKED alone does not keep that promise. If the transaction that has updated a row ends just when the row is
--- looked at, PostgreSQL locks the row's newer version too, and it waits for whoever has locked that one, whatever was
--- asked for (heap_lock_updated_tuple). So those who take rows in any order have a lock_timeout of 500 ms: they give
--- up before PostgreSQL looks for a deadlock, which it does after a second, and the call is made again
+-- SKIP LOCKED alone does not guarantee that. If the transaction that has updated a row ends just when the row is looked
+-- at, PostgreSQL locks the newer version of the row, too, and waits for a transaction that has locked that version, in
+-- spite of SKIP LOCKED (heap_lock_updated_tuple). So functions that take rows in any order have a lock_timeout of 500
+-- ms: they give up before PostgreSQL looks for a deadlock, which it does after a second, and the call is repeated
 -- (docs/decisions/0024-skip-locked-can-wait.md).
 --
--- A claim reads the history in a second statement: whoever appended an event held the task row, so the claim sees it,
--- and whoever comes later finds the task started, and buffers. It also holds its worker's row FOR KEY SHARE until it
--- commits, and who takes a lost worker's work back holds that row FOR UPDATE: no task is started for a worker after its
--- work has been taken back. A completion that starts activities needs no such lock: it holds a run in which the worker
--- has a task, and that run is taken back under the same lock.
+-- A claim reads the history in a second statement. A transaction that appended an event before the claim held the task
+-- row, so the claim sees that event; a later transaction finds the task started and buffers its event. A claim also
+-- holds its worker's row FOR KEY SHARE until it commits, and the transaction that takes back a lost worker's work holds
+-- that row FOR UPDATE, so no task is started for a worker after its work has been taken back. A completion that starts
+-- activities needs no such lock: it has locked a run in which the worker has a task, and that run is taken back under
+-- the same lock.
 
 create or replace function perdure.bytes_of(p_events jsonb[]) returns bigint
 language sql stable parallel safe
@@ -40,7 +42,7 @@ create or replace function perdure.end_excess(p_shard smallint, p_run perdure.ru
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- What has come is kept: whoever sent it was told that it was taken.
+    -- The new events are kept, because their senders were told that they were taken.
     select b.buffered_count, b.buffered_bytes into p_run.buffered_count, p_run.buffered_bytes
     from perdure.buffer_events(p_shard, p_run.run_id, p_events) b;
     perform perdure.end_run(p_shard, p_run, p_now, 'Terminated', perdure.event('WorkflowExecutionTerminated',
@@ -48,7 +50,7 @@ begin
 end
 $$;
 comment on function perdure.end_excess(smallint, perdure.run_states, timestamptz, jsonb[]) is
-    'Ends a run whose history is too long or too large, with what has just happened to it.';
+    'Ends a run whose history is too long or too large, after writing the events that have just come.';
 
 create or replace function perdure.number_events(p_first_event_id bigint, p_events jsonb[]) returns jsonb[]
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -83,8 +85,8 @@ begin
 end
 $$;
 comment on function perdure.number_events(bigint, jsonb[]) is
-    'Gives the ends of activities the ids of their ActivityTaskStarted, and those of children that of their '
-    'ChildWorkflowExecutionStarted.';
+    'Sets startedEventId in the ends of activities and of children to the id of their ActivityTaskStarted or '
+    'ChildWorkflowExecutionStarted in the same batch.';
 
 create or replace function perdure.in_flush_order(p_events jsonb[]) returns jsonb[]
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -100,7 +102,8 @@ begin
 end
 $$;
 comment on function perdure.in_flush_order(jsonb[]) is
-    'Buffered events as Temporal flushes them: the ends of activities and children after all others.';
+    'Buffered events in the order in which Temporal flushes them: the ends of activities and children after all '
+    'others.';
 
 create or replace function perdure.end_start_delay(p_shard smallint, p_run perdure.run_states)
     returns perdure.run_states
@@ -114,9 +117,8 @@ begin
 end
 $$;
 comment on function perdure.end_start_delay(smallint, perdure.run_states) is
-    'A run waits no longer for its start delay: as in Temporal a signal-with-start and a request to cancel do not '
-    'wait for it either. '
-    'What is recorded next schedules its first workflow task.';
+    'Ends the start delay of a run, as a signal-with-start and a request to cancel do in Temporal. The next event '
+    'that is recorded schedules the first workflow task.';
 
 create or replace function perdure.buffer_events(p_shard smallint, p_run_id uuid, p_events jsonb[],
     out buffered_count int, out buffered_bytes bigint)
@@ -137,7 +139,7 @@ begin
 end
 $$;
 comment on function perdure.buffer_events(smallint, uuid, jsonb[]) is
-    'Lets events wait for the end of the workflow task, and tells how many wait then and how large they are.';
+    'Buffers events until the workflow task ends. Returns how many events are buffered then, and how large they are.';
 
 create or replace function perdure.take_buffered_events(p_shard smallint, p_run perdure.run_states) returns jsonb[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
@@ -156,14 +158,14 @@ begin
 end
 $$;
 comment on function perdure.take_buffered_events(smallint, perdure.run_states) is
-    'What has happened to a run while its workflow task was started, in order, for the history. The caller sets the '
-    'counts of its run_states row to zero.';
+    'Removes and returns the buffered events of a run, in order, for the history. The caller sets the counts of the '
+    'run_states row to zero.';
 
 create or replace function perdure.sticky_until(p_worker_id uuid, p_now timestamptz) returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- A worker that has gone, or is about to be found gone, is not worth waiting for.
+    -- No task is kept for a worker that has gone, or that is about to be found lost because its lease has run out.
     return (
         select p_now + (s.value #>> '{}')::interval from perdure.settings s
         where s.name = 'sticky_timeout' and exists (select from perdure.workers w where w.worker_id = p_worker_id
@@ -171,7 +173,8 @@ begin
 end
 $$;
 comment on function perdure.sticky_until(uuid, timestamptz) is
-    'Until when a workflow task is kept for the worker that has its run cached; null when that worker has gone.';
+    'Until when a workflow task is kept for the worker that has its run cached; null if that worker has gone or its '
+    'lease has run out.';
 
 create or replace function perdure.schedule_workflow_task(p_shard smallint, p_run perdure.run_states, p_now timestamptz,
     p_scheduled_event_id bigint)
@@ -253,15 +256,15 @@ begin
         return;
     end if;
     if v_attempt > 1 then
-        -- A task that keeps failing may be done now: as in Temporal it is no longer transient, and its attempts count
-        -- from 1 again.
+        -- With the new event a failing task may succeed: as in Temporal it is no longer transient, and its attempts
+        -- count from 1 again.
         v_events := v_events || perdure.workflow_task_scheduled(p_run, 1);
         update perdure.workflow_tasks t set state = 'scheduled', deadline = null, attempt = 1, scheduled_at = p_now,
             scheduled_event_id = p_run.next_event_id + cardinality(v_events) - 1
         where t.shard = p_shard and t.run_id = p_run.run_id;
         perform perdure.wake(p_run.namespace, p_run.task_queue, 'workflow');
     elsif v_scheduled_event_id = 0 then
-        -- Only updates waited for the task until now, so that it was not written.
+        -- Only updates waited for the task until now, so its WorkflowTaskScheduled has not been written yet.
         v_events := perdure.workflow_task_scheduled(p_run, 1) || v_events;
         update perdure.workflow_tasks t set scheduled_event_id = p_run.next_event_id
         where t.shard = p_shard and t.run_id = p_run.run_id;
@@ -274,9 +277,10 @@ begin
 end
 $$;
 comment on function perdure.record_events(smallint, perdure.run_states, timestamptz, jsonb[]) is
-    'Something happened to a run, whose run_states row the caller has locked: writes the events and sees to a '
-    'workflow task, or buffers them while one is started, which fails when there are too many. A task that waits for '
-    'another attempt becomes a first one, to be tried at once.';
+    'Records events of a run whose run_states row the caller has locked. While a workflow task is started, the events '
+    'are buffered, and the task fails if there are too many of them. Otherwise the events are written, and a workflow '
+    'task is queued if there is none; a task that waits for another attempt becomes a first attempt, to be tried at '
+    'once.';
 
 drop function if exists perdure.workflow_task_started(bigint, text, uuid, timestamptz);
 create or replace function perdure.workflow_task_started(p_scheduled_event_id bigint, p_identity text,

@@ -1,11 +1,11 @@
--- Where the rows and events of a run are written, one run at a time: by the general rules and by the small statements
--- for few runs alike. The large statements for many runs (complete_many, complete_many_activities, fire_many_timers,
--- end_sticky_waits) write the same in forms of their own, since a row that is inserted by itself costs three times as
--- much; what an event looks like stands in 02_whole_event.sql for all of them
+-- The functions here write the rows and events of one run, for the general rules and for the small statements for few
+-- runs. The large statements for many runs (complete_many, complete_many_activities, fire_many_timers,
+-- end_sticky_waits) write the same rows in forms of their own, because inserting each row by a statement of its own
+-- costs three times as much. The functions of 02_whole_event.sql build the events for all of them
 -- (docs/decisions/0001-sets-instead-of-rows.md, 0014-one-writer.md).
 --
--- The caller has locked the run's run_states row. What belongs together is one statement: each costs more than the rows
--- that it writes.
+-- The caller has locked the run's run_states row. Rows that belong together are written by one statement, because a
+-- statement costs more than the rows that it writes.
 
 create or replace function perdure.write_run(
     p_shard smallint, p_run_id uuid, p_namespace text, p_workflow_id text, p_workflow_type text, p_task_queue text,
@@ -52,7 +52,8 @@ begin
         insert into perdure.timers (shard, run_id, kind, fire_at)
         select p_shard, p_run_id, due.kind, due.at
         from (values ('start_delay', p_now + p_delay), ('execution_timeout', p_execution_due),
-            -- An execution whose time is over has no other attempt, so that it comes first where both are due.
+            -- After the execution timeout there is no other attempt, so a run timeout that is due at the same time or
+            -- later is left out.
             ('run_timeout', case when p_execution_due <= p_run_due then null else p_run_due end)) as due (kind, at)
         where due.at is not null;
     end if;
@@ -62,8 +63,8 @@ $$;
 comment on function perdure.write_run(smallint, uuid, text, text, text, text, smallint, interval, bigint, text,
     timestamptz, interval, timestamptz, timestamptz, boolean, jsonb[]) is
     'Writes the working memory of a new run, its first batch of events, its time-outs, and its first workflow task '
-    'unless that is delayed. Whether a run that was the first of its id is so no more: then others have started some '
-    'and deleted the first, and the caller takes all this back.';
+    'unless the run is delayed. Returns true if the run was to be the first of its workflow id and is not: other '
+    'transactions have started runs meanwhile and deleted the first of them. The caller then takes everything back.';
 
 create or replace function perdure.write_news(
     p_shard smallint, p_run_id uuid, p_now timestamptz, p_first_event_id bigint, p_events jsonb[], p_bytes bigint,
@@ -192,10 +193,10 @@ begin
         history_size_bytes = p_history_bytes
     where e.shard = p_shard and e.run_id = p_run_id
     returning e.namespace, (select g.is_related from gone g) into v_namespace, v_is_related;
-    -- By their keys, whatever has become of them meanwhile: a claim may have given them other places.
+    -- The rows are looked up by key, because a claim may have changed their ctid meanwhile.
     if exists (select from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = p_run_id)
         or exists (select from perdure.activity_tasks a where a.shard = p_shard and a.run_id = p_run_id)
-        -- In the order of the key, so that an empty table's plan is not by the time at which timers are due.
+        -- ORDER BY the primary key keeps a plan that was made for an empty table from using timers_due.
         or (select t.run_id from perdure.timers t where t.shard = p_shard and t.run_id = p_run_id
             order by t.kind, t.started_event_id limit 1) is not null
         or exists (select from perdure.request_ids q where q.shard = p_shard and q.run_id = p_run_id) then
@@ -215,5 +216,5 @@ end
 $$;
 comment on function perdure.close_run(smallint, uuid, perdure.execution_status, timestamptz, bigint, jsonb[], bigint,
     uuid, text, text) is
-    'Ends a run: writes its last batch of events and its status, takes away its working memory, tasks and timers, and '
-    'tells who waits for its result. Returns what would be the next event id.';
+    'Ends a run: writes its last batch of events and its status, deletes its working memory, tasks and timers, and '
+    'notifies clients that wait for its result. Returns the id that the next event would have.';

@@ -1,4 +1,4 @@
--- What a failure is of, in few words: runs that fail of one thing are counted and found by it.
+-- The cause of a failure in few words. Runs that fail for one cause are counted and found by it.
 
 create or replace function perdure.failure_place(p_failure jsonb) returns text
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -12,7 +12,7 @@ begin
     for v_depth in 1 .. 20 loop
         exit when jsonb_typeof(v_link) is distinct from 'object';
         v_text := left(concat_ws(chr(10), v_link ->> 'stackTrace', v_link ->> 'message'), 20000);
-        -- Python tells the innermost call last, and most of its lines are of libraries.
+        -- Python prints the innermost call last, and most of its lines belong to libraries.
         select m.match into v_found
         from regexp_matches(v_text, 'File "([^"]*/)?([^"/]+)", line ([0-9]{1,7})', 'g') with ordinality m (match, n)
         order by coalesce(m.match[1], '') ~ '/(site-packages|lib/python[0-9.]*|temporalio)/', m.n desc limit 1;
@@ -29,7 +29,8 @@ begin
 end
 $$;
 comment on function perdure.failure_place(jsonb) is
-    'The line of code that a failure names, of its innermost cause that names one, as Bug.swift:30; null for none.';
+    'The line of code that a failure names, such as Bug.swift:30. If several of its causes name one, the line of the '
+    'innermost. Null for none.';
 
 create or replace function perdure.failure_root(p_failure jsonb) returns jsonb
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -38,7 +39,7 @@ declare
     v_link jsonb := p_failure;
 begin
     for v_depth in 1 .. 20 loop
-        -- A time-out tells of the failure before it as its cause.
+        -- The cause of a time-out is only the failure of the attempt before it.
         exit when v_link ? 'timeoutFailureInfo' or jsonb_typeof(v_link -> 'cause') is distinct from 'object';
         v_link := v_link -> 'cause';
     end loop;
@@ -46,7 +47,7 @@ begin
 end
 $$;
 comment on function perdure.failure_root(jsonb) is
-    'The innermost cause of a failure, without its effects; a time-out is its own.';
+    'The innermost cause of a failure, without the failures around it. A time-out counts as its own cause.';
 
 create or replace function perdure.failure_message(p_failure jsonb) returns text
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -56,7 +57,8 @@ begin
         'no message'), 1000);
 end
 $$;
-comment on function perdure.failure_message(jsonb) is 'What a failure says, of its innermost cause; cut at 1,000.';
+comment on function perdure.failure_message(jsonb) is
+    'The message of the innermost cause of a failure, cut at 1,000 characters.';
 
 create or replace function perdure.failure_cause(p_failure jsonb) returns text
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -67,7 +69,8 @@ declare
         nullif(v_root #>> '{applicationFailureInfo,type}', ''));
 begin
     if v_type is null then
-        -- What has no type is told apart by its message, whose numbers and ids are each run's own.
+        -- A failure without a type is told apart by its message. Numbers and ids are taken out of it, because each run
+        -- has its own.
         v_type := regexp_replace(split_part(left(perdure.failure_message(p_failure), 200), chr(10), 1),
             '[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9]+', '…', 'g');
     end if;
@@ -76,5 +79,6 @@ begin
 end
 $$;
 comment on function perdure.failure_cause(jsonb) is
-    'What a failure is of, the same for all that fail of one thing: its type and the line of code that it names, as '
-    'MissingReceiptNumber at Bug.swift:30; of one without a type its message without numbers.';
+    'The cause of a failure in few words, which is the same for all failures of one kind: the type and the line of '
+    'code that the failure names, such as MissingReceiptNumber at Bug.swift:30. For a failure without a type, its '
+    'message without numbers.';

@@ -27,7 +27,7 @@ begin
         if v_range[1] in ('*', '?') and v_range[2] is null then
             v_first := p_least;
             v_last := p_greatest;
-            -- Every second day of the month is a choice of days, and every day is none.
+            -- A step above 1 restricts the days, a step of 1 does not.
             is_any := is_any or v_step = 1;
         else
             v_first := perdure.cron_number(v_range[1], p_names, p_least);
@@ -43,7 +43,8 @@ begin
 end
 $$;
 comment on function perdure.cron_field(text, int, int, text[]) is
-    'The numbers that a field of a cron schedule chooses, and whether that is all of them; null for what is no field.';
+    'The numbers that a field of a cron schedule chooses, and whether it chooses all of them; null for a malformed '
+    'field.';
 
 create or replace function perdure.cron_every(p_text text) returns interval
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -63,7 +64,7 @@ begin
 end
 $$;
 comment on function perdure.cron_every(text) is
-    'The duration of an @every schedule, in whole seconds and at least one; null for what is no duration.';
+    'The duration of an @every schedule, in whole seconds and at least one; null for a malformed duration.';
 
 create or replace function perdure.cron_parts(p_schedule text,
     out every interval, out zone text, out minutes int[], out hours int[], out days int[], out months int[],
@@ -100,7 +101,7 @@ begin
 end
 $$;
 comment on function perdure.cron_parts(text) is
-    'A cron schedule taken apart. Of one that is malformed both every and minutes are null.';
+    'The parts of a cron schedule. For a malformed one both every and minutes are null.';
 
 create or replace function perdure.cron_next(p_schedule text, p_after timestamptz) returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -123,7 +124,8 @@ begin
                     and extract(dow from v_day)::int = any (v_parts.weekdays)
                 else extract(day from v_day)::int = any (v_parts.days)
                     or extract(dow from v_day)::int = any (v_parts.weekdays) end) then
-            -- Minute by minute of the day as it passes: where clocks change a time comes twice, or never.
+            -- The search goes minute by minute through the day as it passes: where clocks change, a local time comes
+            -- twice or never.
             select min(m.minute) into v_next
             from generate_series(greatest(v_first, v_day::timestamp at time zone v_parts.zone),
                 (v_day + 1)::timestamp at time zone v_parts.zone - interval '1 minute', interval '1 minute') m (minute)
@@ -139,7 +141,7 @@ begin
 end
 $$;
 comment on function perdure.cron_next(text, timestamptz) is
-    'The first time after another that a cron schedule names; null when there is none in six years.';
+    'The first time after p_after that a cron schedule names; null if there is none within six years.';
 
 create or replace function perdure.cron_backoff(p_schedule text, p_since timestamptz, p_now timestamptz)
     returns interval
@@ -150,7 +152,7 @@ declare
     v_next timestamptz := perdure.cron_next(p_schedule, p_since);
 begin
     if v_next < p_now then
-        -- What would have been due meanwhile is passed over.
+        -- Times that have passed meanwhile are left out.
         v_next := case when v_every is null then perdure.cron_next(p_schedule, p_now - interval '1 microsecond')
             else v_next + v_every
                 * ceil(extract(epoch from p_now - v_next) / extract(epoch from v_every))::double precision end;
@@ -159,8 +161,8 @@ begin
 end
 $$;
 comment on function perdure.cron_backoff(text, timestamptz, timestamptz) is
-    'How long after now a run of a cron schedule begins when the one before it began at p_since: whole seconds, as in '
-    'Temporal.';
+    'How long after p_now the next run of a cron schedule begins if the run before it began at p_since: whole '
+    'seconds, as in Temporal.';
 
 create or replace function perdure.check_cron_schedule(p_schedule text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -182,4 +184,4 @@ begin
 end
 $$;
 comment on function perdure.check_cron_schedule(text) is
-    'Raises PD003 unless it is a cron schedule, and one of a time that comes.';
+    'Raises PD003 unless a text is a cron schedule, and one that names a time that comes.';

@@ -103,7 +103,7 @@ declare
     v_given jsonb;
     v_events jsonb[];
 begin
-    -- As check_shard and current_run read it, in one statement.
+    -- The same reads as in check_shard and current_run, in one statement.
     select (s.value #>> '{}')::bigint, n.namespace, n.max_history_events, c.run_id, c.run_number, c.status, c.request_id
     into v_shards, v_known_namespace, v_max_events, v_current_run_id, v_current_number, v_current_status,
         v_current_request
@@ -118,7 +118,7 @@ begin
         and p_shard = perdure.shard_among(v_shards, p_namespace, p_workflow_id)) is not true then
         perform perdure.check_shard(p_shard, p_namespace, p_workflow_id);
     end if;
-    -- To call a check costs more than to see that there is no need.
+    -- Calling a check costs more than seeing that it is not needed.
     if (octet_length(p_workflow_type) between 1 and 1000 and octet_length(p_task_queue) between 1 and 1000
         and not starts_with(p_task_queue, '/_sys/')) is not true then
         perform perdure.check_name(p_workflow_type, 'workflow type');
@@ -157,7 +157,7 @@ begin
                 hint = 'It is UseExisting, which is the default, or TerminateExisting.';
         end if;
     end if;
-    -- What follows from the run itself is left out of the event: perdure.whole_event.
+    -- The event leaves out what can be derived from the run: perdure.whole_event.
     v_given := case when p_input is null then '{}' else jsonb_build_object('input', p_input) end
         || case when p_options ->> 'identity' is null then '{}'
             else jsonb_build_object('identity', p_options ->> 'identity') end;
@@ -166,7 +166,8 @@ begin
         v_priority := coalesce(p_options ->> 'priority', '3')::smallint;
         v_execution_timeout := perdure.duration(p_options -> 'workflowExecutionTimeout', 'workflowExecutionTimeout');
         v_run_timeout := perdure.duration(p_options -> 'workflowRunTimeout', 'workflowRunTimeout');
-        -- As Temporal fits them into each other: no run takes longer than its execution, no task longer than its run.
+        -- As in Temporal, the timeout of a run is at most that of its execution, and that of a workflow task at most
+        -- that of its run.
         v_given_run_timeout := nullif(v_run_timeout, interval '0');
         v_run_timeout := least(v_given_run_timeout, nullif(v_execution_timeout, interval '0'));
         v_task_timeout := least(coalesce(nullif(perdure.duration(p_options -> 'workflowTaskTimeout',
@@ -194,12 +195,13 @@ begin
             'searchAttributeTypes', case when p_options ? 'searchAttributes'
                 then perdure.search_attribute_types(p_namespace, p_options -> 'searchAttributes') end,
             'header', p_options -> 'header',
-            -- Whoever starts the run gets its first task with the answer.
+            -- The client that starts the run gets its first workflow task with the answer.
             'eagerExecutionAccepted', case when p_options -> 'eagerExecutionAccepted' = 'true' then true end));
     end if;
 
-    -- The number after that of the current run is taken while that run is closed. Whoever takes it first has it, and
-    -- the others look again: each turn of this loop means that somebody else has started or closed a run meanwhile.
+    -- The new run takes the number after that of the current run, which is closed by then. The transaction that takes a
+    -- number first has it, and the others look again: each turn of this loop means that another transaction has started
+    -- or closed a run meanwhile.
     loop
         if v_is_another_turn then
             select c.run_id, c.run_number, c.status, c.request_id
@@ -207,7 +209,8 @@ begin
             from perdure.current_run(p_shard, p_namespace, p_workflow_id) c;
         end if;
         v_is_another_turn := true;
-        -- As in Temporal a signal-with-start knows its repeat by the signal.
+        -- As in Temporal, a signal-with-start recognises its repeat by the request id of the signal, which
+        -- record_signal checks.
         if v_current_request = v_request and p_signal is null then
             run_id := v_current_run_id;
             started := false;
@@ -253,7 +256,8 @@ begin
                 detail = v_current_run_id::text,
                 hint = format('The reuse policy is %s, and that run is %s.', v_reuse, v_current_status);
         elsif v_current_run_id is not null then
-            -- While others cannot delete it, its number stays the highest but for that which is taken now.
+            -- FOR KEY SHARE keeps others from deleting the current run, so its number stays the highest, except for the
+            -- number that is taken now.
             perform from perdure.executions e where e.shard = p_shard and e.run_id = v_current_run_id for key share;
             continue when not found;
         end if;
@@ -294,8 +298,8 @@ begin
         v_priority, v_task_timeout, v_max_events, v_cron_schedule, v_now, v_delay, v_execution_due, v_run_due,
         v_current_run_id is null, v_events);
     if v_is_overtaken then
-        -- There was no run when this began, and now there is one with a higher number: others have started some and
-        -- deleted the first.
+        -- There was no run when this call began, and now there is one with a higher number: other transactions have
+        -- started runs and deleted the first of them.
         delete from perdure.request_ids i where i.shard = p_shard and i.run_id = v_run_id;
         delete from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = v_run_id;
         delete from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id;
@@ -312,7 +316,6 @@ begin
 end
 $$;
 comment on function perdure.start_workflow(smallint, text, text, text, text, jsonb, jsonb, jsonb, jsonb) is
-    'Starts a workflow, or finds the one that its policies say to use. With p_signal, {"signalName", "input"}, it is '
-    'what '
-    'signal_with_start_workflow does. With p_parent, what its first event says of a parent, it is that run''s child. '
-    'Raises PD002, PD003, PD004, PD005 or PD008.';
+    'Starts a workflow, or finds the run that its policies say to use. With p_signal, {"signalName", "input"}, it '
+    'does what signal_with_start_workflow does. With p_parent, the parent''s part of the first event, the run is a '
+    'child of that parent. Raises PD002, PD003, PD004, PD005 or PD008.';

@@ -1,6 +1,6 @@
 -- Runs that follow each other: a run that continues as new, another attempt of one that failed, the next one of a cron
--- schedule. The new run is made in the transaction that closes the one before it, whose run_states row the caller has
--- locked: the number after its own is free until then. What event says what is that of Temporal's server.
+-- schedule. The new run is written in the transaction that closes the one before it, whose run_states row the caller
+-- has locked: until then no other run can take the next number. The events are those of Temporal's server.
 
 create or replace function perdure.start_attributes(p_shard smallint, p_run_id uuid) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -10,7 +10,7 @@ begin
         select s.said || case when s.said ? 'workflowExecutionExpirationTime' and exists (
                 select from perdure.executions e
                 where e.shard = p_shard and e.run_id = p_run_id and e.reset_from is not null)
-            -- The time of an execution begins anew with a reset.
+            -- A reset begins the execution timeout anew.
             then perdure.present(jsonb_build_object('workflowExecutionExpirationTime', perdure.rfc3339((
                 select t.fire_at from perdure.timers t
                 where t.shard = p_shard and t.run_id = p_run_id and t.kind = 'execution_timeout'))))
@@ -21,8 +21,8 @@ begin
 end
 $$;
 comment on function perdure.start_attributes(smallint, uuid) is
-    'What the first event of a run says itself: its options, and what it knows of the runs before it; of a run that a '
-    'reset made, with the time at which its execution ends now.';
+    'The attributes that the first event of a run stores: its options, and what it knows of the runs before it. For a '
+    'run that a reset made, with the time at which its execution timeout ends now.';
 
 create or replace function perdure.run_backoff(p_shard smallint, p_run_id uuid, p_now timestamptz, p_backoff interval)
     returns interval
@@ -39,8 +39,8 @@ begin
 end
 $$;
 comment on function perdure.run_backoff(smallint, uuid, timestamptz, interval) is
-    'How long the run after this one waits: as long as it should, and at least until the setting run_interval has gone '
-    'by since this one could begin, so that no chain takes the time of others. Null for not at all.';
+    'How long the next run of a chain waits: p_backoff, but at least until the setting run_interval has passed since '
+    'the present run could begin, so that no chain takes the time of others. Null for no wait.';
 
 create or replace function perdure.run_after(
     p_shard smallint, p_run perdure.run_states, p_now timestamptz, p_failure jsonb, p_result jsonb)
@@ -93,8 +93,8 @@ begin
 end
 $$;
 comment on function perdure.run_after(smallint, perdure.run_states, timestamptz, jsonb, jsonb) is
-    'What follows a run that failed or timed out, p_failure, or that completed with p_result: another attempt by its '
-    'retry policy, else the next run of its cron schedule, else none.';
+    'The run that follows one that failed or timed out (p_failure), or one that completed (p_result): another attempt '
+    'by its retry policy, else the next run of its cron schedule, else none.';
 
 create or replace function perdure.check_continue_as_new(p_run perdure.run_states, p_a jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -131,7 +131,7 @@ declare
     v_memo jsonb;
     v_search_attributes jsonb;
 begin
-    -- What a command leaves out stays as it is, and null stands for none.
+    -- An attribute that the command leaves out stays as it is, and a null one is removed.
     select case when p_a ? 'memo' then perdure.memo_entries(nullif(p_a -> 'memo', 'null'))
             else nullif(e.memo, '{}') end,
         case when p_a ? 'searchAttributes' then nullif(p_a -> 'searchAttributes', 'null')
@@ -172,8 +172,8 @@ begin
 end
 $$;
 comment on function perdure.run_continued_as_new(smallint, perdure.run_states, timestamptz, jsonb) is
-    'The run as which one continues, by the attributes of its command. What these leave out is that of the run before: '
-    'type, queue, time-outs, retry policy, memo and search attributes.';
+    'The run that follows one that continues as new, from the attributes of its command. Attributes that the command '
+    'leaves out are those of the run before: type, queue, time-outs, retry policy, memo and search attributes.';
 
 create or replace function perdure.workflow_continued_as_new(
     p_next perdure.next_run, p_a jsonb, p_completed_event_id bigint)
@@ -228,4 +228,4 @@ begin
 end
 $$;
 comment on function perdure.begin_next_run(smallint, perdure.run_states, timestamptz, perdure.next_run) is
-    'Writes the run that follows one that has just been closed; nothing if none does.';
+    'Writes the run that follows one that has just been closed. Does nothing if no run follows.';

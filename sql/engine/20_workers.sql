@@ -48,10 +48,10 @@ begin
         grace_until = null
     where w.lost_at is null;
     if not found then
-        -- Its work is being taken back, and would be taken from its new life, too.
+        -- The worker was found lost, and its work is being taken back: that would also take the work of its new life.
         perform perdure.require_worker(p_worker_id);
     end if;
-    -- A worker that comes may carry the fix that failing workflow tasks wait for.
+    -- A worker that registers may carry the fix that failing workflow tasks wait for.
     perform set_config('lock_timeout', '500ms', true);
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s
         where s.name = 'shard_count' loop
@@ -65,7 +65,7 @@ begin
 end
 $$;
 comment on function perdure.register_worker(uuid, text, text, text, text[], interval, jsonb) is
-    'Makes a worker known and its lease run; failing workflow tasks of its queues become claimable at once.';
+    'Registers a worker and begins its lease. Failing workflow tasks of its queues become claimable at once.';
 
 create or replace function perdure.renew_lease(p_worker_id uuid, p_waiting boolean default null,
     p_report jsonb default null) returns timestamptz
@@ -95,7 +95,8 @@ begin
     end if;
     update perdure.workers w set lease_until = v_now + w.lease, waiting = coalesce(p_waiting, w.waiting),
         slots_in_use = coalesce(nullif(p_report -> 'slotsInUse', 'null'), w.slots_in_use), grace_until = null,
-        -- A worker renews three times in a lease. Whoever could not for half of one could not reach the database.
+        -- A worker renews its lease three times before it ends. A worker that could not for half of the lease could not
+        -- reach the database, and its time of contact begins anew.
         in_contact_since = case when v_now - (w.lease_until - w.lease) > w.lease / 2 then v_now
             else w.in_contact_since end
     where w.worker_id = p_worker_id and w.lost_at is null returning w.lease_until, w.namespace into v_until,
@@ -118,8 +119,8 @@ begin
 end
 $$;
 comment on function perdure.renew_lease(uuid, boolean, jsonb) is
-    'Extends a worker''s lease; raises PD007 when it is gone. The report tells what it did since the last one: '
-    '{"finished": [{"taskQueue", "kind", "count"}], "slotsInUse": {"workflow", "activity"}}.';
+    'Extends a worker''s lease. Raises PD007 if the worker is gone. The report tells what the worker did since its '
+    'last report: {"finished": [{"taskQueue", "kind", "count"}], "slotsInUse": {"workflow", "activity"}}.';
 
 create or replace function perdure.set_waiting(p_worker_id uuid, p_waiting boolean) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -127,7 +128,7 @@ as $$
     update perdure.workers w set waiting = p_waiting where w.worker_id = p_worker_id and w.waiting <> p_waiting
 $$;
 comment on function perdure.set_waiting(uuid, boolean) is
-    'Says whether a worker sleeps on LISTEN, so that producers notify it.';
+    'Records whether a worker sleeps on LISTEN, so that producers notify it.';
 
 create or replace function perdure.busy_workers(p_beside uuid) returns int
 language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -135,11 +136,11 @@ as $$
     select count(*)::int from perdure.workers w
     where w.worker_id <> p_beside and w.lease_until > perdure.clock() and w.details -> 'workflowTypes' is distinct
         from '[]'
-      -- Who cannot listen never says that it waits.
+      -- A worker that cannot LISTEN never says that it waits, so its slots tell whether it is idle.
       and not w.waiting and w.slots_in_use is distinct from '{"workflow": 0, "activity": 0}'
 $$;
 comment on function perdure.busy_workers(uuid) is
-    'How many other workers, of any namespace, run workflows and do not lack work: they share the server with this '
+    'How many other workers, of any namespace, run workflows and have work to do: they share the server with this '
     'one.';
 
 create or replace function perdure.require_worker(p_worker_id uuid) returns perdure.workers
@@ -156,14 +157,15 @@ begin
     return v_worker;
 end
 $$;
-comment on function perdure.require_worker(uuid) is 'The worker''s row; raises PD007 when it is gone or lost.';
+comment on function perdure.require_worker(uuid) is 'The worker''s row. Raises PD007 if the worker is gone or lost.';
 
 create or replace function perdure.may_claim(p_worker_id uuid) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Until this transaction ends, nobody can take back the worker's work: that takes the row for itself, and renewals
-    -- do not. A claim holds tasks, so it does not wait.
+    -- Until this transaction ends, nobody can take back the worker's work: taking back locks the row FOR UPDATE, which
+    -- conflicts with FOR KEY SHARE; renewals of the lease do not. SKIP LOCKED is needed because a claim has locked
+    -- tasks and must not wait.
     perform from perdure.workers w where w.worker_id = p_worker_id and w.lost_at is null for key share skip locked;
     if found then
         return true;
@@ -173,8 +175,8 @@ begin
 end
 $$;
 comment on function perdure.may_claim(uuid) is
-    'Keeps a worker from being found lost until the end of the transaction. False while upkeep looks at it; raises '
-    'PD007 when it is lost.';
+    'Keeps a worker from being found lost until the end of the transaction. Returns false while upkeep has locked the '
+    'worker''s row. Raises PD007 if the worker is lost.';
 
 create or replace function perdure.lock_runs(p_shard smallint, p_run_ids uuid[]) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -186,7 +188,7 @@ begin
 end
 $$;
 comment on function perdure.lock_runs(smallint, uuid[]) is
-    'Locks open runs in the order in which everybody does: by id.';
+    'Locks open runs in order of their ids, the order in which all functions lock runs.';
 
 create or replace function perdure.lock_free_run(p_shard smallint, p_run_id uuid) returns perdure.run_states
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
@@ -200,7 +202,8 @@ begin
 end
 $$;
 comment on function perdure.lock_free_run(smallint, uuid) is
-    'Locks an open run that nobody else has at this moment, for those who hold other locks already; null otherwise.';
+    'Locks an open run that no other transaction has locked, for callers that hold other locks already. Returns null '
+    'otherwise.';
 
 create or replace function perdure.hand_back_workflow_task(p_shard smallint, p_run_id uuid, p_worker_id uuid,
     p_now timestamptz) returns boolean
@@ -217,7 +220,7 @@ begin
         return false;
     end if;
     if v_run.buffered_count > 0 then
-        -- What came while it was started is written now, before what may come while it waits.
+        -- Events that came while the task was started are written now, before events that come while it waits.
         perform perdure.time_out_workflow_task(p_shard, v_run, v_task, p_now,
             'the worker handed the workflow task back');
     else
@@ -232,9 +235,8 @@ begin
 end
 $$;
 comment on function perdure.hand_back_workflow_task(smallint, uuid, uuid, timestamptz) is
-    'Returns a workflow task of a worker to its queue: as it was, or, if something has happened to the run since, as '
-    'one that has timed out. False '
-    'when it is not the worker''s, or somebody else has the run at this moment.';
+    'Returns a workflow task of a worker to its queue: as it was or, if events have been buffered since, as a task '
+    'that has timed out. Returns false if the task is not the worker''s, or another transaction has locked the run.';
 
 create or replace function perdure.release_tasks(p_shard smallint, p_worker_id uuid, p_tasks jsonb) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = 0
@@ -249,7 +251,7 @@ begin
         raise exception 'the tasks must be an array' using errcode = 'PD003',
             hint = 'For example [{"kind": "activity", "runId": "…", "scheduledEventId": 5}].';
     end if;
-    -- What is no task is nobody's.
+    -- Members that name no task are left out.
     select coalesce(array_agg(t.value), '{}') into v_tasks from jsonb_array_elements(p_tasks) t
     where perdure.is_uuid(t.value ->> 'runId') and (t.value ->> 'kind' = 'workflow'
         or perdure.is_event_id(t.value -> 'scheduledEventId'));
@@ -275,9 +277,9 @@ begin
 end
 $$;
 comment on function perdure.release_tasks(smallint, uuid, jsonb) is
-    'Hands back tasks that a worker holds and will not finish; their attempt does not count. What is not the '
-    'worker''s, or is no task, or '
-    'is changed by somebody at that moment, is left alone. Answers how many.';
+    'Hands back tasks that a worker holds and will not finish; their attempts do not count. A member that names no '
+    'task, or a task that is not the worker''s or that another transaction has locked, is left alone. Returns how '
+    'many tasks were handed back.';
 
 create or replace function perdure.remove_worker(p_worker_id uuid, p_now timestamptz, p_lost boolean) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -294,14 +296,16 @@ begin
 end
 $$;
 comment on function perdure.remove_worker(uuid, timestamptz, boolean) is
-    'A worker has left, or was lost and last seen at its last renewal: remembers it among the past ones.';
+    'Deletes a worker that has left or was lost, and records it among the past workers. A lost worker was last seen '
+    'at its last renewal.';
 
 create or replace function perdure.tasks_of_worker(p_shard smallint, p_worker_id uuid)
 returns table (kind text, run_id uuid, scheduled_event_id bigint)
 language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
 as $$
 begin
-    -- Whatever is started or kept for a worker has a deadline, by whose index it is found.
+    -- A task that is started by a worker or kept for it has a deadline, so workflow_tasks_due and activity_tasks_due
+    -- lead to it.
     return query
     select case when t.worker = p_worker_id then 'workflow' else 'sticky' end, t.run_id, t.scheduled_event_id
     from perdure.workflow_tasks t
@@ -313,8 +317,8 @@ begin
 end
 $$;
 comment on function perdure.tasks_of_worker(smallint, uuid) is
-    'The tasks that a worker holds (kinds workflow and activity), and those that wait for it because it has the run '
-    'cached (sticky).';
+    'The tasks that a worker holds (kinds workflow and activity), and the tasks that are kept for it because it has '
+    'the run cached (sticky).';
 
 create or replace function perdure.stop_worker(p_worker_id uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
@@ -324,16 +328,17 @@ declare
     v_shard smallint;
     v_runs uuid[];
 begin
-    -- First, and waiting for claims that are under way: nothing else is locked yet, and nobody who holds a lock waits
-    -- for a worker's row.
+    -- The worker is removed first, which waits for claims that are under way: nothing else is locked yet, and no
+    -- transaction that holds a lock waits for a worker's row.
     perform perdure.remove_worker(p_worker_id, v_now, false);
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s
         where s.name = 'shard_count' loop
-        -- Nothing is added to these runs' tasks of the worker but by whoever has the run.
+        -- Only a transaction that has locked one of these runs can add to the worker's tasks in it.
         v_runs := array(select distinct h.run_id from perdure.tasks_of_worker(v_shard, p_worker_id) h);
         continue when v_runs = '{}';
         perform perdure.lock_runs(v_shard, v_runs);
-        -- Of a run that is locked, whoever else has a task waits for nothing: a claim, or a heartbeat.
+        -- The runs are locked now. Another transaction that has locked a task of theirs is a claim or a heartbeat,
+        -- which waits for nothing.
         perform perdure.hand_back_workflow_task(v_shard, u.run_id, p_worker_id, v_now) from unnest(v_runs) u (run_id);
         update perdure.activity_tasks a set state = case when a.paused_at is null then 'scheduled' else 'paused' end,
             worker = null, started_at = null, attempt_scheduled_at = v_now,
@@ -346,4 +351,4 @@ begin
 end
 $$;
 comment on function perdure.stop_worker(uuid) is
-    'A worker leaves: what it still holds goes back to the queue, and no task waits for it.';
+    'Removes a worker that leaves: the tasks that it holds go back to their queues, and no task is kept for it.';

@@ -32,7 +32,7 @@ begin
             hint = 'Leave it out: it is only shown to people.';
     end if;
     perform perdure.check_name(s ->> 'type', 'type') from jsonb_array_elements(p_sources) s;
-    -- In one order, so that workers that come together do not wait for each other in a circle.
+    -- The texts are inserted in one order, so that workers that register at the same time do not deadlock.
     insert into perdure.source_texts as t (content_hash, content, last_registered_at)
     select encode(sha256(convert_to(given.content, 'UTF8')), 'hex') as content_hash, given.content, v_now
     from (select distinct s ->> 'text' as content from jsonb_array_elements(p_sources) s) given
@@ -49,7 +49,7 @@ begin
     on conflict (namespace, build_id, kind, type_name, content_hash) do update set file = excluded.file,
         first_line = excluded.first_line,
         line = excluded.line, last_registered_at = greatest(o.last_registered_at, excluded.last_registered_at);
-    -- What no worker that is remembered can have run.
+    -- Deletes code that no worker can have run, among the present and the past ones.
     delete from perdure.sources o
     where o.namespace = v_worker.namespace
       and not exists (select from perdure.workers w
@@ -62,5 +62,5 @@ begin
 end
 $$;
 comment on function perdure.register_sources(uuid, jsonb) is
-    'Keeps the code of the workflow and activity types that a worker runs, and of the files around them, by its build: '
-    '[{"kind", "type", "file", "firstLine", "line", "text"}]. The type of a file is its name.';
+    'Stores the code of the workflow and activity types that a worker runs, and of the files around them, by its '
+    'build: [{"kind", "type", "file", "firstLine", "line", "text"}]. The type of a file is its name.';

@@ -1,6 +1,6 @@
--- Hands out workflow tasks: first those that wait for this worker, which has the run cached, then any. Three quarters
--- are for the first if there are many of both: runs are brought to their end before new ones begin, and yet new ones
--- do begin.
+-- Hands out workflow tasks: first those that are kept for this worker, which has the run cached, then any. If there are
+-- many of both kinds, three quarters are of the first: runs come to their end before new ones begin, but new ones do
+-- begin.
 
 create or replace function perdure.limited_since() returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -11,20 +11,20 @@ begin
 end
 $$;
 comment on function perdure.limited_since() is
-    'When documents began to be checked for the length of their text: what was stored before may be any number of '
+    'When documents began to be checked for the length of their text. Documents that were stored before may be many '
     'times longer as text.';
 
 create or replace function perdure.is_longer_as_text(p_event jsonb, p_time timestamptz, p_bytes bigint) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- As in text_bytes: what is smaller may be made into text whatever it holds.
+    -- As in text_bytes, a value of less than 2048 bytes may be made into text whatever it holds.
     return pg_column_size(p_event) >= 2048 and p_time < perdure.limited_since()
         and perdure.text_bytes(p_event, p_bytes) > p_bytes;
 end
 $$;
 comment on function perdure.is_longer_as_text(jsonb, timestamptz, bigint) is
-    'Whether an event from before the limits has more than so many bytes of text, which is then never made.';
+    'Whether an event from before the limits has more than p_bytes of text. No text is made of such an event.';
 
 create or replace function perdure.batch_text(
     p_events jsonb[], p_first_event_id bigint, p_time timestamptz, p_bytes int) returns text
@@ -39,7 +39,8 @@ begin
     if pg_column_size(p_events) < 2048 and pg_column_compression(p_events) is null then
         v_text := array_to_json(p_events)::text;
     else
-        -- Event by event, so that of a batch that is too long no more is made into text than may be sent.
+        -- Each event is made into text by itself, so that of a batch that is too long no more text is made than may be
+        -- sent.
         foreach v_event in array p_events loop
             if perdure.is_longer_as_text(v_event, p_time, v_left) then
                 return null;
@@ -73,8 +74,9 @@ begin atomic
     order by h.first_event_id limit 17;
 end;
 comment on function perdure.small_batches(smallint, uuid, bigint) is
-    'The first 17 batches of a history from one on, as they are stored and as JSON: null for one that is not surely '
-    'small enough to be made into text. What calls it has the statement in its own, and no subtransaction.';
+    'The first 17 batches of a history from an event on, as they are stored and as JSON; null for a batch that is not '
+    'certainly small enough to be made into text. The planner puts the query into the statement that calls the '
+    'function, without a subtransaction.';
 
 create or replace function perdure.history_page(p_shard smallint, p_run_id uuid, p_from_event_id bigint, p_bytes int)
     returns text
@@ -86,7 +88,7 @@ declare
     v_page text[];
     v_left int := p_bytes;
 begin
-    -- First by what is stored, so that nothing long is read in vain; then by the text of each.
+    -- The stored sizes limit the batches first, so that nothing long is read in vain; then the size of each text does.
     for v_batch in
         select h.first_event_id, h.event_time, h.events from (
             select n.first_event_id, n.event_time, n.events,
@@ -97,7 +99,7 @@ begin
                 order by h.first_event_id limit 500) n) h
         where h.stored <= p_bytes loop
         if pg_column_size(v_batch.events) < 2048 and pg_column_compression(v_batch.events) is null then
-            -- As batch_text has it, without the call.
+            -- The same as batch_text, without the call.
             v_text := '{"firstEventId":' || v_batch.first_event_id || ',"eventTime":"'
                 || to_char(v_batch.event_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '","events":'
                 || array_to_json(v_batch.events)::text || '}';
@@ -114,13 +116,13 @@ exception
         if perdure.is_passing(sqlstate) then
             raise;
         end if;
-        -- Whoever reads on is told what is wrong.
+        -- The worker reads the rest with another function, which raises the error.
         return null;
 end
 $$;
 comment on function perdure.history_page(smallint, uuid, bigint, int) is
-    'The batches of a history from one on, as they are stored and as JSON without its brackets, as many as have no '
-    'more than p_bytes of text; null for none. What is not there is read with get_histories_as_stored.';
+    'The batches of a history from an event on, as they are stored and as JSON without its brackets: as many as have '
+    'no more than p_bytes of text together; null for none. The rest is read with get_histories_as_stored.';
 
 create or replace function perdure.claim_workflow_tasks_as_stored(
     p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int, p_since timestamptz default null)
@@ -136,7 +138,8 @@ declare
     v_now timestamptz := perdure.clock_of_claim();
     v_since timestamptz := coalesce(p_since, '-infinity');
     v_namespace text;
-    -- Of one or two or three a quarter at times, which the clock decides.
+    -- If four does not divide p_limit, the clock decides whether the share is rounded up or down, so that three
+    -- quarters is the average.
     v_share int := p_limit - (p_limit + (extract(microseconds from v_now)::bigint % 4)::int) / 4;
     v_rows tid[];
     v_sticky uuid[];
@@ -151,7 +154,7 @@ declare
     v_undelivered int;
     v_is_unwritten boolean;
     v_run perdure.run_states;
-    -- Of histories, all runs together. What is not sent is read by pages.
+    -- How many bytes of histories are sent for all runs together. The rest is read by pages.
     v_bytes int := 4194304;
     v_event_time text;
     v_batches text[];
@@ -163,12 +166,13 @@ begin
     end if;
     select w.namespace into v_namespace from perdure.workers w where w.worker_id = p_worker_id and w.lost_at is null;
     if not found then
-        -- Says what is wrong.
+        -- Raises the error that tells what is wrong.
         perform perdure.require_worker(p_worker_id);
     end if;
-    -- Found and locked by an index, changed in their places, then read by key: no plan that a quiet minute made can go
-    -- through the queue (docs/decisions/0004-plans-without-statistics.md). Each priority is a range of its own, which
-    -- begins where the time does that is looked at (docs/decisions/0006-passes-look-back-a-little.md).
+    -- Tasks are found and locked through an index, changed by ctid, and then read by key, so that no plan that was made
+    -- while there were few tasks can go through the whole queue (docs/decisions/0004-plans-without-statistics.md). Each
+    -- priority is a range of the index of its own, which begins at v_since
+    -- (docs/decisions/0006-passes-look-back-a-little.md).
     select coalesce(array_agg(c.ctid), '{}'), coalesce(array_agg(c.run_id) filter (where c.is_sticky), '{}')
         into v_rows, v_sticky from (
         select * from (
@@ -211,14 +215,14 @@ begin
     v_bytes := v_bytes / cardinality(v_rows);
     v_event_time := perdure.rfc3339(v_now);
     if cardinality(v_rows) < perdure.many() then
-        -- As below, by small statements for each: docs/decisions/0007-one-run-or-many.md.
+        -- The same as below, by small statements for each task: docs/decisions/0007-one-run-or-many.md.
         started_at := v_now;
         foreach v_row in array v_rows loop
             update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now,
                 deadline = v_now + t.start_to_close_timeout
             where t.shard = p_shard and t.ctid = v_row
             returning t.run_id, t.attempt, t.scheduled_event_id into v_run_id, attempt, scheduled_event_id;
-            -- A new statement sees whatever was appended before the row was ours.
+            -- A new statement sees every event that was appended before the tasks were locked.
             select r.workflow_id, r.workflow_type, r.next_event_id, r.last_started_event_id, r.sticky_event_id,
                 r.history_bytes, r.updates_undelivered
             into workflow_id, workflow_type, v_next_event_id, previous_started_event_id, v_sticky_event_id,
@@ -259,7 +263,7 @@ begin
         v_scheduled from u;
     set local enable_indexscan = on;
 
-    -- A new statement sees whatever was appended before the rows were ours.
+    -- A new statement sees every event that was appended before the tasks were locked.
     return query
     select r.run_id, r.workflow_id, r.workflow_type, mine.attempt, ids.scheduled, ids.started, v_now,
         r.last_started_event_id, seen.from_event_id,
@@ -282,18 +286,17 @@ begin
         case when u.is_unwritten then r.next_event_id + 1 else r.next_event_id end as started) ids
     cross join lateral (select case when mine.run_id = any (v_sticky) then coalesce(r.sticky_event_id, 1)
         else 1 end as from_event_id) seen
-    -- Most histories are read here; what may be long is read apart, guarded by a subtransaction.
+    -- Most histories are read here. A history that may be long is read by history_page, in a subtransaction.
     cross join lateral (select array(
         select b from perdure.small_batches(p_shard, mine.run_id, seen.from_event_id) b) as batches offset 0) small;
 end
 $$;
 comment on function perdure.claim_workflow_tasks_as_stored(smallint, uuid, text, int, timestamptz) is
     'Hands out up to p_limit workflow tasks in priority and age order, each with the events that the worker has not '
-    'seen, as they are stored '
-    '(perdure.whole_event): 4 MiB of text at most for all tasks together, and the rest by get_histories_as_stored. '
-    'With them come the updates that wait for a run, as temporal.api.update.v1.Request. '
-    'With p_since only those '
-    'scheduled since then: for whoever has left none that is older.';
+    'seen, as they are stored (perdure.whole_event): at most 4 MiB of text for all tasks together. '
+    'get_histories_as_stored reads the rest. Updates that wait for a run come with its task, as '
+    'temporal.api.update.v1.Request. With p_since only tasks that were scheduled since then are handed out: for a '
+    'caller that has left no older ones.';
 
 create or replace function perdure.claim_workflow_tasks(
     p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int, p_since timestamptz default null)
@@ -327,7 +330,7 @@ begin
                 if perdure.is_passing(sqlstate) then
                     raise;
                 end if;
-                -- Whoever reads on is told what is wrong.
+                -- The worker reads the rest with another function, which raises the error.
                 history := jsonb_build_array(v_last);
         end;
         return next;
@@ -335,6 +338,6 @@ begin
 end
 $$;
 comment on function perdure.claim_workflow_tasks(smallint, uuid, text, int, timestamptz) is
-    'The same with whole events, at twice the cost and more: for people, and for workers that cannot read events as '
-    'they are stored, '
-    'such as those of older builds. What is not sent is read with get_history.';
+    'The same as claim_workflow_tasks_as_stored with whole events, at more than twice the cost: for people, and for '
+    'workers that cannot read events as they are stored, such as those of older builds. get_history reads the rest of '
+    'a long history.';

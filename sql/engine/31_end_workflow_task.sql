@@ -1,7 +1,7 @@
 -- A workflow task that fails or times out: the first attempt is written, later ones are transient.
 --
--- As in Temporal, what comes in between makes the next attempt a first one again, which is written: an event that was
--- buffered (see record_events for one that comes while the task waits), or that the task was kept for the worker that
+-- As in Temporal, the next attempt is a first one again, and is written, in two cases: if an event was buffered
+-- meanwhile (see record_events for one that comes while the task waits), or if the task was kept for the worker that
 -- had the run cached, since another worker may do it from the whole history.
 
 create or replace function perdure.end_workflow_task(
@@ -19,7 +19,8 @@ declare
     v_cause text := p_task.failure_cause;
     v_build text := (select nullif(w.build_id, '') from perdure.workers w where w.worker_id = p_task.worker);
 begin
-    -- A first time-out may be of a worker that was lost; and of something that came in between nobody's code fails.
+    -- A first time-out may come from a lost worker, and a forced end or an UnhandledCommand from an event that came in
+    -- between: neither is a failure of the run's code.
     if not p_is_forced and p_failure ->> 'cause' is distinct from 'UnhandledCommand'
         and (p_event_type <> 'WorkflowTaskTimedOut' or p_run.workflow_task_failure is not null) then
         v_cause := perdure.failure_cause(p_failure -> 'failure');
@@ -28,7 +29,7 @@ begin
         perform perdure.admit_buffered_updates(p_shard, p_run.run_id);
     end if;
     if p_task.scheduled_event_id = 0 then
-        -- Only updates waited for it: that it failed is written, and it with that.
+        -- Only updates waited for the task. Its failure is written, so its WorkflowTaskScheduled is written, too.
         p_task.scheduled_event_id := p_run.next_event_id;
         v_events := array[perdure.workflow_task_scheduled(p_run, 1)
             || jsonb_build_object('eventTime', perdure.rfc3339(p_task.scheduled_at))];
@@ -74,10 +75,9 @@ end
 $$;
 comment on function perdure.end_workflow_task(
     smallint, perdure.run_states, perdure.workflow_tasks, text, timestamptz, text, jsonb, jsonb, boolean) is
-    'Ends an attempt of a workflow task without commands and lets it be tried again: at once, then after 1 s, '
-    'doubling to the cap in '
-    'settings. Attempts count from 1 again when something has happened to the run meanwhile, unless it is that which '
-    'forced the end.';
+    'Ends an attempt of a workflow task without commands and lets the task be tried again: at once, then after 1 s, '
+    'doubling up to the setting workflow_task_retry_cap. Attempts count from 1 again if events have come meanwhile '
+    '(unless they forced the end) or if the task was kept for a worker.';
 
 create or replace function perdure.force_workflow_task_to_end(p_shard smallint, p_run perdure.run_states,
     p_now timestamptz) returns void
@@ -86,8 +86,8 @@ as $$
 declare
     v_task perdure.workflow_tasks;
 begin
-    -- As Temporal's server does it (closeTransactionHandleBufferedEventsLimit): nobody failed, so the next attempt need
-    -- not wait.
+    -- As in Temporal's server (closeTransactionHandleBufferedEventsLimit), nobody failed, so the next attempt need not
+    -- wait.
     select * into v_task from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = p_run.run_id for update;
     perform perdure.end_workflow_task(p_shard, p_run, v_task,
         (select w.identity from perdure.workers w where w.worker_id = v_task.worker),
@@ -100,9 +100,8 @@ begin
 end
 $$;
 comment on function perdure.force_workflow_task_to_end(smallint, perdure.run_states, timestamptz) is
-    'Too much has happened to a run since its workflow task was started: the task fails, what has happened is '
-    'written, and the task is '
-    'queued again. What its worker completes then is lost.';
+    'Ends the workflow task of a run that has too many buffered events: the task fails, the events are written, and '
+    'the task is queued again. What its worker completes then is lost.';
 
 create or replace function perdure.fail_workflow_tasks(p_shard smallint, p_worker_id uuid, p_failures jsonb)
 returns table (run_id uuid, outcome text)
@@ -130,7 +129,7 @@ begin
                 where t.shard = p_shard and t.run_id = (v_item ->> 'runId')::uuid for update;
                 if v_run.run_id is null or v_task.state is distinct from 'started' or v_task.worker <> p_worker_id
                     or v_task.attempt <> (v_item ->> 'attempt')::int
-                    -- As the claim told it: an attempt that is not the first gets its event when it is completed.
+                    -- The ids are those that the claim told: a later attempt gets its event only when it is completed.
                     or perdure.told_scheduled_event_id(v_task, v_run.next_event_id)
                         is distinct from (v_item ->> 'scheduledEventId')::bigint then
                     outcome := 'lost';
@@ -160,6 +159,5 @@ begin
 end
 $$;
 comment on function perdure.fail_workflow_tasks(smallint, uuid, jsonb) is
-    'Records that workflow tasks failed (a bug, a non-determinism error); each is tried again until a worker can do '
-    'it. Answers for each: failed, '
-    'lost, or refused, which leaves the task to its timeout.';
+    'Records that workflow tasks failed (a bug, a non-determinism error). Each is tried again until a worker can '
+    'complete it. Answers for each: failed, lost, or refused, which leaves the task to its timeout.';

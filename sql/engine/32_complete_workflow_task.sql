@@ -1,7 +1,7 @@
--- What a workflow decided: its commands become events, activities, timers or the run's end, in one batch of history.
+-- Completes a workflow task: its commands become events, activities, timers or the run's end, in one batch of history.
 --
--- Here are the general rules, one run at a time. 33_complete_many.sql does the same for many runs in one statement when
--- their commands are the usual ones, and must write what this would write.
+-- These are the general rules, one run at a time. 33_complete_many.sql completes many runs in one statement if their
+-- commands are the usual ones, and must write what these rules would write.
 
 create or replace function perdure.check_commands(p_shard smallint, p_run perdure.run_states, p_commands jsonb,
     out cause text, out message text)
@@ -148,7 +148,7 @@ begin
                 cause := 'BadRequestCancelExternalWorkflowExecutionAttributes';
                 perform perdure.check_external(p_run, perdure.external_attributes(v_command));
             when 'ProtocolMessage' then
-                -- What it says is for check_messages.
+                -- check_messages checks the message.
                 null;
             else
                 cause := 'BadBinary'; message := format('unknown command type %s', coalesce(v_type, 'null')); return;
@@ -158,7 +158,7 @@ begin
                 message := sqlerrm; return;
         end;
     end loop;
-    -- A failure is cut when it is written.
+    -- The failure of a FailWorkflowExecution is left out here, because it is cut when it is written.
     cause := perdure.document_problem(case when v_type = 'FailWorkflowExecution' then p_commands - -1
         else p_commands end, perdure.maximum('commands'),
         perdure.maximum('depth') + 8);
@@ -166,7 +166,7 @@ begin
         message := format('what the workflow task decided %s', cause); cause := 'GrpcMessageTooLarge'; return;
     end if;
     if v_closed and p_run.buffered_count > 0 then
-        -- Something happened to the run while it was closing: it must see that first.
+        -- An event came while the run was closing; the run's code must see it first.
         cause := 'UnhandledCommand'; message := 'UnhandledCommand'; return;
     end if;
     cause := null;
@@ -209,7 +209,8 @@ begin
 end
 $$;
 comment on function perdure.check_retry_policy(jsonb, text) is
-    'Raises PD003 or PD004 unless a retry policy is absent or one by which an attempt can be counted and a time told.';
+    'Raises PD003 or PD004 unless a retry policy is absent or valid: its attempts can be counted and their times '
+    'computed.';
 
 create or replace function perdure.retry_policy(p_policy jsonb) returns jsonb
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -241,7 +242,7 @@ declare
     v_time timestamptz := (p_item ->> 'startedAt')::timestamptz;
     v_activity perdure.activity_tasks;
 begin
-    -- Whatever else happened to the run gave it another next event id, or is buffered.
+    -- Any other event of the run has changed its next event id or is buffered.
     if p_run.next_event_id <> (p_item ->> 'nextEventId')::bigint or p_run.buffered_count > 0
         or exists (select from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = p_run.run_id) then
         return false;
@@ -271,8 +272,8 @@ begin
 end
 $$;
 comment on function perdure.begin_fused_step(smallint, perdure.workers, perdure.run_states, timestamptz, jsonb) is
-    'The first half of a fused step: the activity is completed and the workflow task that this makes is started. '
-    'False, and nothing changed, when the run is not as the worker knew it.';
+    'The first half of a fused step: completes the activity and starts the workflow task that this makes. Returns '
+    'false, and changes nothing, if the run is not in the state that the worker knew.';
 
 drop function if exists perdure.complete_workflow_task(smallint, perdure.workers, timestamptz, jsonb);
 create or replace function perdure.complete_workflow_task(p_shard smallint, p_worker perdure.workers, p_now timestamptz,
@@ -283,7 +284,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- The time of the events: a fused step happened when the worker took it, and its code saw that time.
+    -- The time of the events. A fused step happened when the worker took it, and the run's code saw that time.
     v_now timestamptz := p_now;
     v_run_id uuid := (p_item ->> 'runId')::uuid;
     v_run perdure.run_states;
@@ -314,7 +315,7 @@ declare
     v_next perdure.next_run;
 begin
     select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id for update;
-    -- What the run's code was told: of a step that is fused, that of before.
+    -- The size of the history that the run's code was told; for a fused step, the size before the step.
     v_bytes_told := v_run.history_bytes;
     v_excess := perdure.history_excess(v_run);
     if p_item ? 'activity' then
@@ -328,7 +329,7 @@ begin
     end if;
     select * into v_task from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = v_run_id for update;
     if v_run.run_id is null or v_task.state is distinct from 'started' or v_task.worker <> p_worker.worker_id
-        -- As the claim told it: an attempt that is not the first gets its event when it is completed.
+        -- The ids are those that the claim told: a later attempt gets its event only when it is completed.
         or not p_item ? 'activity' and (v_task.attempt <> (p_item ->> 'attempt')::int
             or perdure.told_scheduled_event_id(v_task, v_run.next_event_id) is distinct
                 from (p_item ->> 'scheduledEventId')::bigint) then
@@ -411,7 +412,7 @@ begin
         when 'ScheduleActivityTask' then
             v_to_close := nullif(perdure.duration(v_a -> 'scheduleToCloseTimeout', 'scheduleToCloseTimeout'),
                 interval '0');
-            -- As Temporal fits them into each other.
+            -- As in Temporal, the other timeouts are at most the schedule-to-close timeout.
             v_to_start := least(nullif(perdure.duration(v_a -> 'scheduleToStartTimeout', 'scheduleToStartTimeout'),
                 interval '0'),
                 v_to_close);
@@ -421,7 +422,7 @@ begin
             v_policy := case when coalesce(v_a -> 'retryPolicy', 'null') <> 'null'
                 then perdure.retry_policy(v_a -> 'retryPolicy') end;
             v_queue := coalesce(v_a #>> '{taskQueue,name}', v_run.task_queue);
-            -- A worker that begins at once would not know the key of a call that is made again.
+            -- An eager worker would not know the idempotency key of a call that is repeated after a reset.
             v_is_eager := v_a -> 'requestEagerExecution' is not distinct from 'true' and not v_run.repeats_calls;
             v_a := perdure.present(v_a) || jsonb_build_object('activityId', v_a ->> 'activityId',
                 'activityType', jsonb_build_object('name', v_a #>> '{activityType,name}'));
@@ -449,7 +450,8 @@ begin
             delete from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_run.run_id
                 and t.scheduled_event_id = (v_a ->> 'scheduledEventId')::bigint and t.state <> 'started';
             if found then
-                -- As in Temporal it comes behind the commands' events, and not at all if these close the run.
+                -- As in Temporal, this event comes after the events of the commands, and is left out if these close the
+                -- run.
                 v_buffered := v_buffered || perdure.event('ActivityTaskCanceled', jsonb_build_object(
                     'details', perdure.payloads('"ACTIVITY_ID_NOT_STARTED"'), 'latestCancelRequestedEventId', v_id,
                     'scheduledEventId', (v_a ->> 'scheduledEventId')::bigint, 'startedEventId', 0,
@@ -545,8 +547,7 @@ begin
 
     if v_status is not null then
         if v_affects_others then
-            -- What is decided by the task that closes the run never happens, as in Temporal: tell_relatives, for
-            -- children.
+            -- As in Temporal, effects that the closing task decided never happen. tell_relatives sees to its children.
             delete from perdure.transfers t where t.shard = p_shard and t.run_id = v_run.run_id
                 and t.id >= v_run.next_event_id;
         end if;
@@ -573,8 +574,8 @@ begin
     if v_run.updates_undelivered > 0 and perdure.settle_updates(p_shard, v_run, v_now) and not v_again then
         perform perdure.schedule_workflow_task(p_shard, v_run, v_now, 0);
     end if;
-    -- What became of activities and timers follows from their commands, so the worker has seen it. A batch is read
-    -- whole.
+    -- The worker has seen the events of new activities and timers, because they follow from its own commands. After
+    -- other commands it reads the whole batch.
     if v_again or jsonb_path_exists(p_item -> 'commands',
         '$[*] ? (@.commandType != "ScheduleActivityTask" && @.commandType != "StartTimer")') then
         v_sticky_event_id := v_run.next_event_id;
@@ -587,4 +588,4 @@ begin
 end
 $$;
 comment on function perdure.complete_workflow_task(smallint, perdure.workers, timestamptz, jsonb) is
-    'One run''s workflow task, by the general rules; see complete_workflow_tasks.';
+    'Completes the workflow task of one run by the general rules; see complete_workflow_tasks.';

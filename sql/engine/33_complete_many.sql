@@ -1,21 +1,22 @@
 -- The hot path: many workflow tasks completed in one statement, those whose commands are the usual ones.
 --
--- The usual ones are: any number of activities, or one that closes the run, or none. What is unusual in the least is
--- left to complete_workflow_task, whose rules these are: it would write the same rows and the same events. Jsonb is
--- built in place, without the functions of 00_basics.sql, because a call costs more than what it does.
+-- The usual commands are any number of activities, or one command that closes the run, or none. A completion that is
+-- unusual in any way is left to complete_workflow_task, and this statement writes the same rows and events as
+-- complete_workflow_task would. It builds jsonb in place, without the functions of 00_basics.sql, because a call costs
+-- more than what it does.
 
 create or replace function perdure.is_usual_duration(p_value jsonb) returns boolean
 language sql immutable parallel safe
 return p_value is null or jsonb_typeof(p_value) = 'string' and p_value #>> '{}' ~ '^[0-9]{1,9}([.][0-9]{1,9})?s$';
 comment on function perdure.is_usual_duration(jsonb) is
-    'Whether a duration of a command is absent or well formed, and far below the longest.';
+    'Whether a duration of a command is absent, or well formed and far below the longest.';
 
 create or replace function perdure.usual_duration(p_value jsonb) returns interval
 language sql immutable parallel safe
 return nullif(make_interval(secs => rtrim(p_value #>> '{}', 's')::double precision), interval '0');
 comment on function perdure.usual_duration(jsonb) is 'A well-formed duration; null for none and for zero.';
 
--- Stable, as what it calls is, or it could not be inlined.
+-- The function is STABLE because those that it calls are; declared IMMUTABLE it could not be inlined.
 create or replace function perdure.is_usual_retry_policy(p_value jsonb) returns boolean
 language sql stable parallel safe
 return p_value is null or jsonb_typeof(p_value) = 'object' and pg_column_size(p_value) < 2048
@@ -54,7 +55,7 @@ return case p_command ->> 'commandType'
         and not p_command ?| array['userMetadata', 'eventGroupMarkers']
     else false end;
 comment on function perdure.is_usual_command(jsonb) is
-    'Whether a command is one of the usual ones, and good beyond doubt.';
+    'Whether a command is one of the usual ones and certainly valid.';
 
 create or replace function perdure.is_common_activity(p_attributes jsonb) returns boolean
 language sql stable parallel safe
@@ -66,22 +67,22 @@ return case when jsonb_typeof(p_attributes) = 'object' then
     and octet_length(p_attributes #>> '{activityType,name}') between 1 and 1000
     and p_attributes -> 'activityType' = jsonb_object(array['name', p_attributes #>> '{activityType,name}'])
     and perdure.is_usual_payloads(p_attributes -> 'input')
-    -- As perdure.seconds writes it, so that it can be stored as it came. Whole seconds are told by less than a regular
-    -- expression.
+    -- The duration must have the form that perdure.seconds writes, because it is stored as it came. Whole seconds are
+    -- recognised without a regular expression, which would cost more.
     and case when ltrim(p_attributes ->> 'startToCloseTimeout', '0123456789') = 's'
         then octet_length(p_attributes ->> 'startToCloseTimeout') between 2 and 10
             and left(p_attributes ->> 'startToCloseTimeout', 1) <> '0'
         else p_attributes ->> 'startToCloseTimeout' ~ '^([1-9][0-9]{0,8}|0(?=[.]))([.][0-9]{0,5}[1-9])?s$' end
     end;
 comment on function perdure.is_common_activity(jsonb) is
-    'Whether these are the attributes of a command for an activity with no more than it needs, good beyond doubt, '
-    'which are stored as they came. Its queue is for the caller to look at.';
+    'Whether these attributes of a command describe an activity with no more than it needs and are certainly valid, '
+    'so that they are stored as they came. The caller checks the task queue.';
 
 create or replace function perdure.is_usual_sdk_metadata(p_value jsonb) returns boolean
 language sql immutable parallel safe
 return p_value is null or jsonb_typeof(p_value) = 'object' and pg_column_size(p_value) < 1000;
 comment on function perdure.is_usual_sdk_metadata(jsonb) is
-    'Whether what a completion says of its SDK is absent or small: an object.';
+    'Whether the SDK metadata of a completion is absent or a small object.';
 
 create or replace function perdure.with_sdk_metadata(p_events jsonb[], p_metadata jsonb) returns jsonb[]
 language sql immutable parallel safe
@@ -90,16 +91,16 @@ return case when p_metadata is null then p_events
         coalesce(p_events[cardinality(p_events)] -> 'given', '{}')
             || jsonb_build_object('sdkMetadata', p_metadata))) end;
 comment on function perdure.with_sdk_metadata(jsonb[], jsonb) is
-    'Stored events, of which the last is WorkflowTaskCompleted, with what that says of the SDK.';
+    'Stored events, the last of which is WorkflowTaskCompleted and gets the SDK metadata.';
 
 drop function if exists perdure.complete_many(smallint, perdure.workers, timestamptz, jsonb);
 create or replace function perdure.complete_many(p_shard smallint, p_worker perdure.workers, p_now timestamptz,
     p_completions jsonb)
 returns table (run_id uuid, next_event_id bigint, started_activities bigint[], history_size bigint)
 language plpgsql volatile set search_path = pg_catalog, pg_temp
--- The queue tables are empty most of the time, and a plan that a quiet minute made must serve a busy one, so nothing is
--- left to the planner's estimates (docs/decisions/0004-plans-without-statistics.md). What is forbidden seems to cost
--- ten billions, which is no reason to compile it.
+-- The queue tables are empty most of the time, and a plan that was made then must also serve a busy time, so nothing is
+-- left to the planner's estimates (docs/decisions/0004-plans-without-statistics.md). Before PostgreSQL 18 a disabled
+-- scan seems to cost ten billion, for which the planner would compile the plan, so jit is off.
 set enable_seqscan = off set enable_bitmapscan = off set enable_indexscan = on set jit = off
     set plan_cache_mode = force_generic_plan
 as $$
@@ -116,9 +117,9 @@ declare
     v_left uuid[];
     v_count bigint;
 begin
-    -- First all rows are found by their keys, one look-up each, and the runs are locked. Who changed something before
-    -- that is seen by the next statement, which finds no row in its place, or another next event, and leaves the run to
-    -- the general rules.
+    -- First all rows are found by key, one look-up each, and the runs are locked. If another transaction changed
+    -- something before that, the next statement finds no row at the ctid, or another next event id, and leaves the run
+    -- to the general rules.
     select array_agg(f.run_id), array_agg(f.run_row), array_agg(f.task_row), array_agg(f.activity_row),
         array_agg(f.execution_row),
         array_agg(f.in_use),
@@ -148,29 +149,29 @@ begin
         left join lateral (select e.ctid from perdure.executions e where e.shard = p_shard and e.run_id = i.run_id
             and i.closes limit 1) e on true
         order by i.ordinality) f;
-    -- Not in the statement above: from PostgreSQL 16 on a distinct aggregate sorts the input of all aggregates beside it,
-    -- and the arrays would no longer be in the order of the completions.
+    -- This is a statement of its own, because from PostgreSQL 16 on a distinct aggregate sorts the input of all
+    -- aggregates beside it, and the arrays would no longer be in the order of the completions.
     v_count := (select count(distinct r) from unnest(v_run_ids) r);
     if v_count < cardinality(v_runs) then
-        -- Of two for one run the second is refused, by the general rules.
+        -- If two completions name one run, both go to the general rules, which refuse the second.
         select array_agg(f.is_left order by f.ordinality) into v_in_use from (
             select i.in_use or count(*) over (partition by i.run_id) > 1 as is_left, i.ordinality
             from unnest(v_run_ids, v_in_use) with ordinality i (run_id, in_use, ordinality)) f;
     end if;
     if v_closing is not null then
-        -- What goes with a run that closes, if there is any: nobody can add to it now. It is looked for before the rows
-        -- are deleted, since an index still leads to those for a while.
+        -- Looks for rows that are deleted with a closing run: nobody can add to them now. This comes before the
+        -- deletions, because an index still leads to deleted rows for a while.
         select array_agg(c.run_id) into v_left from unnest(v_closing, v_ended) c (run_id, activity_id)
         left join lateral (select a.run_id from perdure.activity_tasks a where a.shard = p_shard
             and a.run_id = c.run_id and a.scheduled_event_id is distinct from c.activity_id limit 1) a on true
         left join lateral (select t.run_id from perdure.timers t where t.shard = p_shard
-            -- In the order of the key, so that no plan is by the time at which timers are due.
+            -- ORDER BY the primary key keeps the planner from using timers_due.
             and t.run_id = c.run_id order by t.kind, t.started_event_id limit 1) t on true
         left join lateral (select q.run_id from perdure.request_ids q where q.shard = p_shard
             and q.run_id = c.run_id limit 1) q on true
         where a.run_id is not null or t.run_id is not null or q.run_id is not null;
     end if;
-    -- Then they are changed in their places, so that no plan can go through a table.
+    -- The rows are then changed by ctid, so that no plan can go through a table.
     set local enable_indexscan = off;
     return query
     with item as materialized (
@@ -182,8 +183,8 @@ begin
             i.run_row, i.task_row, i.activity_row, i.execution_row, i.attributes, i.is_common, i.sdk_metadata,
             i.command_type is not distinct from 'CompleteWorkflowExecution' as closes
         from (
-            -- What most tasks decide, one activity with no more than it needs, is told apart first, by less than what
-            -- tells of any command whether it is usual.
+            -- Most tasks decide on one activity with no more than it needs. That is recognised first, by a cheaper test
+            -- than the one that tells whether any command is usual.
             select c.*, case when c.is_alone and c.command_type = 'ScheduleActivityTask'
                 then perdure.is_common_activity(c.attributes) is true else false end as is_common
             from (
@@ -203,16 +204,18 @@ begin
                     as c (scheduled_event_id, attempt, commands, sticky, activity, next_event_id, started_at,
                         sdk_metadata, messages,
                         run_id, run_row, task_row, activity_row, execution_row, in_use)
-                -- An activity id that is in use is refused, by the general rules.
+                -- The general rules refuse an activity id that is in use.
                 where c.run_row is not null and not c.in_use
-                  -- Asked for null here: most completions say nothing of the SDK, and a call of a function costs more.
+                  -- The test for null is made here, because a function call costs more and most completions have no SDK
+                  -- metadata.
                   and (c.sdk_metadata is null or perdure.is_usual_sdk_metadata(c.sdk_metadata))
                   and c.messages is null and jsonb_typeof(c.commands) = 'array' offset 0) c offset 0) i
         where (i.activity is null or perdure.is_usual_payloads(i.result))
           and case when i.is_common then true
             when i.is_alone and i.command_type = 'CompleteWorkflowExecution'
                 then perdure.is_usual_payloads(i.attributes -> 'result')
-            -- What closes a run stands alone, and of two activities with one id the second must be refused.
+            -- A command that closes a run must be the only one, and the second of two activities with one id must be
+            -- refused.
             else (select coalesce(bool_and(coalesce(perdure.is_usual_command(c.value), false)), true)
                 and (count(*) < 2 or bool_and(c.value ->> 'commandType' = 'ScheduleActivityTask')
                     and count(distinct c.value #>> '{attributes,activityId}') = count(*))
@@ -250,7 +253,7 @@ begin
             e.workflow_id, e.workflow_type, e.task_queue, e.priority, e.closes,
             e.history_bytes, e.run_row, e.execution_row, e.sdk_metadata, p_now as event_time,
             e.first_event_id + 1 as completed_id,
-            -- What follows from the rest is left out: perdure.whole_event.
+            -- The events leave out what can be derived: perdure.whole_event.
             perdure.stored_workflow_task_end(e.first_event_id, e.task_scheduled_id, e.task_started_at,
                 e.history_bytes) as events
         from ended_task e
@@ -350,7 +353,7 @@ begin
     select b.run_id, b.first_event_id + cardinality(b.events), b.started, b.history_bytes + pg_column_size(b.events)
         from batch b, (select count(*) from woken) w;
 
-    -- What is left of runs that have closed goes by its key: a claim or a heartbeat may have given it another place
+    -- The remaining rows of closed runs are deleted by key, because a claim or a heartbeat may have changed their ctid
     -- since the runs were locked.
     if v_left is not null then
         set local enable_indexscan = on;
@@ -365,5 +368,5 @@ begin
 end
 $$;
 comment on function perdure.complete_many(smallint, perdure.workers, timestamptz, jsonb) is
-    'The fast path of complete_workflow_tasks: completes those runs whose commands are the usual ones, and returns '
-    'them; the others it leaves alone.';
+    'The fast path of complete_workflow_tasks: completes the runs whose commands are the usual ones, and returns '
+    'them; leaves the others alone.';

@@ -1,4 +1,4 @@
--- The hot path for few runs: one run's workflow task, by statements so small that nothing is spent on planning ahead.
+-- The hot path for few runs: completes one run's workflow task by small statements, whose plans take no time.
 --
 -- A worker that has little to do completes one task at a time, and then the one large statement of 33_complete_many.sql
 -- takes twice as long as these: docs/decisions/0007-one-run-or-many.md. The rules, and what is usual, are the same.
@@ -11,7 +11,7 @@ declare
     v_activity_ids text[] := array[]::text[];
 begin
     for v_command in select c.value from jsonb_array_elements(p_commands) c loop
-        -- Of two activities with one id the second must be refused.
+        -- The second of two activities with one id must be refused.
         if v_command ->> 'commandType' is distinct from 'ScheduleActivityTask'
             or not coalesce(perdure.is_usual_command(v_command), false)
             or v_command #>> '{attributes,activityId}' = any (v_activity_ids) then
@@ -23,7 +23,7 @@ begin
 end
 $$;
 comment on function perdure.are_usual_activities(jsonb) is
-    'Whether each command of an array schedules an activity in the usual way, good beyond doubt.';
+    'Whether each command of an array schedules an activity in the usual way and is certainly valid.';
 
 drop function if exists perdure.complete_one(smallint, uuid, text, text, timestamptz, jsonb);
 create or replace function perdure.complete_one(p_shard smallint, p_worker_id uuid, p_identity text, p_build_id text,
@@ -67,8 +67,9 @@ declare
     v_policy jsonb;
     v_queue text;
 begin
-    -- What is not usual is left alone before anything is changed. An expression costs by its size, even where it is not
-    -- evaluated, so the most common case is told apart by a small one: one activity with no more than it needs.
+    -- An unusual completion is left alone before anything is changed. The cost of an expression grows with its size,
+    -- even where it is not evaluated, so a small expression recognises the most common case: one activity with no more
+    -- than it needs.
     if jsonb_typeof(v_commands) is distinct from 'array' or p_item ? 'messages'
         or perdure.is_usual_sdk_metadata(p_item -> 'sdkMetadata') is not true then
         return;
@@ -116,7 +117,7 @@ begin
         end if;
         v_is_common := false;
     end if;
-    -- An activity id that is in use is refused, by the general rules.
+    -- The general rules refuse an activity id that is in use.
     if v_is_common then
         if exists (select from perdure.activity_tasks a where a.shard = p_shard and a.run_id = v_run_id
             and a.activity_id = v_a ->> 'activityId'
@@ -137,7 +138,7 @@ begin
         if not found then
             return;
         end if;
-        -- What the functions below give for the usual step, in a small expression again.
+        -- The result of the functions below for the usual step, again in a small expression.
         if v_ended_id = v_first_event_id - 1 and v_ended_attempt = 1 and v_task_timeout = interval '10 s' then
             v_events := array[
                 jsonb_object(array['eventType', 'ActivityTaskStarted', 'eventTime', perdure.rfc3339(v_started_at)]),
@@ -179,7 +180,7 @@ begin
     end if;
     v_sticky_worker := case when coalesce((p_item ->> 'sticky')::boolean, true) then p_worker_id end;
     if v_is_common then
-        -- What write_activity and write_step do, in one statement: it saves 5 percent of the step
+        -- This does what write_activity and write_step do in one statement, which saves 5 percent of the step
         -- (docs/decisions/0014-one-writer.md).
         next_event_id := v_completed_id + 2;
         history_size := v_bytes + pg_column_size(v_events) + pg_column_size(v_a);
@@ -243,8 +244,8 @@ begin
 end
 $$;
 comment on function perdure.complete_one(smallint, uuid, text, text, timestamptz, jsonb) is
-    'Completes one run''s workflow task if its commands are the usual ones, and returns its next event id; null, and '
-    'nothing changed, if they are not.';
+    'Completes one run''s workflow task if its commands are the usual ones, and returns its next event id. Otherwise '
+    'returns null and changes nothing.';
 
 create or replace function perdure.complete_set(p_shard smallint, p_worker_id uuid, p_completions jsonb)
 returns table (run_id uuid, outcome text, next_event_id bigint, failure jsonb, started_activities bigint[],
@@ -256,7 +257,7 @@ as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := perdure.clock();
-    -- From here on the one large statement takes less time than many small ones.
+    -- From this number of completions on, one large statement takes less time than many small ones.
     v_many int := perdure.many();
     v_is_general boolean := perdure.is_general();
     v_count int;
@@ -369,5 +370,5 @@ begin
 end
 $$;
 comment on function perdure.refuse_completion(smallint, uuid, timestamptz, jsonb, text, text) is
-    'A completion raised an error: its workflow task fails with that, or, if even this cannot be written, it is set '
-    'aside and left to its timeout.';
+    'Handles a completion that raised an error: its workflow task fails with that error. If that cannot be written '
+    'either, the completion is set aside and the task left to its timeout.';

@@ -1,5 +1,5 @@
--- What workflows decided, handed in by a worker: in which way each is taken, by the large statement for many runs, by
--- small ones for few, or by the general rules. All three write the same (Tests/SQL/one_meaning.sql).
+-- Takes completed workflow tasks from a worker: by the large statement for many runs, by small statements for few, or
+-- by the general rules. All three write the same (Tests/SQL/one_meaning.sql).
 
 drop function if exists perdure.complete_workflow_tasks(smallint, uuid, jsonb);
 create or replace function perdure.complete_workflow_tasks(p_shard smallint, p_worker_id uuid, p_completions jsonb)
@@ -14,7 +14,7 @@ declare
 begin
     perform perdure.check_array(p_completions, 'completions');
     if jsonb_array_length(p_completions) = 1 then
-        -- There are no others, and whoever reports one thing is told what is wrong with it.
+        -- A single completion cannot stop others, so the caller gets its error.
         return query select * from perdure.complete_set(p_shard, p_worker_id, p_completions);
         return;
     end if;
@@ -27,7 +27,7 @@ begin
                 raise;
             end if;
     end;
-    -- One of them raised: each on its own, in the order of their runs.
+    -- A completion raised an error, so each is taken by itself, in the order of their runs.
     v_now := perdure.clock();
     for v_item in select c.value from jsonb_array_elements(p_completions) c
         order by lower(c.value ->> 'runId') collate "C" loop
@@ -45,7 +45,7 @@ begin
 end
 $$;
 comment on function perdure.complete_workflow_tasks(smallint, uuid, jsonb) is
-    'Takes what workflows decided and answers for each run: completed, dropped (all updates were rejected, and the '
-    'task leaves no event: its worker forgets that it ran), lost (another worker has it), failed (and will be tried '
-    'again), stale (a fused step that came too late) or refused (it is no completion, or could not be written). '
-    'Activities that asked for it are already started.';
+    'Takes what workflows decided and answers for each run: completed, dropped (all updates were rejected and the '
+    'task leaves no event, so that its worker forgets it), lost (another worker has the task), failed (the task will '
+    'be tried again), stale (a fused step that came too late) or refused (the member is no completion, or could not '
+    'be written). Activities that asked for it are already started.';

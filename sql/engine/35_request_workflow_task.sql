@@ -1,7 +1,7 @@
 -- A workflow task that a worker asks for.
 --
--- Workflow code that waits for something outside of its history goes on when that comes, maybe while the run has no
--- workflow task that could fail for it. The worker that sees this asks for one, and fails it with the cause.
+-- Workflow code that waits for something outside of its history goes on when that happens, perhaps while the run has no
+-- workflow task that could fail. The worker that sees this requests a task, and fails it with the cause.
 
 create or replace function perdure.request_workflow_task(p_shard smallint, p_worker_id uuid, p_run_id uuid)
     returns boolean
@@ -22,5 +22,5 @@ begin
 end
 $$;
 comment on function perdure.request_workflow_task(smallint, uuid, uuid) is
-    'Schedules a workflow task for a run that has none, because its code broke a rule while it had none. Returns '
-    'whether it did: an open run that has a task already fails that one.';
+    'Schedules a workflow task for an open run that has none, because the run''s code broke a rule meanwhile. Returns '
+    'whether it did. If the run has a task already, the worker is to fail that one.';

@@ -1,5 +1,6 @@
--- What a worker says of updates when it completes a workflow task: the messages Acceptance, Rejection and Response of
--- temporal.api.update.v1. A command ProtocolMessage says where among the others a message's event stands.
+-- The messages about updates with which a worker completes a workflow task: Acceptance, Rejection and Response of
+-- temporal.api.update.v1. A command ProtocolMessage gives the place of a message's event among those of the other
+-- commands.
 
 create or replace function perdure.is_unwritten(p_task perdure.workflow_tasks) returns boolean
 language sql immutable parallel safe
@@ -13,13 +14,13 @@ create or replace function perdure.told_scheduled_event_id(p_task perdure.workfl
 language sql immutable parallel safe
 return case when perdure.is_unwritten(p_task) then p_next_event_id else p_task.scheduled_event_id end;
 comment on function perdure.told_scheduled_event_id(perdure.workflow_tasks, bigint) is
-    'The id of a task''s WorkflowTaskScheduled as its worker was told it.';
+    'The id of a task''s WorkflowTaskScheduled that its worker was told.';
 
 create or replace function perdure.message_kind(p_message jsonb) returns text
 language sql immutable parallel safe
 return substring(p_message #>> '{body,@type}' from 'temporal[.]api[.]update[.]v1[.](Acceptance|Rejection|Response)$');
 comment on function perdure.message_kind(jsonb) is
-    'What a worker''s message says of an update: Acceptance, Rejection or Response; null for anything else.';
+    'The kind of a worker''s message about an update: Acceptance, Rejection or Response; null for anything else.';
 
 create or replace function perdure.are_only_rejections(p_messages jsonb) returns boolean
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -47,7 +48,8 @@ begin
 end
 $$;
 comment on function perdure.messages_in_order(jsonb, jsonb) is
-    'Messages as they count: first those that no command names, then in the order of the commands.';
+    'Messages in the order in which they take effect: first those that no command names, then the others in the order '
+    'of the commands.';
 
 create or replace function perdure.check_messages(p_shard smallint, p_run_id uuid, p_commands jsonb, p_messages jsonb)
     returns text
@@ -135,7 +137,7 @@ begin
 end
 $$;
 comment on function perdure.reject_update(smallint, perdure.run_states, timestamptz, text, jsonb) is
-    'An update is rejected: no event tells of it, and whoever waits learns why.';
+    'Rejects an update: writes no event, and clients that wait for the update learn the reason.';
 
 create or replace function perdure.tell_of_update(p_namespace text, p_run_id uuid, p_update_id text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -147,8 +149,8 @@ begin
 end
 $$;
 comment on function perdure.tell_of_update(text, uuid, text) is
-    'Tells who waits that an update has reached another stage: the run and the update''s id, on the channel of '
-    'results.';
+    'Notifies clients that wait that an update has reached another stage. The message, on the channel of results, is '
+    'the id of the run and that of the update.';
 
 create or replace function perdure.apply_message(p_shard smallint, p_run perdure.run_states, p_now timestamptz,
     p_message jsonb, p_event_id bigint) returns jsonb
@@ -177,7 +179,7 @@ begin
             'acceptedRequestMessageId', coalesce(nullif(perdure.cut_text(v_body ->> 'acceptedRequestMessageId', 1000),
                 ''), v_id || '/request'),
             'acceptedRequestSequencingEventId', (v_body ->> 'acceptedRequestSequencingEventId')::bigint,
-            -- A request that stands in the event by which the update was admitted is not told twice.
+            -- The event by which an update was admitted has its request, which is not written twice.
             'acceptedRequest', case when v_update.admitted_event_id is null then v_update.request end));
     when 'Response' then
         update perdure.updates u set state = 'completed', completed_event_id = p_event_id
@@ -196,7 +198,7 @@ begin
 end
 $$;
 comment on function perdure.apply_message(smallint, perdure.run_states, timestamptz, jsonb, bigint) is
-    'What a message does to its update. Returns the event that tells of it, which has the given id; null for a '
+    'Applies a message to its update. Returns the event that tells of it, which has the given id; null for a '
     'rejection.';
 
 create or replace function perdure.updates_to_deliver(p_shard smallint, p_run_id uuid) returns jsonb
@@ -211,8 +213,8 @@ begin
 end
 $$;
 comment on function perdure.updates_to_deliver(smallint, uuid) is
-    'The updates that come with a run''s workflow task, in their order; null for none. One that a reset took over has '
-    'its event as admittedEventId.';
+    'The updates that are delivered with a run''s workflow task, in order; null for none. An update that a reset took '
+    'over has its event as admittedEventId.';
 
 create or replace function perdure.admit_buffered_updates(p_shard smallint, p_run_id uuid) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -224,7 +226,7 @@ begin
 end
 $$;
 comment on function perdure.admit_buffered_updates(smallint, uuid) is
-    'Lets the next workflow task deliver the updates that came while one was started. Whether there are any.';
+    'Lets the next workflow task deliver the updates that came while one was started. Returns whether there are any.';
 
 create or replace function perdure.settle_updates(p_shard smallint, p_run perdure.run_states, p_now timestamptz)
     returns boolean
@@ -244,8 +246,8 @@ begin
 end
 $$;
 comment on function perdure.settle_updates(smallint, perdure.run_states, timestamptz) is
-    'A workflow task was completed: updates that it delivered and that its worker said nothing of are rejected, as in '
-    'Temporal. Whether others came meanwhile, for which the run needs another task.';
+    'Called when a workflow task was completed: rejects updates that it delivered and that its worker did not '
+    'mention, as in Temporal. Returns whether other updates came meanwhile, for which the run needs another task.';
 
 create or replace function perdure.drop_workflow_task(p_shard smallint, p_worker perdure.workers,
     p_run perdure.run_states, p_now timestamptz, p_item jsonb) returns void
@@ -269,5 +271,5 @@ begin
 end
 $$;
 comment on function perdure.drop_workflow_task(smallint, perdure.workers, perdure.run_states, timestamptz, jsonb) is
-    'Ends a workflow task that only updates waited for, all of which were rejected: it leaves no event, and its worker '
-    'forgets it.';
+    'Ends a workflow task for which only updates waited and which rejected all of them: it leaves no event, and its '
+    'worker forgets it.';

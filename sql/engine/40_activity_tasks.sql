@@ -37,8 +37,8 @@ declare
     v_rows tid[];
 begin
     perform perdure.require_session();
-    -- Found and locked by an index, each priority by a range of its own, then changed in their places, as in
-    -- claim_workflow_tasks.
+    -- As in claim_workflow_tasks_as_stored: tasks are found and locked through an index, each priority as a range of
+    -- its own, and then changed by ctid.
     select array_agg(c.ctid) into v_rows from (
         select t.ctid from generate_series(1, 5) p (priority)
         cross join lateral (
@@ -70,7 +70,7 @@ end
 $$;
 comment on function perdure.claim_activity_tasks(smallint, uuid, text, int, timestamptz) is
     'Hands out up to p_limit activity tasks in priority and age order. With p_since only those whose attempt was '
-    'scheduled since then: for whoever has left none that is older.';
+    'scheduled since then: for a caller that has left no older ones.';
 
 create or replace function perdure.activity_started(p_task perdure.activity_tasks) returns jsonb
 language sql stable
@@ -90,7 +90,7 @@ declare
     v_state text := 'InProgress';
     v_policy jsonb := coalesce(p_task.retry_policy, perdure.retry_policy(null));
     v_wait interval;
-    -- A policy names time-outs in Temporal's way.
+    -- The type by which a retry policy names a time-out is Temporal's.
     v_type text := coalesce('TemporalTimeout:' || p_timeout_type, p_failure #>> '{applicationFailureInfo,type}');
     v_events jsonb[] := array[]::jsonb[];
     v_failure jsonb;
@@ -106,7 +106,7 @@ begin
         end if;
     end if;
     v_wait := perdure.retry_wait(v_policy, p_task.attempt);
-    -- A failure may say itself when the next attempt is worth while.
+    -- A failure may name the delay of the next attempt itself.
     v_wait := coalesce(perdure.duration(p_failure #> '{applicationFailureInfo,nextRetryDelay}', 'nextRetryDelay'),
         v_wait);
     if p_timeout_type in ('ScheduleToStart', 'ScheduleToClose') then
@@ -116,7 +116,8 @@ begin
     elsif perdure.is_final_failure(p_failure, v_policy, v_type) then
         v_state := 'NonRetryableFailure';
     elsif p_task.paused_at is not null then
-        -- However many attempts there were, and however little time is left: it waits for whoever paused it.
+        -- A paused activity waits until it is unpaused, however many attempts it has had and however little time is
+        -- left.
         v_state := 'InProgress';
     elsif p_task.attempt >= coalesce((v_policy ->> 'maximumAttempts')::int, 2147483647) then
         v_state := 'MaximumAttemptsReached';
@@ -125,11 +126,12 @@ begin
     end if;
 
     if v_state = 'InProgress' then
-        -- As in Temporal a time-out does not tell of the failure before it until it ends the activity.
+        -- As in Temporal, a time-out holds the failure before it only when it ends the activity.
         v_failure := perdure.cut_failure(case when p_timeout_type is null then p_failure else p_failure - 'cause' end
             #- '{timeoutFailureInfo,lastHeartbeatDetails}',
             perdure.maximum('last failure'), perdure.maximum('last failure'));
-        -- The history will show the last attempt alone. Of a worker that is lost the lease is over.
+        -- The history will show only the last attempt, so this one is recorded here. The worker was lost if its lease
+        -- is over.
         insert into perdure.activity_attempts (shard, run_id, scheduled_event_id, attempt, scheduled_at, started_at,
             ended_at, worker_identity,
             worker_lost, failure)
@@ -162,15 +164,15 @@ begin
 
     delete from perdure.activity_tasks t
     where t.shard = p_shard and t.run_id = p_task.run_id and t.scheduled_event_id = p_task.scheduled_event_id;
-    -- As Temporal says it: what ended the activity is that there was no time left for another attempt.
+    -- As Temporal reports it: the activity ends because there was no time left for another attempt.
     if v_state = 'Timeout' and p_timeout_type <> 'ScheduleToStart' then
         p_failure := jsonb_set(p_failure || jsonb_build_object('message',
             'Not enough time to schedule next retry before '
             'activity ScheduleToClose timeout, giving up retrying'), '{timeoutFailureInfo,timeoutType}',
                 '"ScheduleToClose"');
     end if;
-    -- A task that waited has nothing started to write, but one that timed out after failed attempts shows the last of
-    -- them.
+    -- A task that waited has no ActivityTaskStarted to write. If it timed out after failed attempts, its failure has
+    -- the last of theirs as its cause.
     if p_task.state = 'started' then
         v_events := array[perdure.activity_started(p_task)];
     end if;
@@ -189,8 +191,8 @@ end
 $$;
 comment on function perdure.fail_activity(smallint, perdure.run_states, perdure.activity_tasks, timestamptz, jsonb,
     text) is
-    'An attempt failed or timed out: queues the next by the retry policy, or ends the activity. Answers retrying or '
-    'failed.';
+    'Handles an attempt that failed or timed out: queues the next attempt by the retry policy, or ends the activity. '
+    'Returns retrying or failed.';
 
 create or replace function perdure.complete_many_activities(p_shard smallint, p_worker perdure.workers,
     p_now timestamptz, p_results jsonb)
@@ -210,8 +212,7 @@ declare
     v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s
         where s.name = 'sticky_timeout');
 begin
-    -- As in complete_many: all rows are found by their keys and the runs are locked, and then they are changed in their
-    -- places.
+    -- As in complete_many, all rows are found by key and the runs are locked, and then the rows are changed by ctid.
     select array_agg(f.run_id), array_agg(f.scheduled_event_id), array_agg(f.run_row)
     into v_run_ids, v_event_ids, v_runs
     from (
@@ -248,10 +249,10 @@ begin
             jsonb_to_recordset(p_results) as (attempt int, outcome text, result jsonb),
             unnest(v_run_ids), unnest(v_event_ids), unnest(v_runs), unnest(v_activities), unnest(v_is_left))
             as i (attempt, outcome, result, run_id, scheduled_event_id, run_row, activity_row, is_left)
-        -- With a workflow task under way what happens is buffered, or joins what is queued; of two for one run the
-        -- second joins the first.
+        -- If the run has a workflow task, the event is buffered, or joins the queued task, by the general rules. They
+        -- also take all results of a run that has several in this call.
         where i.outcome = 'completed' and perdure.is_usual_payloads(i.result) and not i.is_left),
-    -- Runs that wait for nothing but this.
+    -- Runs that have no workflow task and may begin one.
     quiet as materialized (
         select item.*, r.next_event_id as first_event_id, r.history_bytes, r.namespace, r.task_queue, r.priority,
             r.workflow_task_timeout,
@@ -298,8 +299,8 @@ begin
 end
 $$;
 comment on function perdure.complete_many_activities(smallint, perdure.workers, timestamptz, jsonb) is
-    'The fast path of finish_activity_tasks: results of activities that their runs wait for. Returns those that it '
-    'took; the others it leaves alone.';
+    'The fast path of finish_activity_tasks: takes results of activities whose runs have no workflow task. Returns '
+    'those that it took; leaves the others alone.';
 
 create or replace function perdure.complete_activity(p_shard smallint, p_worker_id uuid, p_identity text,
     p_build_id text, p_now timestamptz, p_item jsonb)
@@ -329,7 +330,7 @@ begin
             or r.history_bytes > perdure.maximum('history bytes')
     into v_first_event_id, v_namespace, v_task_queue, v_priority, v_task_timeout, v_sticky_worker, v_is_delayed
     from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id for update;
-    -- With a workflow task under way what happens is buffered, or joins what is queued.
+    -- If the run has a workflow task, the event is buffered, or joins the queued task, by the general rules.
     if v_is_delayed is not false or exists (select from perdure.workflow_tasks t where t.shard = p_shard
         and t.run_id = v_run_id) then
         return false;
@@ -350,8 +351,8 @@ begin
 end
 $$;
 comment on function perdure.complete_activity(smallint, uuid, text, text, timestamptz, jsonb) is
-    'The result of one activity that its run waits for, as complete_many_activities takes many. False, and nothing '
-    'changed, when it is for the general rules.';
+    'Takes the result of one activity whose run has no workflow task, as complete_many_activities takes many. Returns '
+    'false, and changes nothing, if the general rules must take it.';
 
 create or replace function perdure.finish_set(p_shard smallint, p_worker_id uuid, p_results jsonb)
 returns table (run_id uuid, scheduled_event_id bigint, outcome text)
@@ -379,7 +380,7 @@ begin
         outcome := 'completed';
         for run_id, scheduled_event_id in select * from perdure.complete_many_activities(p_shard, v_worker, v_now,
             p_results) loop
-            -- Of a run it takes one result or none.
+            -- complete_many_activities takes at most one result of a run.
             v_done := v_done || run_id;
             return next;
         end loop;
@@ -466,7 +467,7 @@ declare
 begin
     perform perdure.check_array(p_results, 'results');
     if jsonb_array_length(p_results) = 1 then
-        -- There are no others, and whoever reports one thing is told what is wrong with it.
+        -- A single result cannot stop others, so the caller gets its error.
         return query select * from perdure.finish_set(p_shard, p_worker_id, p_results);
         return;
     end if;
@@ -479,8 +480,8 @@ begin
                 raise;
             end if;
     end;
-    -- One of them raised: each on its own, in the order of their runs. One that cannot be taken is left to its
-    -- timeouts: it may be a success.
+    -- A result raised an error, so each is taken by itself, in the order of their runs. A result that cannot be taken
+    -- is left to the timeouts of its activity: it may be a success.
     for v_item in select r.value from jsonb_array_elements(p_results) r
         order by lower(r.value ->> 'runId') collate "C" loop
         begin
@@ -494,7 +495,7 @@ begin
                 scheduled_event_id := case when perdure.is_event_id(v_item -> 'scheduledEventId')
                     then (v_item ->> 'scheduledEventId')::bigint end;
                 outcome := 'refused';
-                -- What names no activity is nobody's.
+                -- A result that names no activity of this worker is not set aside.
                 perform perdure.put_aside(p_shard, a.run_id, 'result', a.scheduled_event_id, sqlerrm, sqlstate,
                     perdure.clock())
                 from perdure.activity_tasks a
@@ -509,8 +510,8 @@ end
 $$;
 comment on function perdure.finish_activity_tasks(smallint, uuid, jsonb) is
     'Takes the ends of activity attempts and answers for each: completed, failed, retrying, canceled, lost (another '
-    'attempt holds it) or refused '
-    '(it is no result, or could not be written: the attempt is left as it is, and perdure.set_aside_work says why).';
+    'attempt holds the activity) or refused (the member is no result, or could not be written: the attempt is left as '
+    'it is, and perdure.set_aside_work says why).';
 
 create or replace function perdure.refuse_heartbeat(
     p_shard smallint, p_worker perdure.workers, p_now timestamptz, p_beat jsonb, p_message text) returns boolean
@@ -535,7 +536,7 @@ begin
 end
 $$;
 comment on function perdure.refuse_heartbeat(smallint, perdure.workers, timestamptz, jsonb, text) is
-    'Fails the activity whose heartbeat cannot be stored, as Temporal does. False when the attempt is not the '
+    'Fails the activity whose heartbeat cannot be stored, as in Temporal. Returns false if the attempt is not the '
     'worker''s any more.';
 
 drop function if exists perdure.heartbeat_activity_tasks(smallint, uuid, jsonb);
@@ -558,7 +559,8 @@ begin
     exception
         when sqlstate 'PD003' or sqlstate 'PD004' or data_exception or program_limit_exceeded then
             v_beats := '[]';
-            -- Those that cannot be taken, before the others: whoever holds an activity must not wait for a run.
+            -- Heartbeats that cannot be stored are handled before the others, because they lock runs, and a transaction
+            -- that has locked an activity must not wait for a run.
             for v_item in select b.value from jsonb_array_elements(p_heartbeats) b
                 order by lower(b.value ->> 'runId') collate "C" loop
                 if not perdure.is_uuid(v_item ->> 'runId') or not perdure.is_event_id(v_item -> 'scheduledEventId')
@@ -590,7 +592,7 @@ begin
         select (b.value ->> 'runId')::uuid as run_id, (b.value ->> 'scheduledEventId')::bigint as scheduled_event_id,
             (b.value ->> 'attempt')::int as attempt, b.value -> 'details' as details
         from jsonb_array_elements(v_beats) b),
-    -- One that somebody has at this moment is not waited for, since that could wait for another of these.
+    -- SKIP LOCKED, because a transaction that has locked one of these activities could be waiting for another of them.
     mine as materialized (
         select t.run_id, t.scheduled_event_id, beat.details from perdure.activity_tasks t
         join beat on t.run_id = beat.run_id and t.scheduled_event_id = beat.scheduled_event_id
@@ -619,7 +621,5 @@ end
 $$;
 comment on function perdure.heartbeat_activity_tasks(smallint, uuid, jsonb) is
     'Keeps running activities alive, stores their details, and tells which were asked to cancel, which are lost, and '
-    'which somebody has paused or reset. '
-    'One that is neither kept nor '
-    'lost is to be sent again: somebody had the activity at that moment. A heartbeat that cannot be stored fails its '
-    'activity.';
+    'which were paused or reset. A heartbeat that is neither kept nor lost must be sent again: another transaction '
+    'had locked the activity. A heartbeat that cannot be stored fails its activity.';

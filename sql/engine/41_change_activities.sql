@@ -1,6 +1,6 @@
--- Somebody pauses, unpauses or resets activities of an open run, or changes their options. No event tells of it, as in
--- Temporal. What waits is changed at once; an attempt that runs goes on, is told with its next heartbeat, and what was
--- asked holds when it ends.
+-- Pauses, unpauses and resets activities of an open run, and changes their options. As in Temporal, no event tells of
+-- it. An activity that waits is changed at once. An attempt that runs goes on: its worker is told with the next
+-- heartbeat, and the change takes effect when the attempt ends.
 
 create or replace function perdure.lock_pending_activities(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_activity_id text, p_activity_type text,
@@ -26,14 +26,14 @@ begin
 end
 $$;
 comment on function perdure.lock_pending_activities(smallint, text, text, uuid, text, text, boolean) is
-    'Locks an open run and activities of it that have not ended: the one of an id, or those of a type, or every one. '
-    'Raises PD001 or PD006 for the run, PD018 when there is no such activity, and PD003 when none is named.';
+    'Locks an open run and activities of it that have not ended: one by its id, those of a type, or every one. Raises '
+    'PD001 or PD006 for the run, PD018 if there is no such activity, and PD003 if none is named.';
 
 create or replace function perdure.deadline_of(p_task perdure.activity_tasks, p_now timestamptz) returns timestamptz
 language sql stable parallel safe
--- Not before now: whoever looks for what is due may have looked at what was due before.
+-- No deadline is before p_now, because upkeep may have looked at earlier times already.
 return case p_task.state
-    -- The activity of a lost worker is found by its deadline, so that this one cannot be without.
+    -- The activity of a lost worker is found by its deadline, so a started activity has one even while it is paused.
     when 'started' then case when p_task.paused_at is not null then p_now + interval '1 hour'
         else greatest(p_now, perdure.activity_deadline(p_task.schedule_to_close_timeout, null,
             p_task.start_to_close_timeout, p_task.heartbeat_timeout, p_task.scheduled_at, p_task.attempt_scheduled_at,
@@ -44,8 +44,8 @@ return case p_task.state
         p_task.schedule_to_start_timeout, null, null, p_task.scheduled_at, p_task.attempt_scheduled_at, null, null)
     end;
 comment on function perdure.deadline_of(perdure.activity_tasks, timestamptz) is
-    'When upkeep must see to an activity in its state: its earliest time-out or the end of its backoff. A paused one '
-    'has none; one that is paused and runs is looked at after an hour.';
+    'When upkeep must look at an activity: at its earliest time-out, or at the end of its backoff. A paused activity '
+    'has no deadline, but one that is paused and still runs is looked at after an hour.';
 
 create or replace function perdure.keep_activity(p_task perdure.activity_tasks, p_now timestamptz) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ as $$
 begin
     if p_task.state <> 'started' then
         p_task.state := case when p_task.paused_at is not null then 'paused'
-            -- One whose time is over waits for that, and for no worker.
+            -- An activity whose schedule-to-close timeout is over waits for that time-out, and not for a worker.
             when p_task.attempt_scheduled_at > p_now
                 or p_task.scheduled_at + p_task.schedule_to_close_timeout <= p_now then 'backoff'
             else 'scheduled' end;
@@ -79,13 +79,13 @@ begin
 end
 $$;
 comment on function perdure.keep_activity(perdure.activity_tasks, timestamptz) is
-    'Stores an activity that somebody has changed, in the state that it has by its pause and the time of its next '
-    'attempt; one that is started stays so.';
+    'Stores an activity that somebody has changed, in the state that follows from its pause and the time of its next '
+    'attempt. A started activity stays started.';
 
 create or replace function perdure.jittered(p_jitter interval) returns interval
 language sql volatile parallel safe
 return coalesce(p_jitter, '0') * random();
-comment on function perdure.jittered(interval) is 'A random part of an interval; zero of null.';
+comment on function perdure.jittered(interval) is 'A random part of an interval; zero for null.';
 
 create or replace function perdure.pause_activities(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_activity_id text,
@@ -120,9 +120,10 @@ begin
 end
 $$;
 comment on function perdure.pause_activities(smallint, text, text, uuid, text, text, text, text, text) is
-    'Pauses an activity of an open run by its id, or those of a type: what waits is not handed out, and what runs is '
-    'told with its next heartbeat and not tried again. No time-out of a paused one comes. Answers how many were not '
-    'paused before. Raises as perdure.lock_pending_activities, and PD019 for one that another request has paused.';
+    'Pauses an activity of an open run by its id, or those of a type: an activity that waits is not handed out, and '
+    'an attempt that runs is told with its next heartbeat and not followed by another. A paused activity does not '
+    'time out. Returns how many were not paused before. Raises the errors of perdure.lock_pending_activities, and '
+    'PD019 for an activity that another request has paused.';
 
 create or replace function perdure.unpause_activities(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_activity_id text,
@@ -165,16 +166,16 @@ end
 $$;
 comment on function perdure.unpause_activities(
     smallint, text, text, uuid, text, text, boolean, boolean, boolean, interval) is
-    'Lets paused activities of an open run go on: one by its id, those of a type, or every one. What waits is tried at '
-    'once, or at a random time within the jitter. Answers how many were paused. Raises as '
-    'perdure.lock_pending_activities.';
+    'Lets paused activities of an open run go on: one by its id, those of a type, or every one. An activity that '
+    'waits is tried at once, or at a random time within the jitter. Returns how many were paused. Raises the errors '
+    'of perdure.lock_pending_activities.';
 
 create or replace function perdure.first_attempt_again(p_task perdure.activity_tasks, p_at timestamptz)
 returns perdure.activity_tasks
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Attempts are counted anew, so that those before would stand among those that come.
+    -- Attempts are counted from 1 again, so the records of earlier attempts would be taken for those of later ones.
     delete from perdure.activity_attempts a
     where a.shard = p_task.shard and a.run_id = p_task.run_id and a.scheduled_event_id = p_task.scheduled_event_id;
     p_task.attempt := 1;
@@ -183,7 +184,8 @@ begin
 end
 $$;
 comment on function perdure.first_attempt_again(perdure.activity_tasks, timestamptz) is
-    'An activity as it is with its attempts counted anew, the first at that time; failed attempts are forgotten.';
+    'The activity with its attempts counted from 1 again, the first one scheduled at p_at. Deletes the records of its '
+    'failed attempts.';
 
 create or replace function perdure.reset_activities(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_activity_id text,
@@ -227,9 +229,10 @@ end
 $$;
 comment on function perdure.reset_activities(
     smallint, text, text, uuid, text, text, boolean, boolean, boolean, interval, boolean) is
-    'Begins activities of an open run anew: one by its id, those of a type, or every one. What waits is tried at once '
-    'as attempt 1, and unpaused unless its pause is kept; an attempt that runs is told with its next heartbeat, and '
-    'counts as attempt 1. Answers how many. Raises as perdure.lock_pending_activities.';
+    'Begins activities of an open run anew: one by its id, those of a type, or every one. An activity that waits is '
+    'tried at once as attempt 1, and unpaused unless its pause is kept. An attempt that runs is told with its next '
+    'heartbeat, and counts as attempt 1. Returns how many were reset. Raises the errors of '
+    'perdure.lock_pending_activities.';
 
 create or replace function perdure.options_of(p_task perdure.activity_tasks) returns jsonb
 language sql stable
@@ -264,7 +267,7 @@ begin
         raise exception 'a priority is 1 to 5' using errcode = 'PD003', hint = '1 is first, 5 last, 3 the default.';
     end if;
     p_task.task_queue := p_options #>> '{taskQueue,name}';
-    -- As Temporal fits them into each other.
+    -- As in Temporal, the other timeouts are at most the schedule-to-close timeout.
     p_task.schedule_to_close_timeout := v_to_close;
     p_task.schedule_to_start_timeout := least(nullif(perdure.duration(p_options -> 'scheduleToStartTimeout',
         'scheduleToStartTimeout'), interval '0'), v_to_close);
@@ -282,7 +285,7 @@ begin
 end
 $$;
 comment on function perdure.with_options(perdure.activity_tasks, jsonb) is
-    'An activity as it is with these options, all of them. Raises PD003 for what is no option.';
+    'The activity with these options in the place of all that it has. Raises PD003 for an invalid option.';
 
 create or replace function perdure.with_original_options(p_task perdure.activity_tasks)
 returns perdure.activity_tasks
@@ -300,7 +303,7 @@ begin
 end
 $$;
 comment on function perdure.with_original_options(perdure.activity_tasks) is
-    'An activity as it is with the options with which it was scheduled, which its event tells.';
+    'The activity with the options with which it was scheduled, which its ActivityTaskScheduled tells.';
 
 create or replace function perdure.changed_options(p_options jsonb, p_changes jsonb, p_paths text[]) returns jsonb
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -311,7 +314,7 @@ declare
 begin
     foreach v_path in array p_paths loop
         v_steps := string_to_array(v_path, '.');
-        -- What is no option is passed over, as in Temporal.
+        -- As in Temporal, a path that names no option is left out.
         continue when v_path not in ('taskQueue.name', 'scheduleToCloseTimeout', 'scheduleToStartTimeout',
             'startToCloseTimeout', 'heartbeatTimeout', 'retryPolicy', 'retryPolicy.initialInterval',
             'retryPolicy.backoffCoefficient', 'retryPolicy.maximumInterval', 'retryPolicy.maximumAttempts', 'priority',
@@ -329,7 +332,8 @@ begin
 end
 $$;
 comment on function perdure.changed_options(jsonb, jsonb, text[]) is
-    'Options of an activity with those that the paths name (such as retryPolicy.maximumAttempts) as in the changes.';
+    'Options of an activity in which those that the paths name (such as retryPolicy.maximumAttempts) are replaced by '
+    'those of the changes.';
 
 create or replace function perdure.update_activity_options(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_activity_id text, p_options jsonb,
@@ -365,7 +369,8 @@ end
 $$;
 comment on function perdure.update_activity_options(
     smallint, text, text, uuid, text, jsonb, text[], text, boolean, boolean) is
-    'Changes options of activities of an open run, one by its id, those of a type, or every one: those that the paths '
-    'name, such as startToCloseTimeout or retryPolicy.maximumAttempts, or all back to those with which they were '
-    'scheduled. What waits for its next attempt waits by the new ones. Answers the options of the last. Raises as '
-    'perdure.lock_pending_activities, and PD003 for what is no option.';
+    'Changes options of activities of an open run: one by its id, those of a type, or every one. Changes the options '
+    'that the paths name, such as startToCloseTimeout or retryPolicy.maximumAttempts, or sets all back to those with '
+    'which the activity was scheduled. An activity that waits for its next attempt waits by the new options. Returns '
+    'the options of the last activity. Raises the errors of perdure.lock_pending_activities, and PD003 for an invalid '
+    'option.';

@@ -1,4 +1,4 @@
--- Signals: a message to a running workflow, delivered once a request id.
+-- Signals: messages to a running workflow. Each is delivered once for each request id.
 
 drop function if exists perdure.workflow_signaled(text, jsonb, text, text);
 drop function if exists perdure.signal_workflow(smallint, text, text, uuid, text, jsonb, text, text);
@@ -8,7 +8,7 @@ create or replace function perdure.workflow_signaled(
     p_signal_name text, p_input jsonb, p_identity text, p_request_id text, p_header jsonb default null,
     p_links jsonb default null) returns jsonb
 language sql stable parallel safe
--- Put together, which takes a quarter of the time that perdure.present does.
+-- Concatenation takes a quarter of the time that perdure.present takes.
 return perdure.with_links(jsonb_build_object('eventType', 'WorkflowExecutionSignaled', 'attributes',
     jsonb_build_object('signalName', p_signal_name)
     || case when p_input is null then '{}' else jsonb_build_object('input', p_input) end
@@ -43,7 +43,8 @@ begin
     if p_links is not null then
         perform perdure.check_links(p_links);
     end if;
-    -- The current run, found as by current_run, if it is open; anything else is for the general way to tell.
+    -- The current run, found as by current_run, if it is open. In any other case the general way below raises the
+    -- error.
     select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = (
         select e.run_id from perdure.executions e where e.shard = p_shard and e.workflow_id = p_workflow_id
             and e.namespace || '' = p_namespace
@@ -65,7 +66,7 @@ begin
 end
 $$;
 comment on function perdure.signal_workflow(smallint, text, text, uuid, text, jsonb, text, text, jsonb, jsonb) is
-    'Signals a run; a repeat with the same request id does nothing. Raises PD001 or, for a closed run, PD006.';
+    'Signals a run. A repeat with the same request id does nothing. Raises PD001 or, for a closed run, PD006.';
 
 create or replace function perdure.record_signal(
     p_shard smallint, p_run perdure.run_states, p_now timestamptz, p_signal jsonb, p_options jsonb) returns void
@@ -88,9 +89,8 @@ begin
 end
 $$;
 comment on function perdure.record_signal(smallint, perdure.run_states, timestamptz, jsonb, jsonb) is
-    'The signal of a signal-with-start reaches an open run, whose run_states row the caller has locked, and ends its '
-    'start delay. A '
-    'repeat of its request does nothing.';
+    'Records the signal of a signal-with-start in an open run, whose run_states row the caller has locked, and ends '
+    'its start delay. A repeat of the request does nothing.';
 
 create or replace function perdure.signal_with_start_workflow(
     p_shard smallint, p_namespace text, p_workflow_id text, p_workflow_type text, p_task_queue text, p_input jsonb,
@@ -108,5 +108,4 @@ end
 $$;
 comment on function perdure.signal_with_start_workflow(smallint, text, text, text, text, jsonb, text, jsonb, jsonb) is
     'Signals the running workflow of that id, or starts one with the signal in its first batch of events, in one '
-    'transaction. While '
-    'that run is open a repeat with the same request id does nothing.';
+    'transaction. While that run is open, a repeat with the same request id does nothing.';

@@ -1,5 +1,6 @@
--- Two ways to stop a run: ask it to (its code decides how), or end it at once. Who names the first run of a chain means
--- the run that is open, if it belongs to that chain, whatever run is named besides; that is as in Temporal.
+-- Two ways to stop a run: ask it to cancel itself (its code decides how), or terminate it at once. A caller that names
+-- the first run of a chain means the run that is open, if it belongs to that chain, whatever other run the caller
+-- names, as in Temporal.
 
 create or replace function perdure.check_first_run(p_shard smallint, p_run_id uuid, p_first_run_id uuid) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -55,9 +56,8 @@ begin
 end
 $$;
 comment on function perdure.request_cancel_workflow(smallint, text, text, uuid, text, text, text, uuid, jsonb) is
-    'Asks a run to cancel itself, which ends its start delay; a second request changes nothing, nor does one to a '
-    'closed '
-    'run. Raises PD001.';
+    'Asks a run to cancel itself, which ends its start delay. A second request, or one to a closed run, changes '
+    'nothing. Raises PD001.';
 
 drop function if exists perdure.terminate_workflow(smallint, text, text, uuid, text, jsonb, text);
 drop function if exists perdure.terminate_workflow(smallint, text, text, uuid, text, jsonb, text, uuid);
@@ -86,7 +86,7 @@ begin
 end
 $$;
 comment on function perdure.terminate_workflow(smallint, text, text, uuid, text, jsonb, text, uuid, jsonb) is
-    'Ends a run at once, and with it its chain; its code learns nothing. Raises PD001 or PD006.';
+    'Ends a run at once, and with it its chain; its code is not told. Raises PD001 or PD006.';
 
 create or replace function perdure.end_run(
     p_shard smallint, p_run perdure.run_states, p_now timestamptz, p_status perdure.execution_status, p_event jsonb)
@@ -99,7 +99,7 @@ declare
     v_events jsonb[] := array[]::jsonb[];
 begin
     select * into v_task from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = p_run.run_id for update;
-    -- As Temporal does: a workflow task that runs is failed first, so that nothing stays open in the history.
+    -- As in Temporal, a workflow task that is started fails first, so that nothing stays open in the history.
     if v_task.state = 'started' and v_task.attempt = 1 then
         if v_task.scheduled_event_id = 0 then
             v_task.scheduled_event_id := p_run.next_event_id;
@@ -121,4 +121,4 @@ begin
 end
 $$;
 comment on function perdure.end_run(smallint, perdure.run_states, timestamptz, perdure.execution_status, jsonb) is
-    'Ends an open run from outside (terminated, timed out) with that event as its last.';
+    'Ends an open run from outside (terminated, timed out), with the given event as its last.';

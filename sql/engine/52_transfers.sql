@@ -1,15 +1,15 @@
 -- Effects of a run on another one: docs/decisions/0034-transfers.md.
 --
--- A transfer is written in the transaction that decides it (put_transfer). Whoever commits that then drains it, in
--- transactions of their own: one takes effect on the target and leaves a receipt there (apply_transfer), and one
--- reports back to the run that it came from and deletes the transfer (finish_transfers). No transaction has two runs,
--- nor two shards. Each step can be repeated: a second effect finds the receipt, and a second report finds no
--- transfer. So two may drain at once, and one that stops in the middle leaves nothing undone that upkeep would not
--- do.
+-- A transfer is written in the transaction that decides it (put_transfer). The process that commits that transaction
+-- then drains the transfer, in transactions of their own: one takes effect on the target and leaves a receipt there
+-- (apply_transfer), and one reports back to the run that the transfer came from and deletes the transfer
+-- (finish_transfers). No transaction touches two runs or two shards. Each step can be repeated: a second effect finds
+-- the receipt, and a second report finds no transfer. So two processes may drain at once, and upkeep does what a
+-- process that stops in the middle leaves undone.
 --
--- On one shard the receipt goes with the transfer, because apply_transfer can look there whether the transfer is
--- finished. On another it stays for a minute after that (finish_receipts, delete_receipts), and apply_transfer
--- refuses a transfer that was seen more than half a minute ago.
+-- On the shard of the transfer the receipt is deleted with it, because apply_transfer can look there whether the
+-- transfer is finished. On another shard the receipt stays for a minute after that (finish_receipts, delete_receipts),
+-- and apply_transfer refuses a transfer that was read more than half a minute ago.
 
 create or replace function perdure.put_transfer(
     p_shard smallint, p_run_id uuid, p_id bigint, p_kind text, p_namespace text, p_workflow_id text, p_body jsonb,
@@ -18,7 +18,7 @@ returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Upkeep comes later than whoever commits it.
+    -- Upkeep looks at the transfer later than the process that commits it.
     insert into perdure.transfers (shard, run_id, id, kind, target_shard, target_namespace, target_workflow_id, body,
         created_at, next_at)
     values (p_shard, p_run_id, p_id, p_kind, perdure.shard_for(p_namespace, p_workflow_id), p_namespace, p_workflow_id,
@@ -26,7 +26,7 @@ begin
 end
 $$;
 comment on function perdure.put_transfer(smallint, uuid, bigint, text, text, text, jsonb, timestamptz) is
-    'Decides an effect on another run, which takes place after the commit.';
+    'Writes a transfer: an effect on another run, which takes place after the commit.';
 
 create or replace function perdure.pending_transfers(
     p_shard smallint, p_run_ids uuid[] default null, p_limit int default 100)
@@ -52,7 +52,7 @@ begin
         select * from perdure.transfers t where t.shard = p_shard and t.run_id = asked.run_id
         order by t.id limit p_limit) t
     where (t.attempts = 0 or t.next_at <= v_now)
-      -- What goes to one workflow keeps its order: nothing overtakes one that was set aside.
+      -- Transfers from one run to one workflow keep their order: none overtakes one that was set aside.
       and not exists (
         select from perdure.transfers b
         where b.shard = p_shard and b.run_id = t.run_id and b.id < t.id and b.attempts > 0 and b.next_at > v_now
@@ -61,9 +61,9 @@ begin
 end
 $$;
 comment on function perdure.pending_transfers(smallint, uuid[], int) is
-    'Transfers that can be drained, of these runs or, for upkeep, of all runs that have one due: in order, and without '
-    'those that must wait for one that was set aside. Each is what apply_transfer takes; seenAt is when it was not yet '
-    'finished.';
+    'Transfers that can be drained, of these runs or, for upkeep, of all runs that have one due: in order, and '
+    'without those that must wait for one that was set aside. Each is an argument for apply_transfer; seenAt is a '
+    'time at which the transfer was not yet finished.';
 
 create or replace function perdure.apply_transfer(p_shard smallint, p_transfer jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -77,7 +77,7 @@ declare
     v_body jsonb := p_transfer -> 'body';
     v_outcome jsonb;
 begin
-    -- Whoever applies the same one at this moment is waited for here.
+    -- The insert waits for a transaction that applies the same transfer at this moment.
     insert into perdure.received_transfers (shard, run_id, id, source_shard, outcome, received_at)
     values (p_shard, v_run_id, v_id, (p_transfer ->> 'shard')::smallint, '{}', v_now) on conflict do nothing;
     if not found then
@@ -85,13 +85,14 @@ begin
         where r.shard = p_shard and r.run_id = v_run_id and r.id = v_id;
         return coalesce(v_outcome, '{}');
     end if;
-    -- Who has seen the transfer before somebody else finished it comes late: the receipt has gone with it.
+    -- The transfer was read before another process finished it, and the receipt was deleted with it.
     if (p_transfer ->> 'shard')::smallint = p_shard and not exists (select from perdure.transfers t
             where t.shard = p_shard and t.run_id = v_run_id and t.id = v_id) then
         delete from perdure.received_transfers r where r.shard = p_shard and r.run_id = v_run_id and r.id = v_id;
         return jsonb '{}';
     end if;
-    -- After the insert, from which on others wait: a receipt that was there when the transfer was seen is there still.
+    -- This comes after the insert, from which on others wait: a receipt that was there when the transfer was read is
+    -- still there.
     if (p_transfer ->> 'shard')::smallint <> p_shard and ((p_transfer ->> 'seenAt') is null
         or (p_transfer ->> 'seenAt')::timestamptz < perdure.clock() - interval '30 s') then
         raise exception 'transfer % of run % was seen too long ago', v_id, v_run_id using errcode = '40001',
@@ -120,8 +121,9 @@ begin
 end
 $$;
 comment on function perdure.apply_transfer(smallint, jsonb) is
-    'Lets a transfer take effect on the shard that it goes to, once: a repeat answers what the first time did. The '
-    'outcome is for finish_transfers; its closedRunId is a run that this has closed, which has transfers itself.';
+    'Applies a transfer on the shard that it goes to, once: a repeat returns what the first call returned. The '
+    'outcome is for finish_transfers; its closedRunId is a run that this call has closed, whose own transfers are to '
+    'be drained.';
 
 create or replace function perdure.finish_transfers(p_shard smallint, p_run_id uuid, p_outcomes jsonb) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -150,7 +152,7 @@ begin
             delete from perdure.received_transfers r where r.shard = p_shard and r.run_id = p_run_id and r.id = v_id;
         end if;
         if not v_is_open then
-            -- A run that has closed learns nothing more, but one that goes on from it by a reset does.
+            -- A closed run is told nothing more, but the run that goes on from it by a reset is.
             v_run := perdure.lock_run_reset_from(p_shard, p_run_id, v_id);
             continue when v_run.run_id is null;
             v_transfer.run_id := v_run.run_id;
@@ -229,8 +231,8 @@ begin
 end
 $$;
 comment on function perdure.old_receipts(smallint, int) is
-    'Receipts that are older than a minute and not marked as finished. They were left by who stopped before '
-    'finish_receipts, or their transfers are not finished: finished_among tells which.';
+    'Receipts that are older than a minute and not marked as finished. Either a process stopped before '
+    'finish_receipts, or the transfer is not finished: finished_among tells which.';
 
 create or replace function perdure.finished_among(p_shard smallint, p_run_id uuid, p_ids bigint[]) returns bigint[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -263,8 +265,8 @@ begin
 end
 $$;
 comment on function perdure.set_transfer_aside(smallint, uuid, bigint, text, text) is
-    'A transfer raised an error: it is tried again later, and until then only what goes from the same run to the same '
-    'workflow waits for it.';
+    'Sets aside a transfer that raised an error: it is tried again later, and until then only other transfers from '
+    'the same run to the same workflow wait for it.';
 
 -- Procedures that commit can have neither a search path of their own nor their owner's rights. What they call has both.
 create or replace procedure perdure.drain_transfers(
@@ -300,7 +302,7 @@ begin
             v_transfer := v_transfers[v_i];
             v_target := (v_transfer ->> 'targetShard')::pg_catalog.int2;
             v_error := null;
-            -- After a long list before it.
+            -- A transfer that has waited behind a long list is looked at again before it is applied.
             v_is_open := true;
             if v_target <> v_shards[v_place] and (v_transfer ->> 'seenAt')::pg_catalog.timestamptz
                 < perdure.clock_of_claim() - interval '10 s' then
@@ -309,7 +311,7 @@ begin
                     array[(v_transfer ->> 'id')::pg_catalog.int8]) is null;
                 commit;
             end if;
-            -- Nothing overtakes one that could not be applied.
+            -- No transfer overtakes one that could not be applied.
             if v_is_open and not v_stuck ? ((v_transfer ->> 'runId') || (v_transfer ->> 'namespace') || chr(31)
                 || (v_transfer ->> 'workflowId')) then
                 begin
@@ -327,7 +329,7 @@ begin
                     drained := drained + 1;
                     v_outcomes := v_outcomes || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
                         'id', v_transfer -> 'id', 'outcome', v_outcome, 'targetShard', v_target));
-                    -- What closed because of it affects others in turn.
+                    -- A run that this transfer has closed affects other runs in turn.
                     if v_outcome ? 'closedRunId' then
                         v_shards := v_shards || v_target;
                         v_runs := v_runs || pg_catalog.jsonb_build_array(v_outcome -> 'closedRunId');
@@ -340,7 +342,7 @@ begin
                     commit;
                 end if;
             end if;
-            -- One transaction reports what has become of many of one run, so that it has one workflow task for them.
+            -- One transaction reports many outcomes to a run, so that the run has one workflow task for them.
             if pg_catalog.jsonb_array_length(v_outcomes) > 0 and (pg_catalog.jsonb_array_length(v_outcomes) >= 20
                 or v_i = pg_catalog.cardinality(v_transfers)
                 or v_transfers[v_i + 1] ->> 'runId' <> v_transfer ->> 'runId') then
@@ -359,7 +361,7 @@ begin
                         from pg_catalog.jsonb_array_elements(v_outcomes) o;
                 end;
                 commit;
-                -- The receipts on other shards, after that commit.
+                -- The receipts on other shards are marked after that commit.
                 for v_target, v_ids in select (o.value ->> 'targetShard')::pg_catalog.int2,
                         pg_catalog.array_agg((o.value ->> 'id')::pg_catalog.int8)
                     from pg_catalog.jsonb_array_elements(v_outcomes) o
@@ -392,6 +394,7 @@ begin
 end
 $$;
 comment on procedure perdure.drain_transfers(smallint, uuid[], int, int) is
-    'Lets the transfers of runs take effect, and those of runs that close by that: called by whoever has committed '
-    'something that affects other runs, and without runs by upkeep, for all that are due. It commits between its '
-    'steps, so it stands outside of a transaction. What raises an error is set aside, and keeps nothing else waiting.';
+    'Applies the transfers of runs, and those of runs that close by that. A process that has committed something that '
+    'affects other runs calls it; upkeep calls it without runs, for all transfers that are due. It commits between '
+    'its steps, so it cannot be called inside a transaction block. A transfer that raises an error is set aside, and '
+    'keeps nothing else waiting.';

@@ -1,7 +1,7 @@
--- Updates: a message to a running workflow that its code may reject, and that has an outcome.
+-- Updates: messages to a running workflow that its code may reject, and that have an outcome.
 --
--- An update that nobody has accepted is no event, as in Temporal: it waits in perdure.updates, and the workflow task
--- that it makes is written only when its worker decides something (docs/decisions/0036-updates.md).
+-- As in Temporal, an update that was not accepted has no event: it waits in perdure.updates, and the workflow task that
+-- it makes is written only when its worker decides something (docs/decisions/0036-updates.md).
 
 create or replace function perdure.update_workflow(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_update_id text, p_name text,
@@ -93,10 +93,10 @@ begin
 end
 $$;
 comment on function perdure.update_workflow(smallint, text, text, uuid, text, text, jsonb, text, jsonb, uuid) is
-    'Sends a run an update; a repeat with the same update id finds the first one. Without an id it gets one. '
-    'perdure.update_outcome tells what becomes of it. Ends a start delay. With p_first_run_id it is only for a run of '
-    'the chain that began so. Raises PD001, for a closed run PD006, PD013 when too many are open, PD014 when the run '
-    'has taken as many as it may, and PD017 when its workflow tasks have failed twice in a row.';
+    'Sends a run an update. A repeat with the same update id finds the first one; without an id the update gets one. '
+    'perdure.update_outcome tells what becomes of it. Ends a start delay. With p_first_run_id the run must belong to '
+    'the chain that began with that run. Raises PD001, for a closed run PD006, PD013 when too many updates are open, '
+    'PD014 when the run has taken as many as it may, and PD017 when its workflow tasks have failed twice in a row.';
 
 create or replace function perdure.forget_updates(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid default null) returns int
@@ -112,7 +112,7 @@ begin
     with forgotten as (
         delete from perdure.updates u
         where u.shard = p_shard and u.run_id = v_run.run_id and u.state in ('admitted', 'buffered')
-          -- One that a reset took over stands in the history, so that every worker sees it.
+          -- An update that a reset took over is in the history, so every worker sees it.
           and u.admitted_event_id is null
         returning u.update_id)
     select coalesce(array_agg(f.update_id), '{}') into v_forgotten from forgotten f;
@@ -138,8 +138,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    -- As in Temporal, an update that the current run knows is found, whatever the policies say. Of a closed run those
-    -- are found that it completed.
+    -- As in Temporal, an update that the current run knows is found, whatever the policies say. If that run has closed,
+    -- only updates that it completed are found.
     select c.run_id, false, u.update_id, u.state into run_id, started, update_id, state
     from perdure.current_run(p_shard, p_namespace, p_workflow_id) c
     join perdure.updates u on u.run_id = c.run_id
@@ -160,7 +160,7 @@ end
 $$;
 comment on function perdure.update_with_start_workflow(smallint, text, text, text, text, jsonb, jsonb, text, text,
     jsonb, text, jsonb) is
-    'Starts a workflow, or finds the one that its policies say to use, and sends it an update, in one transaction: '
+    'Starts a workflow, or finds the run that its policies say to use, and sends it an update, in one transaction: '
     'both or neither.';
 
 create or replace function perdure.update_outcome(

@@ -1,4 +1,4 @@
--- Children: what a command says, how one is started, and what its parent learns of that.
+-- Children: what a command says, how a child is started, and what its parent learns of that.
 
 create or replace function perdure.check_start_child(p_run perdure.run_states, p_a jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -51,7 +51,7 @@ as $$
         'fairness', nullif(coalesce(p_a -> 'priority', '{}') - 'priorityKey', '{}')))
 $$;
 comment on function perdure.child_options(jsonb) is
-    'The options of start_workflow that a command to start a child names.';
+    'The options of start_workflow that a command to start a child sets.';
 
 create or replace function perdure.initiate_child(
     p_shard smallint, p_run perdure.run_states, p_now timestamptz, p_event_id bigint, p_completed_event_id bigint,
@@ -113,8 +113,8 @@ begin
 end
 $$;
 comment on function perdure.initiate_child(smallint, perdure.run_states, timestamptz, bigint, bigint, jsonb) is
-    'A run starts a child: its transfer, what the run remembers of it, and the event '
-    'StartChildWorkflowExecutionInitiated, whose id is given.';
+    'Starts a child of a run: writes the transfer and what the run remembers of the child, and returns the event '
+    'StartChildWorkflowExecutionInitiated, which has the given id.';
 
 create or replace function perdure.apply_start_child(
     p_shard smallint, p_namespace text, p_workflow_id text, p_parent_run_id uuid, p_body jsonb)
@@ -144,7 +144,7 @@ begin
 end
 $$;
 comment on function perdure.apply_start_child(smallint, text, text, uuid, jsonb) is
-    'Starts a child on its shard: its run, or the cause why there is none.';
+    'Starts a child on its shard. Returns its run, or the cause why there is none.';
 
 create or replace function perdure.child_started(p_child perdure.child_workflows) returns jsonb
 language sql stable parallel safe
@@ -175,10 +175,10 @@ begin
     where c.shard = p_shard and c.run_id = p_transfer.run_id and c.initiated_event_id = p_transfer.id
       and c.child_run_id is null
     returning * into v_child;
-    -- A child that has closed already has told both.
+    -- If the child has closed already, its end has told the parent of the start, too.
     return case when found then perdure.child_started(v_child) end;
 end
 $$;
 comment on function perdure.child_start_reported(smallint, perdure.transfers, jsonb) is
-    'What a parent learns of the start of a child: the event ChildWorkflowExecutionStarted or '
-    'StartChildWorkflowExecutionFailed; null if it knows.';
+    'What a parent is told about the start of a child: the event ChildWorkflowExecutionStarted or '
+    'StartChildWorkflowExecutionFailed; null if the parent knows it already.';

@@ -1,4 +1,4 @@
--- Signals to other workflows, and requests to cancel them: of a run's own children, or of any.
+-- Signals to other workflows and requests to cancel them: to a run's own children, or to any workflow.
 
 create or replace function perdure.check_external(p_run perdure.run_states, p_a jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -20,8 +20,8 @@ begin
 end
 $$;
 comment on function perdure.check_external(perdure.run_states, jsonb) is
-    'Raises PD003 or PD004 unless a command can signal or cancel another workflow. These attributes are flat: '
-    'perdure.external_attributes.';
+    'Raises PD003 or PD004 unless a command can signal or cancel another workflow. The attributes are flat, as '
+    'perdure.external_attributes returns them.';
 
 create or replace function perdure.external_attributes(p_command jsonb) returns jsonb
 language sql immutable parallel safe
@@ -62,8 +62,8 @@ begin
 end
 $$;
 comment on function perdure.initiate_external(smallint, perdure.run_states, timestamptz, bigint, bigint, jsonb) is
-    'A run signals another workflow, or asks it to cancel itself: the transfer, and the event …Initiated, whose id is '
-    'given.';
+    'Signals another workflow, or asks it to cancel itself: writes the transfer, and returns the event …Initiated, '
+    'which has the given id.';
 
 create or replace function perdure.lock_external(
     p_shard smallint, p_namespace text, p_workflow_id text, p_source_run_id uuid, p_body jsonb,
@@ -79,7 +79,7 @@ begin
         begin
             v_found := perdure.find_run(p_shard, p_namespace, p_workflow_id,
                 (p_body #>> '{workflowExecution,runId}')::uuid);
-            -- Of itself a run has no such effect, as in Temporal.
+            -- As in Temporal, a run cannot signal or cancel itself in this way.
             if v_found.run_id = p_source_run_id
                 or (p_body -> 'childWorkflowOnly' = 'true'
                     and v_found.parent_run_id is distinct from p_source_run_id) then
@@ -96,7 +96,8 @@ begin
                 cause := 'NamespaceNotFound';
                 return;
             when sqlstate 'PD006' then
-                -- It may have gone on as another run while its lock was waited for: then that one is meant.
+                -- The run may have gone on as another run while this call waited for its lock: then the other run is
+                -- meant.
                 if v_found.run_id = v_closed then
                     is_closed := true;
                     return;
@@ -107,7 +108,8 @@ begin
 end
 $$;
 comment on function perdure.lock_external(smallint, text, text, uuid, jsonb) is
-    'Locks the run that a signal or a request to cancel goes to; or tells why there is none, or that it has closed.';
+    'Locks the run that a signal or a request to cancel is for. Otherwise tells why there is none, or that it has '
+    'closed.';
 
 create or replace function perdure.apply_signal(
     p_shard smallint, p_namespace text, p_workflow_id text, p_source_run_id uuid, p_id bigint, p_now timestamptz,
@@ -133,7 +135,7 @@ begin
 end
 $$;
 comment on function perdure.apply_signal(smallint, text, text, uuid, bigint, timestamptz, jsonb) is
-    'A signal of a workflow reaches the one that it goes to. The cause, if there is none.';
+    'Delivers a signal of one workflow to another. Returns the cause if that has no run to take it.';
 
 create or replace function perdure.apply_cancel(
     p_shard smallint, p_namespace text, p_workflow_id text, p_source_run_id uuid, p_now timestamptz, p_body jsonb)
@@ -159,7 +161,7 @@ begin
 end
 $$;
 comment on function perdure.apply_cancel(smallint, text, text, uuid, timestamptz, jsonb) is
-    'A request of a workflow reaches the one that it asks to cancel itself. The cause, if there is none.';
+    'Delivers a request of one workflow to another to cancel itself. Returns the cause if that has no run to take it.';
 
 create or replace function perdure.cancel_run(
     p_shard smallint, p_run perdure.run_states, p_now timestamptz, p_attributes jsonb)
@@ -192,4 +194,4 @@ return perdure.event(case when p_transfer.kind = 'signal'
         'workflowExecution', p_transfer.body -> 'workflowExecution', 'cause', p_outcome -> 'cause',
         'control', p_transfer.body -> 'control', 'initiatedEventId', p_transfer.id));
 comment on function perdure.external_reported(perdure.transfers, jsonb) is
-    'What a run learns of its signal or its request to cancel: that it arrived, or why not.';
+    'What a run is told about its signal or its request to cancel: that it arrived, or why not.';

@@ -1,4 +1,4 @@
--- When a run closes: its children are dealt with by their policies, and its parent is told.
+-- What happens to relatives when a run closes: its children are dealt with by their policies, and its parent is told.
 
 create or replace function perdure.tell_relatives(
     p_shard smallint, p_run_id uuid, p_status perdure.execution_status, p_time timestamptz, p_first_event_id bigint,
@@ -14,7 +14,7 @@ declare
     v_id bigint := p_first_event_id + cardinality(p_events) - 1;
 begin
     select * into v_run from perdure.executions e where e.shard = p_shard and e.run_id = p_run_id;
-    -- What was decided by the task that closes the run never happens, as in Temporal.
+    -- As in Temporal, effects that the closing task decided never happen.
     delete from perdure.transfers t where t.shard = p_shard and t.run_id = p_run_id and t.id >= p_first_event_id;
     for v_child in select * from perdure.child_workflows c where c.shard = p_shard and c.run_id = p_run_id
         order by c.initiated_event_id loop
@@ -29,7 +29,7 @@ begin
         end if;
     end loop;
     delete from perdure.child_workflows c where c.shard = p_shard and c.run_id = p_run_id;
-    -- A run that goes on as another one has not ended for its parent: the last one of the chain tells it.
+    -- A run that goes on as another one has not ended for its parent: the last run of the chain tells the parent.
     if v_run.parent_run_id is not null and p_status <> 'ContinuedAsNew' and v_is_reset is not true
         and perdure.stored_attribute(v_last, 'newExecutionRunId') is null then
         perform perdure.put_transfer(p_shard, p_run_id, v_id, 'child closed', v_run.parent_namespace,
@@ -46,8 +46,8 @@ begin
 end
 $$;
 comment on function perdure.tell_relatives(smallint, uuid, perdure.execution_status, timestamptz, bigint, jsonb[]) is
-    'A run with a parent or children closes, with these events as its last: transfers to the children whose policy '
-    'asks for it, and to the parent.';
+    'Called when a run with a parent or children closes, with its last events: writes transfers to the children whose '
+    'policy asks for it, and to the parent.';
 
 create or replace function perdure.apply_parent_closed(
     p_shard smallint, p_namespace text, p_workflow_id text, p_parent_run_id uuid, p_now timestamptz, p_body jsonb)
@@ -58,7 +58,7 @@ declare
     v_child perdure.executions := perdure.current_run(p_shard, p_namespace, p_workflow_id);
     v_run perdure.run_states;
 begin
-    -- The run that is open now, of the chain that began as this child.
+    -- The current run is affected only if it belongs to the chain that began as this child.
     if v_child.parent_run_id is distinct from p_parent_run_id
         or v_child.parent_initiated_event_id is distinct from (p_body ->> 'initiatedEventId')::bigint then
         return jsonb '{}';
@@ -66,7 +66,7 @@ begin
     select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_child.run_id for update;
     if v_run.run_id is null then
         if (perdure.current_run(p_shard, p_namespace, p_workflow_id)).run_id <> v_child.run_id then
-            -- It went on as another run at this moment.
+            -- The child went on as another run at this moment.
             return perdure.apply_parent_closed(p_shard, p_namespace, p_workflow_id, p_parent_run_id, p_now, p_body);
         end if;
         return jsonb '{}';
@@ -82,14 +82,14 @@ begin
 end
 $$;
 comment on function perdure.apply_parent_closed(smallint, text, text, uuid, timestamptz, jsonb) is
-    'The parent of an open child has closed: the child is terminated or asked to cancel itself.';
+    'Tells an open child that its parent has closed: the child is terminated or asked to cancel itself.';
 
 create or replace function perdure.child_started_event_id(p_shard smallint, p_run_id uuid, p_initiated_event_id bigint)
     returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin
-    -- Near the beginning: a child is started soon after it was decided on.
+    -- The event is near the beginning of this scan, because a child is started soon after the command.
     return (
         select h.first_event_id + e.ordinality - 1 from (
             select * from perdure.history h where h.shard = p_shard and h.run_id = p_run_id
@@ -101,7 +101,8 @@ begin
 end
 $$;
 comment on function perdure.child_started_event_id(smallint, uuid, bigint) is
-    'The ChildWorkflowExecutionStarted of a child in the history of its parent; null if it waits to be written.';
+    'The id of the ChildWorkflowExecutionStarted of a child in the history of its parent; null if the event waits to '
+    'be written.';
 
 create or replace function perdure.lock_run_reset_from(p_shard smallint, p_run_id uuid, p_event_id bigint)
     returns perdure.run_states
@@ -115,7 +116,7 @@ begin
         select e.run_id into v_run_id from perdure.executions p
         join perdure.executions e on e.shard = p.shard and e.run_id = p.reset_run_id
         where p.shard = p_shard and p.run_id = v_run_id and e.shard = p_shard
-          -- The run that the reset made knows what was before the place that it went back to.
+          -- The run that the reset made shares only the events before the place to which it went back.
           and p_event_id < (e.reset_from #>> '{0,eventId}')::bigint;
         exit when not found;
         select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id for update;
@@ -152,7 +153,7 @@ begin
         return jsonb '{}';
     end if;
     if v_child.child_run_id is null then
-        -- It was quicker than the report of its start.
+        -- The child closed before its start was reported.
         v_child.child_run_id := (p_body ->> 'firstRunId')::uuid;
         v_events := array[perdure.child_started(v_child)];
     end if;
@@ -165,4 +166,5 @@ begin
 end
 $$;
 comment on function perdure.apply_child_closed(smallint, timestamptz, jsonb) is
-    'A parent that is open learns how its child has ended, and that it was started if it does not know that yet.';
+    'Tells an open parent how its child has ended, and that the child was started if the parent does not know that '
+    'yet.';

@@ -1,4 +1,4 @@
--- A worker keeps the runs that it has in its cache, and their next tasks go to it first.
+-- Takes a run from the worker that has it cached and to which its next tasks go first.
 
 create or replace function perdure.reset_sticky(p_shard smallint, p_namespace text, p_workflow_id text,
     p_run_id uuid default null)
@@ -19,5 +19,5 @@ begin
 end
 $$;
 comment on function perdure.reset_sticky(smallint, text, text, uuid) is
-    'No worker keeps the run any more: its next workflow task, and queries, go to any worker, with the whole history. '
-    'Raises PD001, or PD006 for a run that has closed.';
+    'Lets no worker keep the run any more: its next workflow task, and queries, go to any worker, with the whole '
+    'history. Raises PD001, or PD006 for a run that has closed.';

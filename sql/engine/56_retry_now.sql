@@ -1,4 +1,4 @@
--- Whoever has mended something need not wait until what failed of it is tried again.
+-- Tries again at once what failed, for a person who has mended the cause.
 
 create or replace function perdure.retry_now(p_shard smallint, p_namespace text, p_workflow_id text,
     p_run_id uuid default null)
@@ -29,5 +29,6 @@ begin
 end
 $$;
 comment on function perdure.retry_now(smallint, text, text, uuid) is
-    'Ends the waits of a run for its next attempts: activities that failed, and a workflow task whose code failed, can '
-    'be claimed at once. Attempts count on. Answers how many. Raises PD001, or PD006 for a run that has closed.';
+    'Ends the waits of a run for its next attempts: activities that failed, and a workflow task whose code failed, '
+    'can be claimed at once. Attempts are counted on. Returns how many waits ended. Raises PD001, or PD006 for a run '
+    'that has closed.';

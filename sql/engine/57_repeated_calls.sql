@@ -1,11 +1,11 @@
--- The idempotency keys of activities in runs that resets made: a call that is made again has the key that it had
+-- The idempotency keys of activities in runs that resets made: a call that is repeated has the key that it had
 -- (docs/decisions/0038-resets.md).
 
 create or replace function perdure.input_hash(p_input jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- What a codec has encrypted is another text each time.
+    -- A codec may encrypt the same data differently each time.
     if exists (select from jsonb_array_elements(coalesce(nullif(p_input, 'null'), '[]')) p
         where p.value ->> 'encoding' not in ('json/plain', 'json/protobuf', 'json/base64', 'binary/plain',
             'binary/protobuf', 'binary/null')) then
@@ -15,7 +15,7 @@ begin
 end
 $$;
 comment on function perdure.input_hash(jsonb) is
-    'What tells whether the arguments of two calls are the same; null where that cannot be seen.';
+    'A hash by which the arguments of two calls are compared; null if they cannot be compared.';
 
 create or replace function perdure.call_key(p_shard smallint, p_run perdure.executions, p_event_id bigint,
     p_activity_id text) returns text
@@ -31,7 +31,7 @@ begin
     if v_key is not null then
         return v_key;
     end if;
-    -- The run in which the event was written.
+    -- Finds the run in which the event was written.
     for v_from in select f.value from jsonb_array_elements(p_run.reset_from) f loop
         exit when p_event_id >= (v_from ->> 'eventId')::bigint;
         v_run_id := (v_from ->> 'runId')::uuid;
@@ -40,7 +40,7 @@ begin
 end
 $$;
 comment on function perdure.call_key(smallint, perdure.executions, bigint, text) is
-    'The idempotency key of an activity that a run has scheduled by this event.';
+    'The idempotency key of the activity that a run scheduled by this event.';
 
 create or replace function perdure.remember_calls(
     p_shard smallint, p_base perdure.executions, p_run_id uuid, p_event_id bigint, p_has_new_keys boolean)
@@ -67,7 +67,8 @@ begin
 end
 $$;
 comment on function perdure.remember_calls(smallint, perdure.executions, uuid, bigint, boolean) is
-    'Writes down the calls of a run that was reset, for the run that the reset made. Whether it may make any again.';
+    'Records the calls of a run that was reset, for the run that the reset made. Returns whether that run may repeat '
+    'any of them.';
 
 create or replace function perdure.repeat_call(
     p_shard smallint, p_run_id uuid, p_event_id bigint, p_activity_id text, p_activity_type text, p_input jsonb)
@@ -98,6 +99,6 @@ begin
 end
 $$;
 comment on function perdure.repeat_call(smallint, uuid, bigint, text, text, jsonb) is
-    'A run that a reset made schedules an activity: if it is a call that the run that was reset had made, it gets the '
-    'key of that. It is the same call if type and arguments are the same; of several, first the one with the same '
-    'activity id, then the oldest.';
+    'Called when a run that a reset made schedules an activity: if the run that was reset had made the same call, the '
+    'activity gets the idempotency key of that call. A call is the same if type and arguments are the same. Among '
+    'several, one with the same activity id comes first, then the oldest.';

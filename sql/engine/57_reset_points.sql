@@ -29,7 +29,7 @@ return case p_attributes ->> 'markerName'
     when 'core_patch' then p_attributes #>> '{details,patch-data,0,data,id}'
     when 'Version' then p_attributes #>> '{details,change-id,0,data}' end;
 comment on function perdure.patch_of_marker(jsonb) is
-    'The patch that a MarkerRecorded says the run took, as the SDKs write it; null for another marker.';
+    'The patch that a run took according to a MarkerRecorded, as the SDKs write it; null for another marker.';
 
 create or replace function perdure.reset_point(p_shard smallint, p_run perdure.executions, p_to jsonb) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ begin
         end if;
         return (p_to ->> 'eventId')::bigint;
     elsif v_type in ('FirstWorkflowTask', 'LastWorkflowTask') then
-        -- As Temporal's command line and its batches choose it.
+        -- The choice is that of Temporal's command line and batch operations.
         select case v_type when 'FirstWorkflowTask' then min(e.event_id) else max(e.event_id) end into v_event_id
         from perdure.events_of(p_shard, p_run, 1, v_last, array['WorkflowTaskCompleted']) e;
         if v_event_id is null then
@@ -150,5 +150,5 @@ begin
 end
 $$;
 comment on function perdure.reset_preview(smallint, uuid, bigint) is
-    'What a reset to an event would do to a run: activities that are made again or begin anew, signals and updates '
-    'that are applied again, requests to cancel that are not, children and messages to others behind that place.';
+    'What a reset to an event would do to a run: activities that are repeated or begin anew, signals and updates that '
+    'are applied again, requests to cancel that are not, and children and messages to others after that place.';

@@ -1,5 +1,5 @@
--- Going back: a run ends, and another one goes on from one of its workflow tasks. What is written and kept is that of
--- Temporal's server (docs/decisions/0038-resets.md).
+-- Resets a run: the run ends, and another one goes on from one of its workflow tasks. The events that are written and
+-- kept are those of Temporal's server (docs/decisions/0038-resets.md).
 
 create or replace function perdure.reset_excludes(p_options jsonb) returns text[]
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -33,7 +33,7 @@ begin
 end
 $$;
 comment on function perdure.reset_excludes(jsonb) is
-    'What a reset does not apply again, of Signal, Update, Nexus and CancelRequest.';
+    'The kinds of events that a reset does not apply again, of Signal, Update, Nexus and CancelRequest.';
 
 create or replace function perdure.reapplied_events(
     p_shard smallint, p_base perdure.executions, p_run_id uuid, p_event_id bigint, p_excludes text[])
@@ -53,7 +53,7 @@ declare
     v_events jsonb[] := array[]::jsonb[];
     -- Updates that the run knows already.
     v_updates text[];
-    -- Events of the run that await another one: children, and effects on other workflows.
+    -- Events of the run that still wait for their outcome: of children, and of effects on other workflows.
     v_awaited bigint[];
     v_started bigint[];
 begin
@@ -97,7 +97,7 @@ begin
                     v_events := v_events || perdure.event('WorkflowExecutionUpdateAdmitted',
                         jsonb_build_object('request', v_a, 'origin', 'Reapply'));
                 end if;
-            -- The ids of events mean nothing in a run that follows.
+            -- The events below refer to event ids, which mean something only in the run that was reset.
             when v_run.run_id <> p_base.run_id then
                 null;
             when v_type = 'ChildWorkflowExecutionStarted' then
@@ -116,7 +116,7 @@ begin
         end loop;
         exit when v_next is null;
         select * into v_run from perdure.executions e where e.shard = p_shard and e.run_id = v_next;
-        -- Of a chain that was deleted in part, what is left.
+        -- The rest of the chain has been deleted.
         exit when v_run.run_id is null;
         v_from := 1;
     end loop;
@@ -124,8 +124,8 @@ begin
 end
 $$;
 comment on function perdure.reapplied_events(smallint, perdure.executions, uuid, bigint, text[]) is
-    'What happened to a run from an event on, and to those that it continued as, and happens again to the run that a '
-    'reset made: signals, updates, and what became of children and effects that both runs know.';
+    'The events of a run from an event on, and of the runs that it continued as, that happen again to the run that a '
+    'reset made: signals, updates, and outcomes of children and effects that both runs know.';
 
 create or replace function perdure.awaited_effects(p_shard smallint, p_run perdure.executions, p_before bigint)
     returns setof bigint
@@ -142,8 +142,8 @@ begin
 end
 $$;
 comment on function perdure.awaited_effects(smallint, perdure.executions, bigint) is
-    'The signals and requests to cancel that a run had sent to other workflows before an event, and knew no outcome '
-    'of.';
+    'The signals and requests to cancel that a run had sent to other workflows before an event, and whose outcome it '
+    'did not know then.';
 
 create or replace function perdure.copy_history(
     p_shard smallint, p_base perdure.executions, p_run_id uuid, p_event_id bigint)
@@ -174,7 +174,7 @@ begin
 end
 $$;
 comment on function perdure.copy_history(smallint, perdure.executions, uuid, bigint) is
-    'Writes what a run had written before an event into the history of another run. Returns how many bytes that is.';
+    'Copies the events of a run before an event into the history of another run. Returns how many bytes they have.';
 
 create or replace function perdure.restore_run(
     p_shard smallint, p_base perdure.executions, p_run perdure.run_states, p_now timestamptz, p_event_id bigint,
@@ -226,7 +226,7 @@ begin
         where a.shard = p_shard and a.run_id = p_run.run_id
           and a.scheduled_event_id = (v_event #>> '{attributes,scheduledEventId}')::bigint;
     end loop;
-    -- Timers are due when they were.
+    -- Timers keep the times at which they are due.
     for v_id, v_time, v_event in
         select e.event_id, e.event_time, e.event from perdure.events_of(p_shard, v_copy, 1, p_event_id,
             array['TimerStarted']) e
@@ -251,7 +251,7 @@ begin
         from perdure.events_of(p_shard, v_copy, 1, p_event_id, array['StartChildWorkflowExecutionFailed',
             'ChildWorkflowExecutionCompleted', 'ChildWorkflowExecutionFailed', 'ChildWorkflowExecutionCanceled',
             'ChildWorkflowExecutionTimedOut', 'ChildWorkflowExecutionTerminated']) f);
-    -- Updates that were accepted are known; one that was not completed goes on.
+    -- The new run knows the updates that were accepted; one that was not completed goes on.
     for v_id, v_event in
         select e.event_id, e.event from perdure.events_of(p_shard, v_copy, 1, p_event_id,
             array['WorkflowExecutionUpdateAdmitted', 'WorkflowExecutionUpdateAccepted',
@@ -266,15 +266,15 @@ end
 $$;
 comment on function perdure.restore_run(smallint, perdure.executions, perdure.run_states, timestamptz, bigint,
     boolean) is
-    'Puts back what a run waits for, by its history before an event: activities, timers, children, updates, and the '
-    'requests that it has seen.';
+    'Restores what a run waits for from its history before an event: activities, timers, children and updates. Also '
+    'restores the request ids that the run has seen.';
 
 create or replace function perdure.has_usual_policy(p_attributes jsonb) returns boolean
 language sql immutable parallel safe
 return coalesce(p_attributes -> 'retryPolicy', 'null') in ('null',
     '{"initialInterval": "1s", "backoffCoefficient": 2, "maximumInterval": "100s"}');
 comment on function perdure.has_usual_policy(jsonb) is
-    'Whether an ActivityTaskScheduled has the retry policy that one without a policy gets.';
+    'Whether an ActivityTaskScheduled has the retry policy of an activity that names none.';
 
 create or replace function perdure.restore_update(
     p_shard smallint, p_run_id uuid, p_now timestamptz, p_event_id bigint, p_event jsonb)
@@ -306,7 +306,7 @@ begin
 end
 $$;
 comment on function perdure.restore_update(smallint, uuid, timestamptz, bigint, jsonb) is
-    'What an event says of an update, as its row.';
+    'Writes the row of an update from an event.';
 
 create or replace function perdure.apply_again(
     p_shard smallint, p_run perdure.run_states, p_now timestamptz, p_first_event_id bigint, p_events jsonb[])
@@ -344,8 +344,8 @@ begin
 end
 $$;
 comment on function perdure.apply_again(smallint, perdure.run_states, timestamptz, bigint, jsonb[]) is
-    'What follows from the events that reapplied_events gives: requests that were seen, updates that wait, children '
-    'that have started or ended.';
+    'Writes what follows from the events of reapplied_events: request ids that were seen, updates that wait, and '
+    'children that have started or ended.';
 
 create or replace function perdure.open_workflow_task(
     p_shard smallint, p_base perdure.executions, p_event_id bigint, p_last_event_id bigint,
@@ -386,8 +386,8 @@ begin
 end
 $$;
 comment on function perdure.open_workflow_task(smallint, perdure.executions, bigint, bigint) is
-    'The workflow task of a run that had not ended before an event, and the WorkflowTaskStarted of the last one that '
-    'was completed before; raises PD003 when there was none.';
+    'The workflow task of a run that had not ended before an event, and the WorkflowTaskStarted of the last task that '
+    'was completed before it. Raises PD003 if there was no such task.';
 
 create or replace function perdure.reset_workflow(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid, p_to jsonb, p_reason text default null,
@@ -446,17 +446,18 @@ begin
                 continue;
             end if;
         else
-            -- While others cannot delete it, its number stays the highest but for that which is taken now.
+            -- FOR KEY SHARE keeps others from deleting the current run, so its number stays the highest, except for the
+            -- number that is taken now.
             perform from perdure.executions e where e.shard = p_shard and e.run_id = v_current.run_id for key share;
             continue when not found;
         end if;
         v_now := greatest(v_now, perdure.clock());
-        -- As it is now that nobody else can change the id's runs.
+        -- The run is read again, now that nobody else can change the runs of the id.
         v_base := perdure.find_run(p_shard, p_namespace, p_workflow_id, coalesce(p_run_id, v_current.run_id));
         v_last_event_id := coalesce(v_base.history_length, v_state.next_event_id - 1);
         if v_base.status = 'Running' and exists (select from perdure.workflow_tasks t
             where t.shard = p_shard and t.run_id = v_base.run_id and t.state = 'started') then
-            -- The WorkflowTaskStarted that the end of the task will write.
+            -- This is the id of the WorkflowTaskStarted that the end of the task will write.
             v_last_event_id := v_last_event_id + 1;
         end if;
         v_event_id := perdure.reset_point(p_shard, v_base, p_to);
@@ -470,7 +471,7 @@ begin
             v_memo := perdure.memo_entries(v_memo || coalesce(v_event -> 'upsertedMemo', '{}'));
             v_attributes := perdure.present(v_attributes || coalesce(v_event -> 'searchAttributes', '{}'));
         end loop;
-        -- The runs before it, with what it shares with each of them.
+        -- The runs before the new one, each with the first event that the new run does not share with it.
         select jsonb_build_array(perdure.present(jsonb_build_object('runId', v_base.run_id, 'eventId', v_event_id,
                 'reason', p_reason, 'identity', p_identity)))
             || coalesce(jsonb_agg(f.value || jsonb_build_object('eventId',
@@ -534,7 +535,7 @@ begin
     v_again := perdure.reapplied_events(p_shard, v_base, v_new.run_id, v_event_id, v_excludes);
     perform perdure.apply_again(p_shard, v_new, v_now, v_event_id + cardinality(v_head), v_again);
 
-    -- The time of an execution and of a run begins anew, as in Temporal.
+    -- As in Temporal, the timeouts of the execution and of the run begin anew.
     v_execution_due := v_now + nullif(perdure.duration(v_start -> 'workflowExecutionTimeout',
         'workflowExecutionTimeout'), interval '0');
     v_run_due := v_now + nullif(perdure.duration(v_start -> 'workflowRunTimeout', 'workflowRunTimeout'), interval '0');
@@ -552,8 +553,8 @@ begin
 end
 $$;
 comment on function perdure.reset_workflow(smallint, text, text, uuid, jsonb, text, text, text, jsonb) is
-    'Lets a workflow go back: its open run is terminated, and a new one goes on from the workflow task of p_run_id, or '
-    'of the current run, that p_to names: {"eventId"}, {"type": "FirstWorkflowTask" or "LastWorkflowTask"}, '
-    '{"buildId"} or {"patch"}. Options: resetReapplyType, resetReapplyExcludeTypes, and newIdempotencyKeys, with '
-    'which activities that are made again have keys of the new run. A repeat with the same request id finds the run '
-    'that it made. Returns the new run. Raises PD001 or PD003.';
+    'Resets a workflow: its open run is terminated, and a new run goes on from the workflow task of p_run_id, or of '
+    'the current run, that p_to names: {"eventId"}, {"type": "FirstWorkflowTask" or "LastWorkflowTask"}, {"buildId"} '
+    'or {"patch"}. Options: resetReapplyType, resetReapplyExcludeTypes, and newIdempotencyKeys, with which activities '
+    'that are repeated have keys of the new run. A repeat with the same request id finds the run that the first call '
+    'made. Returns the new run. Raises PD001 or PD003.';

@@ -1,4 +1,4 @@
--- Resets of all runs that a filter chooses: a job that can be stopped, and gone on with by anybody.
+-- Resets all runs that a filter chooses, by a job that can be stopped and that anybody can go on with.
 
 create or replace function perdure.start_reset_job(
     filter text, options jsonb, reason text default null, namespace text default 'default',
@@ -29,7 +29,7 @@ begin
         start_reset_job.options || perdure.present(jsonb_build_object('reason', start_reset_job.reason)),
         coalesce(start_reset_job.requested_by, session_user), v_now);
     loop
-        -- Newest first: of an id, the newest run.
+        -- The list has the newest runs first, so each workflow id is inserted with its newest run.
         with page as (
             select w.shard, w.workflow_id, w.run_id, w.start_time, w.ordinality
             from perdure.list_workflows(start_reset_job.filter, start_reset_job.namespace, 1000, v_after)
@@ -48,8 +48,8 @@ begin
 end
 $$;
 comment on function perdure.start_reset_job(text, jsonb, text, text, text) is
-    'Writes down which runs a list filter chooses, of each workflow id the newest, to be reset: options are those of '
-    'reset_workflow and one of eventId, type, buildId and patch. perdure.run_reset_job does it, and '
+    'Writes down which runs a list filter chooses (of each workflow id the newest) to be reset. The options are those '
+    'of reset_workflow and one of eventId, type, buildId and patch. perdure.run_reset_job resets the runs, and '
     'perdure.reset_job_progress tells how far it is. Returns the job.';
 
 create or replace function perdure.reset_next_of_job(p_shard smallint, p_job_id uuid) returns text
@@ -94,8 +94,8 @@ begin
 end
 $$;
 comment on function perdure.reset_next_of_job(smallint, uuid) is
-    'Resets one run of a job, with what is written of it in the same transaction: whoever goes on after a crash does '
-    'none twice. Returns its workflow id; null when none is left on the shard, or the job was stopped.';
+    'Resets one run of a job and records it in the same transaction, so that no run is reset twice after a crash. '
+    'Returns its workflow id; null if none is left on the shard, or the job was stopped.';
 
 create or replace function perdure.stop_reset_job(job_id uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -109,7 +109,7 @@ begin
 end
 $$;
 comment on function perdure.stop_reset_job(uuid) is
-    'Stops a job: runs that it has not reset stay as they are. Whether it had not been stopped.';
+    'Stops a job: runs that it has not reset stay as they are. Returns whether the job had not been stopped before.';
 
 -- Procedures that commit can have neither a search path of their own nor their owner's rights.
 create or replace procedure perdure.run_reset_job(job_id uuid)
@@ -129,5 +129,5 @@ begin
 end
 $$;
 comment on procedure perdure.run_reset_job(uuid) is
-    'Resets what is left of a job, a run a transaction: call it again to go on after an interruption. Several may do '
-    'so at once.';
+    'Resets the runs of a job that are left, each in a transaction of its own. Call it again to go on after an '
+    'interruption. Several sessions may run it at once.';

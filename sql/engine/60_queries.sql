@@ -46,7 +46,7 @@ begin
 end
 $$;
 comment on function perdure.query_answer(smallint, uuid) is
-    'Where a query stands, and its answer. Raises PD009 for one that is gone.';
+    'The state of a query, and its answer. Raises PD009 for a query that is gone.';
 
 create or replace function perdure.claim_queries(p_shard smallint, p_worker_id uuid, p_task_queue text, p_limit int)
 returns table (query_id uuid, run_id uuid, workflow_id text, workflow_type text, query_type text, input jsonb,
@@ -63,8 +63,8 @@ begin
         select q.query_id from perdure.queries q
         where q.shard = p_shard and q.namespace = v_worker.namespace and q.task_queue = p_task_queue
             and q.state = 'pending' and q.deadline > v_now
-          -- A run's answer takes in all that has happened to it, so a query waits for a workflow task that is under
-          -- way; not for one that keeps failing.
+          -- An answer reflects everything that has happened to the run, so a query waits for a workflow task that is
+          -- under way, but not for one that keeps failing.
           and not exists (select from perdure.workflow_tasks t join perdure.run_states r on r.shard = t.shard
               and r.run_id = t.run_id
             where t.shard = p_shard and t.run_id = q.run_id and r.shard = p_shard
@@ -112,7 +112,7 @@ begin
         on taken.query_id = answer.query_id
     union all
     select null, 'refused' from jsonb_array_elements(p_answers) a where not perdure.is_uuid(a.value ->> 'queryId');
-    -- A frontend that waits for many answers listens as those do who wait for results.
+    -- A frontend that waits for many answers listens on the channel of results, as clients that wait for results do.
     if perdure.are_results_awaited(v_worker.namespace) then
         perform pg_notify(perdure.result_channel(v_worker.namespace), a.value ->> 'queryId')
         from jsonb_array_elements(p_answers) a where perdure.is_uuid(a.value ->> 'queryId');

@@ -37,7 +37,7 @@ begin
         select * into v_batch from perdure.history h where h.shard = p_shard and h.run_id = p_run_id
             and h.first_event_id = v_first;
         v_stored := v_batch.events;
-        -- Of the batch an event needs no more than who wrote it.
+        -- An event needs nothing of its batch but who wrote it.
         v_batch.events := null;
         for v_place in greatest(p_from_event_id - v_first, 0)::int + 1 .. v_length loop
             begin
@@ -79,9 +79,8 @@ begin
 end
 $$;
 comment on function perdure.history_by_events(smallint, uuid, bigint, int, boolean) is
-    'A page of a history with batches that are too large for one: it may begin and end within a batch. At least one '
-    'event; raises PD004 when '
-    'that cannot be sent.';
+    'A page of a history whose batches are too large for one page: it may begin and end within a batch, and has at '
+    'least one event. Raises PD004 if that event cannot be sent.';
 
 create or replace function perdure.whole_batch_text(p_batch perdure.history, p_run perdure.executions) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -89,7 +88,7 @@ as $$
 declare
     v_events jsonb[] := p_batch.events;
 begin
-    -- Of the batch an event needs no more than who wrote it.
+    -- An event needs nothing of its batch but who wrote it.
     p_batch.events := null;
     return '{"firstEventId":' || p_batch.first_event_id || ',"eventTime":"' || perdure.rfc3339(p_batch.event_time)
         || '","events":[' || coalesce((
@@ -156,9 +155,8 @@ begin
 end
 $$;
 comment on function perdure.history_text(smallint, uuid, bigint, int, int, boolean) is
-    'A page of a history as JSON: from the batch that holds an event on, at most so many batches, and so many bytes '
-    'unless one event has more. '
-    'Its events are as they are stored, or whole.';
+    'A page of a history as JSON: from the batch that holds p_from_event_id on, at most p_limit batches, and p_bytes '
+    'of text unless one event has more. Its events are whole, or as they are stored.';
 
 create or replace function perdure.get_histories_as_stored(
     p_shard smallint, p_run_ids uuid[], p_from_event_ids bigint[], p_limit int default 100, p_bytes int default null)
@@ -168,7 +166,7 @@ as $$
 #variable_conflict use_column
 declare
     v_from_event_id bigint;
-    -- Who gives no limit expects something of each.
+    -- A caller that gives no limit expects some batches of each history.
     v_left int := greatest(coalesce(p_bytes, 16777216), 1);
     v_share int := v_left / greatest(cardinality(p_run_ids), 1);
     v_page text;
@@ -189,19 +187,17 @@ begin
                 failure := sqlerrm;
         end;
         return next;
-        -- The others come with the next call.
+        -- The caller asks for the other runs again.
         exit when p_bytes is not null and v_left <= 0;
     end loop;
 end
 $$;
 comment on function perdure.get_histories_as_stored(smallint, uuid[], bigint[], int, int) is
-    'The histories of several runs as batches, each from the batch that holds an event of its own, at most p_limit '
-    'batches, with events as they '
-    'are stored (perdure.whole_event): what a worker reads of runs that it has not cached any more. With p_bytes all '
-    'together have at most that '
-    'much text, unless the first event has more: a run without a row is asked for again. A history that cannot be '
-    'read has a failure instead, '
-    'which says why.';
+    'The histories of several runs as batches with events as they are stored (perdure.whole_event): each from the '
+    'batch that holds its own event of p_from_event_ids on, and at most p_limit batches. A worker reads runs with it '
+    'that it no longer has cached. With p_bytes all histories together have at most that much text, unless the first '
+    'event has more; ask again for a run without a row. A history that cannot be read has a failure instead, which '
+    'says why.';
 
 create or replace function perdure.get_history(
     p_shard smallint, p_run_id uuid, p_from_event_id bigint default 1, p_limit int default 1000,
@@ -240,20 +236,20 @@ as $$
 declare
     v_last jsonb;
 begin
-    -- Whoever waits for a result asks again and again: of an open run nothing is read but its status.
+    -- Clients that wait for a result ask again and again, so nothing is read of an open run but its status.
     if p_run_id is not null then
         select e.run_id, e.status::text, e.close_time into run_id, status, close_time
         from perdure.executions e where e.shard = p_shard and e.run_id = p_run_id and e.workflow_id
             || '' = p_workflow_id and e.namespace || '' = p_namespace;
     else
-        -- As in current_run.
+        -- The same query as in current_run.
         select e.run_id, e.status::text, e.close_time into run_id, status, close_time
         from perdure.executions e where e.shard = p_shard and e.workflow_id = p_workflow_id and e.namespace
             || '' = p_namespace
         order by e.namespace, e.run_number desc limit 1;
     end if;
     if run_id is null then
-        -- Says what is wrong.
+        -- Raises the error that tells what is wrong.
         perform perdure.find_run(p_shard, p_namespace, p_workflow_id, p_run_id);
         return;
     end if;
@@ -303,7 +299,7 @@ begin
 end
 $$;
 comment on function perdure.describe_workflow(smallint, text, text, uuid) is
-    'All that is known of a run, with its pending work, as one object. Raises PD001.';
+    'Everything that is known of a run, with its pending work, as one object. Raises PD001.';
 
 create or replace function perdure.delete_workflow(p_shard smallint, p_namespace text, p_workflow_id text,
     p_run_id uuid)
@@ -317,7 +313,7 @@ begin
         raise exception 'workflow % is running', quote_literal(left(p_workflow_id, 200)) using errcode = 'PD003',
             hint = 'Terminate it first.';
     end if;
-    -- First, as retention does: nobody waits for the other.
+    -- The executions row is locked first, as retention does, so that neither waits for the other.
     perform from perdure.executions e where e.shard = p_shard and e.run_id = v_run.run_id for update;
     delete from perdure.history h where h.shard = p_shard and h.run_id = v_run.run_id;
     delete from perdure.activity_attempts a where a.shard = p_shard and a.run_id = v_run.run_id;

@@ -1,8 +1,8 @@
 -- The list filter: Temporal's language for choosing runs, turned into bound SQL.
 --
--- AND, OR, NOT and parentheses mean what they mean in SQL, so they are copied; what is translated is each comparison.
--- Spliced into the statement are only expressions that stand in this file. Whatever a person wrote, names of search
--- attributes included, becomes an element of one array, $1, and the statement says $1[3] in its place.
+-- AND, OR, NOT and parentheses mean what they mean in SQL, so they are copied; each comparison is translated. Only
+-- expressions from this file are spliced into the statement. Every text that a person wrote, names of search attributes
+-- included, becomes an element of one array, $1, and the statement has $1[3] in its place.
 
 create or replace function perdure.list_filter_fields(namespace text default 'default')
     returns table (name text, type text, description text)
@@ -29,15 +29,16 @@ as $$
         ('FailingActivity', 'KeywordList', 'The types of activities that have failed and are tried again'),
         ('FailingBuild', 'KeywordList', 'The builds of workers with which what fails began to'))
         f (name, type, description)
-    -- A namespace may have had a search attribute of such a name before there was this field.
+    -- A namespace may have had a search attribute of such a name before this field existed.
     where not exists (select from perdure.search_attributes a where a.namespace = $1 and a.name = f.name)
     union all
     (select a.name, a.type, 'A search attribute' from perdure.search_attributes a where a.namespace = $1
         order by a.name)
 $$;
 comment on function perdure.list_filter_fields(text) is
-    'What a list filter can name: the fields of every run, then the namespace''s search attributes. A search attribute '
-    'takes the place of the field of its name, which PerdureCondition, PerdureCause and so on mean everywhere.';
+    'The names that a list filter can use: the fields of every run, then the namespace''s search attributes. A search '
+    'attribute hides the field of its name; the names PerdureCondition, PerdureCause and so on always mean the '
+    'fields.';
 
 create or replace function perdure.list_filter_field(p_namespace text, p_name text, out field text, out type text)
 language sql stable set search_path = pg_catalog, pg_temp
@@ -50,8 +51,8 @@ as $$
     limit 1
 $$;
 comment on function perdure.list_filter_field(text, text) is
-    'What a name of a list filter means: a field of every run, or a search attribute, whose name is in backticks then. '
-    'Null for nothing.';
+    'The field or search attribute that a name of a list filter means. The name of a search attribute is returned in '
+    'backticks. Null if the name means nothing.';
 
 create or replace function perdure.refuse_filter(p_message text, p_hint text, p_first int, p_last int) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -381,7 +382,8 @@ begin
                     continue;
                 end if;
                 v_leaf := v_leaf || case when j > 1 then ' or ' else '' end || case
-                    -- The primary key begins with the shard; the partial index on attributes needs the first half.
+                    -- The primary key begins with the shard, so a comparison of RunId names the shards.
+                    -- `search_attributes <> '{}'` lets the planner use the partial index executions_by_attribute.
                     when v_field = 'RunId' then perdure.list_filter_shards()
                         || format('e.run_id = $1[%s]::uuid', cardinality(parameters) + 1)
                     when v_expression like '%$1[%' and v_type in ('Keyword', 'Int', 'Double', 'Bool', 'KeywordList')
@@ -403,8 +405,8 @@ begin
                     else array[v_values[j]] end;
             end loop;
         end if;
-        -- Of a value that a run does not have no comparison is true, and so what denies one is: as in Temporal, not as
-        -- in SQL.
+        -- If a run has no value, every comparison with it is not true, and the negation of a comparison is true: as in
+        -- Temporal, not as in SQL.
         condition := condition || case
             when v_negated and v_operator = 'IS' then format('(%s is not null)', v_expression)
             when v_negated then format('((%s) is not true)', v_leaf)
@@ -412,7 +414,7 @@ begin
             else format('(%s)', v_leaf) end;
         v_not := false;
 
-        -- What comes behind a comparison: AND and OR lead to another, ) closes, and ORDER BY ends.
+        -- After a comparison: AND and OR lead to another one, a parenthesis closes, and ORDER BY ends the condition.
         loop
             if v_tokens[i] = ')' and cardinality(v_open) > 0 then
                 condition := condition || ')';
@@ -492,7 +494,7 @@ begin
     if order_keys = '[]' then
         order_keys := '[{"name": "StartTime", "expression": "e.start_time", "cast": "timestamptz", "descending": true}]';
     end if;
-    -- Whatever it is ordered by, run ids decide between equals, so that the order is whole.
+    -- In every order, run ids decide between runs that are equal in it, so that the order is total.
     if not order_keys @> '[{"name": "RunId"}]' then
         order_keys := order_keys || jsonb_build_object('name', 'RunId', 'expression', 'e.run_id', 'cast', 'uuid',
             'descending', order_keys -> -1 -> 'descending');
@@ -541,14 +543,15 @@ as $$
             on field.name = p_name
 $$;
 comment on function perdure.list_filter_expression(text, text, int) is
-    'What a field of a list filter is in SQL; a search attribute''s name is bound as the parameter of that number.';
+    'The SQL expression of a field of a list filter. The name of a search attribute is bound as the parameter of that '
+    'number.';
 
 create or replace function perdure.list_filter_condition(p_namespace text, p_name text, p_value text, p_parameter int,
     out expression text, out parameters text[])
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- What can be sorted while somebody waits for a page.
+    -- The number of runs that can be sorted while a person waits for a page.
     c_few constant int := 10000;
     v_runs uuid[] := perdure.runs_in_condition(p_namespace, p_name, p_value, c_few + 1);
     v_task text := 'exists (select from perdure.%s t where t.shard = e.shard and t.run_id = e.run_id and %s offset 0)';
@@ -570,8 +573,9 @@ begin
         into parameters from perdure.unattended_queues(p_namespace) q
         where p_name = 'Condition' or p_value = 'no worker on ' || q.task_queue;
     else
-        -- So many that some of the newest are among them: each run is asked, in the order of the list. The tasks of a
-        -- run are few, and by coalesce no other index serves than their key.
+        -- There are so many runs that some of the newest are among them, so each run is tested in the order of the
+        -- list. A run has few tasks, and `coalesce` keeps the planner from using any other index of them than their
+        -- primary key.
         expression := case
             when p_value = 'Retrying' and p_name = 'Condition' then format(v_task, 'activity_tasks', v_fails)
             when p_value = 'Paused' and p_name = 'Condition' then format(v_task, 'activity_tasks',
@@ -586,8 +590,8 @@ begin
 end
 $$;
 comment on function perdure.list_filter_condition(text, text, text, int) is
-    'The condition that a run has a value of Condition, Cause, FailingActivity or FailingBuild: it is one of those '
-    'that partial indexes name, if they are few; else its tasks tell.';
+    'The condition that a run has a value of Condition, Cause, FailingActivity or FailingBuild. If few runs have it, '
+    'the condition names those that partial indexes find; otherwise it looks at the tasks of each run.';
 
 create or replace function perdure.list_filter_shards() returns text
 language sql stable set search_path = pg_catalog, pg_temp
@@ -598,7 +602,7 @@ as $$
     from perdure.settings s where s.name = 'shard_count'
 $$;
 comment on function perdure.list_filter_shards() is
-    'The condition that a run is on any shard: it lets indexes be used that begin with the shard.';
+    'The condition that a run is on any shard: it lets the planner use indexes that begin with the shard.';
 
 create or replace function perdure.list_filter_after(p_order_keys jsonb, p_after jsonb, p_parameter int,
     out condition text, out parameters text[])
@@ -657,7 +661,7 @@ begin
             then v_value is not null else not v_nullable end;
         v_expressions := v_expressions || v_expression;
         v_lasts := v_lasts || v_last;
-        -- Nulls come first when it goes down and last when it goes up, as everywhere in Postgres.
+        -- Nulls come first in descending order and last in ascending order, as everywhere in PostgreSQL.
         condition := concat_ws(' or ', nullif(condition, ''), format('(%s%s)', v_equal, case
             when v_value is null then case when (v_key ->> 'descending')::boolean then v_expression || ' is not null'
                 else 'false' end
@@ -670,7 +674,7 @@ begin
         v_equal := v_equal || case when v_value is null then v_expression || ' is null'
             else format('%s = %s', v_expression, v_last) end || ' and ';
     end loop;
-    -- In these two forms an index can be entered at the place.
+    -- With both forms an index scan can begin at the place of p_after.
     condition := case when v_as_row then format('(%s) %s (%s)', array_to_string(v_expressions, ', '), case
         when v_descending then '<' else '>' end,
             array_to_string(v_lasts, ', '))
@@ -678,5 +682,5 @@ begin
 end
 $$;
 comment on function perdure.list_filter_after(jsonb, jsonb, int) is
-    'The condition that a run comes behind p_after in the order, with values for the parameters from p_parameter on. '
-    'Raises PD003.';
+    'The condition that a run comes after p_after in the order, with its values for the parameters from p_parameter '
+    'on. Raises PD003.';

@@ -1,7 +1,7 @@
--- How an open run is, in the words that lists, its page, the command line and psql share.
+-- The state of an open run, in the words that lists, its page, the command line and psql share.
 --
 -- Conditions are facts, of which a run may have several: its code fails, a step is tried again, a task waits in a queue
--- that nobody polls. A verdict names the worst of them, or what the run waits for.
+-- that nobody polls. A verdict names the worst of them or, if there is none, what the run waits for.
 
 create or replace function perdure.in_words(p_time interval) returns text
 language sql immutable parallel safe
@@ -26,14 +26,14 @@ return case
         then to_char(p_time at time zone 'UTC', 'FMDay FMHH24:MI')
     else to_char(p_time at time zone 'UTC', 'YYYY-MM-DD HH24:MI') end || ' UTC';
 comment on function perdure.moment_in_words(timestamptz, timestamptz) is
-    'A moment ahead for people, in UTC: 9:00:00 UTC today, Tuesday 9:00 UTC this week, else with its date.';
+    'A future moment in a form for people, in UTC: 9:00:00 UTC today, Tuesday 9:00 UTC this week, else with its date.';
 
 create or replace function perdure.is_polled(p_namespace text, p_task_queue text, p_kind text, p_now timestamptz)
     returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- A worker that says that it has none of a kind of code polls for no such task.
+    -- A worker that says that it has no code of a kind does not poll for tasks of that kind.
     return exists (select from perdure.workers w
         where w.namespace = p_namespace and w.task_queues @> array[p_task_queue] and w.lease_until > p_now
           and w.lost_at is null
@@ -50,7 +50,7 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set j
 as $$
 #variable_conflict use_column
 begin
-    -- From queue to queue by the index of what can be claimed, however much waits in each.
+    -- Each step reads the next queue from the index of claimable tasks, however many tasks wait in each queue.
     return query
     with recursive shards as (
         select s.shard::smallint as shard from generate_series(0, perdure.shard_count() - 1) s (shard)),
@@ -95,7 +95,7 @@ begin
 end
 $$;
 comment on function perdure.unattended_queues(text) is
-    'Queues of a namespace in which tasks can be claimed and that no worker polls for them.';
+    'Queues of a namespace in which tasks can be claimed and for which no worker polls.';
 
 create or replace function perdure.runs_that_wait(p_namespace text, p_kind text, p_task_queue text, p_limit int)
     returns setof uuid
@@ -111,7 +111,7 @@ as $$
     limit p_limit
 $$;
 comment on function perdure.runs_that_wait(text, text, text, int) is
-    'Runs with a task of a kind that can be claimed from a queue: at most so many, the same one for each such task.';
+    'Runs with a task of a kind that can be claimed from a queue: at most p_limit, and a run once for each such task.';
 
 create or replace function perdure.runs_in_condition(p_namespace text, p_field text, p_value text, p_limit int)
     returns uuid[]
@@ -139,7 +139,8 @@ begin
             union all (select t.run_id from perdure.workflow_tasks t
             where t.namespace = p_namespace and t.failure_cause = p_value limit p_limit) limit p_limit);
     when p_field = 'FailingActivity' then
-        -- A cause begins with the type and a colon, behind which comes the semicolon.
+        -- A cause of an activity begins with its type and a colon. The semicolon is the character after the colon, so
+        -- this range holds every cause of the type.
         return array(select t.run_id from perdure.activity_tasks t
             where t.namespace = p_namespace and t.failure_cause >= p_value || ': ' and t.failure_cause < p_value || ';'
                 and t.activity_type = p_value limit p_limit);
@@ -154,8 +155,8 @@ begin
 end
 $$;
 comment on function perdure.runs_in_condition(text, text, text, int) is
-    'Runs that a field of the list filter (Condition, Cause, FailingActivity, FailingBuild) chooses by a value, found '
-    'by partial indexes: at most so many, a run once for each of its tasks that is so.';
+    'Runs for which a field of the list filter (Condition, Cause, FailingActivity, FailingBuild) has a value, found '
+    'by partial indexes: at most p_limit, and a run once for each of its tasks to which this applies.';
 
 create or replace function perdure.signals_of(p_namespace text, p_workflow_type text) returns text[]
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -173,7 +174,7 @@ begin
 end
 $$;
 comment on function perdure.signals_of(text, text) is
-    'The names of the signals that the newest registered code of a workflow type handles; none where the code is not '
+    'The names of the signals that the newest registered code of a workflow type handles; none if the code is not '
     'known.';
 
 create or replace function perdure.run_verdict(
@@ -231,7 +232,7 @@ begin
     select * into v_state from perdure.run_states r where r.shard = p_shard and r.run_id = p_run_id;
     select * into v_task from perdure.workflow_tasks t where t.shard = p_shard and t.run_id = p_run_id;
     select * into v_failing from perdure.activity_tasks t
-    -- By no other index than the key: a run has few tasks.
+    -- `coalesce` keeps the planner from using any other index than the primary key: a run has few tasks.
     where t.shard = p_shard and t.run_id = p_run_id and coalesce(t.failure_cause, '') <> ''
     order by t.attempt desc, t.scheduled_event_id limit 1;
     select * into v_paused from perdure.activity_tasks t
@@ -382,11 +383,12 @@ begin
 end
 $$;
 comment on function perdure.run_verdict(smallint, uuid, boolean) is
-    'How a run is, in words. condition: Running, Retrying, CodeFails, NoWorker or Paused; the status of a closed run. '
-    'verdict: a sentence; it says verdict_before, then how far verdict_time is from now if that is set (behind "in" '
-    'and "for") or when it is, then verdict_after. reason: the same in few words. cause: what list filters find it '
-    'by. since: from when on it is so. failed_attempts, event_id and task_queue: of the step that is meant. due_at: '
-    'when what it waits for is due. In brief the code is not asked which signals it handles. Null for no run.';
+    'The state of a run in words. condition: Running, Retrying, CodeFails, NoWorker or Paused; the status of a closed '
+    'run. verdict: a sentence. It consists of verdict_before, then verdict_time if that is set (as its distance from '
+    'now after "in" and "for", else as a time), then verdict_after. reason: the same in few words. cause: the text by '
+    'which list filters find it. since: when this state began. failed_attempts, event_id and task_queue: of the step '
+    'that the verdict is about. due_at: when what the run waits for is due. With p_is_brief the function does not '
+    'read the code for the signals that it handles. Null for no run.';
 
 create or replace function perdure.open_condition(p_shard smallint, p_run_id uuid, p_status perdure.execution_status)
     returns text
@@ -398,7 +400,7 @@ begin
 end
 $$;
 comment on function perdure.open_condition(smallint, uuid, perdure.execution_status) is
-    'The worst that is wrong with an open run: CodeFails, NoWorker, Retrying or Paused; null for nothing.';
+    'The worst condition of an open run: CodeFails, NoWorker, Retrying or Paused; null for none.';
 
 create or replace function perdure.open_cause(p_shard smallint, p_run_id uuid, p_status perdure.execution_status)
     returns text
@@ -410,7 +412,7 @@ begin
 end
 $$;
 comment on function perdure.open_cause(smallint, uuid, perdure.execution_status) is
-    'What fails of an open run; null for nothing.';
+    'The cause of what fails in an open run; null if nothing fails.';
 
 create or replace function perdure.open_failing_build(p_shard smallint, p_run_id uuid) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -423,4 +425,4 @@ begin
 end
 $$;
 comment on function perdure.open_failing_build(smallint, uuid) is
-    'A build with which what fails of an open run began to; null for none.';
+    'A build with which the failure of an open run began; null if nothing fails.';

@@ -1,4 +1,5 @@
--- What the frontend asks for many workers of other SDKs at once, so that a thousand parked polls cost what one does.
+-- Functions that the frontend calls for many workers of other SDKs at once, so that a thousand parked polls cost what
+-- one does.
 
 create or replace function perdure.claimable_tasks(
     p_shard smallint, p_namespace text, p_task_queue text, p_kind text, p_workers uuid[], p_limit int)
@@ -97,8 +98,8 @@ begin
 end
 $$;
 comment on function perdure.find_activity_task(smallint, text, text, uuid, text) is
-    'An activity that has not ended, by its id: for who completes it from outside. Raises PD001 when there is no such '
-    'run.';
+    'An activity that has not ended, by its id, for a client that completes it from outside. Raises PD001 if there is '
+    'no such run.';
 
 create or replace function perdure.schedule_another_workflow_task(p_shard smallint, p_run_id uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -108,7 +109,7 @@ declare
     v_run perdure.run_states;
 begin
     select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = p_run_id for update;
-    -- What was buffered may have queued one.
+    -- Events that were buffered may have queued one already.
     if v_run.run_id is not null and not exists (select from perdure.workflow_tasks t
         where t.shard = p_shard and t.run_id = p_run_id) then
         perform perdure.record_events(p_shard, v_run, v_now, '{}');
@@ -116,7 +117,7 @@ begin
 end
 $$;
 comment on function perdure.schedule_another_workflow_task(smallint, uuid) is
-    'Queues a workflow task for an open run that has none: for a worker that completed one and asks for the next at '
+    'Queues a workflow task for an open run that has none, for a worker that completed one and asks for the next at '
     'once.';
 
 create or replace function perdure.remove_search_attribute(name text, namespace text default 'default') returns void

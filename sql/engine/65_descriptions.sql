@@ -42,7 +42,7 @@ declare
 begin
     select r.cancel_requested into v_requested from perdure.run_states r
     where r.shard = p_shard and r.run_id = p_run_id;
-    -- Of a run that has closed its history tells.
+    -- For a closed run its history tells.
     return coalesce(v_requested, exists (
         select from perdure.history h cross join lateral unnest(h.events) e (event)
         where h.shard = p_shard and h.run_id = p_run_id
@@ -50,4 +50,4 @@ begin
 end
 $$;
 comment on function perdure.is_cancel_requested(smallint, uuid) is
-    'Whether the cancellation of a run was asked for, also of one that has closed.';
+    'Whether the cancellation of a run was requested. Also answers for a closed run.';

@@ -1,5 +1,5 @@
--- What the frontend takes for many workers of other SDKs at once: their reports of every kind in one statement, hence
--- one transaction and one commit. Each kind is written by the function that a single worker calls.
+-- Takes the reports of many workers of other SDKs, of every kind, in one statement, hence one transaction and one
+-- commit. Each kind is written by the function that a single worker calls.
 
 create or replace function perdure.ride_along_queries(
     p_shard smallint, p_worker_id uuid, p_namespace text, p_task_queue text, p_run_id uuid, p_now timestamptz)
@@ -10,7 +10,7 @@ as $$
 declare
     v_queries json;
 begin
-    -- Nearly always there is none, and nothing is written then.
+    -- There is nearly always no such query, and then nothing is written.
     if not exists (select from perdure.queries q where q.shard = p_shard and q.namespace = p_namespace
         and q.task_queue = p_task_queue and q.state = 'pending' and q.run_id = p_run_id) then
         return null;
@@ -31,8 +31,8 @@ begin
 end
 $$;
 comment on function perdure.ride_along_queries(smallint, uuid, text, text, uuid, timestamptz) is
-    'Claims the queries that wait for a run whose workflow task a worker has just got: it answers them with the task. '
-    'An object by their ids; null for none.';
+    'Claims the queries that wait for a run whose workflow task a worker has just got, so that the worker answers '
+    'them with the task. Returns an object by their ids; null for none.';
 
 create or replace function perdure.give_back_queries(p_shard smallint, p_worker_id uuid, p_query_ids jsonb)
 returns void
@@ -45,7 +45,7 @@ begin
 end
 $$;
 comment on function perdure.give_back_queries(smallint, uuid, jsonb) is
-    'Lets queries be asked again that came with a workflow task and were not answered with it.';
+    'Makes queries that came with a workflow task and were not answered with it claimable again.';
 
 create or replace function perdure.workflow_task_to_hand_out(
     p_shard smallint, p_worker_id uuid, p_identity text, p_run_id uuid, p_attempt int, p_started_at timestamptz,
@@ -61,10 +61,10 @@ declare
     v_is_unwritten boolean;
 begin
     select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = p_run_id;
-    -- What a worker of another SDK wants to see is all that is behind the last task's start.
+    -- A worker of another SDK expects all events after the start of the last task.
     v_from := case when p_is_cached then coalesce(v_run.last_started_event_id, 0) + 1 else 1 end;
     v_started_event_id := v_run.next_event_id;
-    -- As is_unwritten has it; who claimed it may have given it its event's id already.
+    -- The same as is_unwritten, except that the claim may have put the event's id into p_scheduled_event_id already.
     v_is_unwritten := p_attempt > 1 or p_scheduled_event_id = 0 or p_scheduled_event_id >= v_run.next_event_id;
     if v_is_unwritten then
         v_scheduled_event_id := v_run.next_event_id;
@@ -77,7 +77,7 @@ begin
             if perdure.is_passing(sqlstate) then
                 raise;
             end if;
-            -- Whoever reads on is told what is wrong.
+            -- The caller reads the history itself then, and gets the error.
             v_history := '[]';
     end;
     return json_build_object('runId', p_run_id, 'workflowId', v_run.workflow_id, 'workflowType', v_run.workflow_type,
@@ -98,8 +98,8 @@ end
 $$;
 comment on function perdure.workflow_task_to_hand_out(
     smallint, uuid, text, uuid, int, timestamptz, bigint, boolean) is
-    'A workflow task that was just started for a worker of another SDK: with whole events, from behind the last '
-    'task''s start if the worker has the run cached, or all, and with the updates and queries that wait for the run.';
+    'A workflow task that was just started for a worker of another SDK: with whole events, those after the start of '
+    'the last task if the worker has the run cached, or all, and with the updates and queries that wait for the run.';
 
 create or replace function perdure.claim_task_of_run(
     p_shard smallint, p_worker_id uuid, p_task_queue text, p_run_id uuid) returns json
@@ -151,8 +151,9 @@ begin
 end
 $$;
 comment on function perdure.claim_workflow_tasks_with_queries(smallint, uuid, text, int) is
-    'Hands out up to p_limit workflow tasks of a queue to a worker of another SDK, each as Temporal''s server gives '
-    'it: with whole events from behind the last task''s start, or all if it has not cached the run, and with queries.';
+    'Hands out up to p_limit workflow tasks of a queue to a worker of another SDK, each as Temporal''s server does: '
+    'with whole events, those after the start of the last task or, if the worker has not cached the run, all, and '
+    'with queries.';
 
 create or replace function perdure.take_reports(p_shard smallint, p_reports jsonb)
 returns table (place int, answer json)
@@ -171,7 +172,8 @@ begin
             hint = 'For example [{"worker": "…", "kind": "result", "item": {…}}].';
     end if;
     if jsonb_array_length(p_reports) > 1 then
-        -- In the order in which everybody locks runs, whoever reports of them.
+        -- The runs of all reports are locked in order of their ids, as all functions lock runs, whichever worker
+        -- reports.
         perform perdure.lock_runs(p_shard, array(
             select (r.value #>> '{item,runId}')::uuid from jsonb_array_elements(p_reports) r
             where r.value ->> 'kind' in ('completion', 'failure', 'result')
@@ -180,8 +182,8 @@ begin
             select r.worker from jsonb_to_recordset(p_reports) as r (worker uuid)
             where not exists (select from perdure.workers w where w.worker_id = r.worker and w.lost_at is null));
     end if;
-    -- No exception is caught here: what was locked above would have to be locked anew below. Who sends a set that is
-    -- refused sends its halves.
+    -- No exception is caught here, because the rollback would release the locks that were taken above. A caller whose
+    -- set is refused sends its halves.
     for v_group in
         select r.kind, r.worker, jsonb_agg(r.item order by r.place) as items,
             array_agg(r.place::int order by r.place) as places,
@@ -254,7 +256,7 @@ begin
                 perform set_config('perdure.hands_over', '', true);
             end if;
             if cardinality(v_kept) > 0 then
-                -- What could not be handed over after all.
+                -- Notifies the queues of tasks that could not be handed over after all.
                 perform perdure.wake(q.namespace, q.task_queue, 'workflow') from (
                     select distinct r.namespace, r.task_queue from unnest(v_kept) k (run_id)
                     cross join lateral (select r.namespace, r.task_queue from perdure.run_states r
@@ -286,7 +288,8 @@ begin
 end
 $$;
 comment on function perdure.take_reports(smallint, jsonb) is
-    'Takes what workers report through the frontend, of every worker and kind in one call: completion (with "another" '
-    'a workflow task is queued behind it, with "next", a task queue, one that waits is handed out with the answer), '
-    'failure, result (with "claim", a worker and its task queue, the workflow task that follows is handed to it), '
-    'heartbeat and answer. Each item is what the function of its kind takes. If it raises, nothing was taken.';
+    'Takes what workers report through the frontend, for every worker and kind in one call: completion (with '
+    '"another" a further workflow task is queued; with "next", a task queue, a waiting task of the run is handed out '
+    'with the answer), failure, result (with "claim", a worker and its task queue, the workflow task that follows is '
+    'handed to that worker), heartbeat and answer. Each item is an argument for the function of its kind. If the call '
+    'raises an error, it has taken nothing.';

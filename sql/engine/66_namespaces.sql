@@ -22,7 +22,7 @@ begin
 end
 $$;
 comment on function perdure.check_namespace_details(interval, text, text, jsonb) is
-    'Raises PD003 or PD004 for what a namespace cannot have; nulls are well.';
+    'Raises PD003 or PD004 for details that a namespace cannot have. Null is valid.';
 
 create or replace function perdure.register_namespace(p_namespace text, p_retention interval,
     p_description text default '', p_owner_email text default '', p_data jsonb default '{}') returns uuid
@@ -32,7 +32,7 @@ declare
     v_id uuid;
 begin
     perform perdure.check_namespace_details(p_retention, p_description, p_owner_email, p_data);
-    -- Of one that was deleted the name is free once its runs are gone.
+    -- The name of a deleted namespace is free once its runs are gone.
     delete from perdure.namespaces n
     where n.namespace = p_namespace and n.deleted_at is not null
       and not exists (select from perdure.executions e where e.namespace = n.namespace);
@@ -70,7 +70,7 @@ begin
 end
 $$;
 comment on function perdure.update_namespace(text, interval, text, text, jsonb) is
-    'Changes of a namespace what is not null; data is added to what there is. Raises PD005.';
+    'Changes those details of a namespace that are not null; p_data is added to the data that it has. Raises PD005.';
 
 create or replace function perdure.delete_namespace(p_namespace text) returns uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -88,8 +88,8 @@ begin
 end
 $$;
 comment on function perdure.delete_namespace(text) is
-    'Deletes a namespace: nobody sees it any more, and perdure.delete_expired terminates and deletes its runs bit by '
-    'bit. Returns the id that it had; raises PD005.';
+    'Deletes a namespace: it cannot be seen any more, and perdure.delete_expired terminates and deletes its runs bit '
+    'by bit. Returns the id that it had. Raises PD005.';
 
 create or replace function perdure.end_runs_of_deleted_namespaces(p_shard smallint, p_limit int) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp

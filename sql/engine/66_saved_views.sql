@@ -27,8 +27,8 @@ begin
 end
 $$;
 comment on function perdure.save_view(text, text, text, text) is
-    'Keeps a list of runs of the history pages under a name, in the place of one of that name. Raises PD003, PD004 or '
-    'PD005.';
+    'Saves a list of runs of the history pages under a name, in the place of a list of that name. Raises PD003, PD004 '
+    'or PD005.';
 
 create or replace function perdure.delete_view(p_namespace text, p_name text) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -39,4 +39,4 @@ begin
 end
 $$;
 comment on function perdure.delete_view(text, text) is
-    'Forgets a list of runs that the history pages kept. Whether there was one.';
+    'Deletes a list of runs that the history pages saved. Returns whether there was one.';

@@ -1,5 +1,5 @@
--- Starts and signals of many clients in one statement, for the frontend: one transaction and one commit for all. One
--- that is refused falls out, with its error.
+-- Takes starts and signals of many clients in one statement, for the frontend: one transaction and one commit for all.
+-- A request that is refused gets its error, and the others are taken.
 
 create or replace function perdure.take_request(p_shard smallint, p_request jsonb) returns json
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -46,7 +46,7 @@ begin
 end
 $$;
 comment on function perdure.take_request(smallint, jsonb) is
-    'Does what one request of take_requests asks for, and answers with the run.';
+    'Does what one request of take_requests asks for, and returns the run.';
 
 create or replace function perdure.take_requests(p_shard smallint, p_requests jsonb)
 returns table (place int, answer json)
@@ -65,14 +65,15 @@ begin
             hint = 'For example [{"kind": "signal", "namespace": "default", "workflowId": "…", "signalName": "…"}].';
     end if;
     if jsonb_array_length(p_requests) = 1 then
-        -- Whoever asks for one thing is told what is wrong with it.
+        -- A single request cannot stop others, so the caller gets its error.
         place := 1;
         answer := perdure.take_request(p_shard, p_requests -> 0);
         return next;
         return;
     end if;
     begin
-        -- Open runs that are signalled, or in the way, in the order in which everybody locks them.
+        -- Locks the open runs that are signalled or may be terminated, in order of their ids, as all functions lock
+        -- runs.
         perform perdure.lock_runs(p_shard, array(
             select r.run_id from jsonb_array_elements(p_requests) q
             cross join lateral (
@@ -81,7 +82,8 @@ begin
                   and e.namespace || '' = q.value ->> 'namespace'
                 order by e.namespace, e.run_number desc limit 1) r
             where q.value ->> 'kind' <> 'start' or q.value -> 'options' ? 'workflowIdConflictPolicy'));
-        -- All of them before the first row is returned: rows that were are not taken back.
+        -- All requests are handled before the first row is returned, because rows that were returned are not taken back
+        -- if a later request raises an error.
         select array_agg(t.place), array_agg(t.answer) into v_places, v_answers
         from (
             select q.place::int as place, perdure.take_request(p_shard, q.request) as answer
@@ -96,7 +98,7 @@ begin
                 raise;
             end if;
     end;
-    -- One of them raised: each on its own.
+    -- A request raised an error, so each is taken by itself.
     for v_request in
         select q.request, q.place from jsonb_array_elements(p_requests) with ordinality q (request, place)
         order by q.request ->> 'workflowId' collate "C", q.place loop
@@ -118,5 +120,5 @@ end
 $$;
 comment on function perdure.take_requests(smallint, jsonb) is
     'Takes starts, signals and signals with start (kind), each with the arguments of the function of its name, and '
-    'answers with the run, or the error, of each. With "claim", a worker and its task queue, the first workflow task '
-    'of a run that was started is handed to that worker with the answer.';
+    'answers each with its run or its error. With "claim", a worker and its task queue, the first workflow task of a '
+    'run that was started is handed to that worker with the answer.';

@@ -1,5 +1,4 @@
--- What many clients wait for through the frontend: the close event of a run, or events beyond those that they have
--- read.
+-- What many clients wait for through the frontend: the close event of a run, or events after those that they have read.
 
 create or replace function perdure.close_event(
     p_shard smallint, p_namespace text, p_workflow_id text, p_run_id uuid default null)
@@ -38,8 +37,8 @@ begin
 end
 $$;
 comment on function perdure.runs_with_news(smallint, uuid[], bigint[]) is
-    'Which of these runs have closed, or have an event with this id or a later one; null asks for the end alone. One '
-    'look for all who wait.';
+    'Which of these runs have closed, or have an event with the given id or a later one; a null id waits only for the '
+    'close. One call looks for all clients that wait.';
 
 create or replace function perdure.answered_queries(p_shard smallint, p_query_ids uuid[]) returns setof uuid
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -57,7 +56,8 @@ begin
 end
 $$;
 comment on function perdure.answered_queries(smallint, uuid[]) is
-    'Which of these queries wait no longer: answered, failed, too late or gone. One look for all who wait.';
+    'Which of these queries wait no longer: answered, failed, too late or gone. One call looks for all clients that '
+    'wait.';
 
 create or replace function perdure.cached_runs(p_shard smallint, p_worker_id uuid, p_run_ids uuid[]) returns setof uuid
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -72,4 +72,4 @@ begin
 end
 $$;
 comment on function perdure.cached_runs(smallint, uuid, uuid[]) is
-    'Which of these open runs a worker has cached: it needs no history to answer a query.';
+    'Which of these open runs a worker has cached, so that it needs no history to answer a query.';

@@ -1,4 +1,4 @@
--- How the task queues are, once a minute.
+-- The state of the task queues, sampled once a minute.
 
 create or replace function perdure.sample_queues(p_now timestamptz) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
@@ -46,8 +46,8 @@ begin
 end
 $$;
 comment on function perdure.sample_queues(timestamptz) is
-    'Writes how the queues of each namespace are, unless that is written for this minute, and forgets what is older '
-    'than a day.';
+    'Writes the state of the queues of each namespace, unless it has been written for this minute, and deletes '
+    'samples that are older than a day.';
 
 create or replace function perdure.queue_backlog(p_namespace text, p_task_queue text, p_kind text, p_limit int,
     out waiting int, out oldest timestamptz)
@@ -55,7 +55,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 begin
-    -- By the index of what can be claimed: priority for priority, each in the order of age.
+    -- Reads the index of claimable tasks: each priority by itself, in the order of age.
     select sum(c.waiting)::int, min(c.oldest) into waiting, oldest
     from generate_series(0, perdure.shard_count() - 1) s (shard)
     cross join generate_series(1, 5) p (priority)

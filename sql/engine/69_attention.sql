@@ -1,4 +1,5 @@
--- What needs attention in a namespace: what is stuck, a row for each cause, with what it is found by and what to do.
+-- What needs attention in a namespace: a row for each cause of trouble, with the filter that finds its runs and what to
+-- do.
 
 create or replace function perdure.failing_causes(p_namespace text, p_kind text, p_limit int)
 returns table (cause text, runs bigint, since timestamptz, builds text[], task_queues text[], most_attempts int,
@@ -8,7 +9,7 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin
-    -- From cause to cause by their index, and of each no more than is counted.
+    -- Each step reads the next cause from the index, and of each cause no more tasks than are counted.
     if p_kind = 'activity' then
         return query
         with recursive causes (cause) as (
@@ -57,8 +58,8 @@ begin
 end
 $$;
 comment on function perdure.failing_causes(text, text, int) is
-    'What activities (kind activity) or workflow code (workflow) fail of in a namespace: each cause with its runs, '
-    'counted to 1,001, and the run that has failed of it longest.';
+    'The causes for which activities (kind activity) or workflow code (workflow) fail in a namespace: each with its '
+    'runs, counted to 1,001, and the run that has failed longest.';
 
 create or replace function perdure.attention(namespace text default 'default')
 returns table (kind text, cause text, what text, is_urgent boolean, runs bigint, since timestamptz, builds text[],
@@ -96,7 +97,7 @@ begin
         cross join lateral perdure.queue_backlog(v_namespace, q.task_queue, q.kind, 1001) b
         group by q.task_queue
         union all
-        -- Older in each of five minutes than in the one before.
+        -- The oldest task was older in each of the last five minutes than in the one before.
         select 'queue', null, format('The queue %s falls behind: its oldest %s task has waited %s', s.task_queue,
             s.kind, perdure.in_words(s.oldest[1] * interval '1 s')), true, s.waiting, v_now - s.oldest[1]
             * interval '1 s', null, array[s.task_queue], null, null,
@@ -123,6 +124,7 @@ begin
 end
 $$;
 comment on function perdure.attention(text) is
-    'What is stuck in a namespace, a row for each cause: code that fails, activities that are tried again, queues that '
-    'nobody polls or that fall behind. is_urgent: it does not pass by itself, as far as can be told. runs: how many, '
-    'counted to 1,001; of a queue its tasks. filter: the list filter that chooses these runs. Raises PD005.';
+    'What is stuck in a namespace, a row for each cause: code that fails, activities that are tried again, queues '
+    'that nobody polls or that fall behind. is_urgent: the trouble does not pass by itself, as far as can be told. '
+    'runs: how many runs have it, counted to 1,001; for a queue, how many tasks. filter: the list filter that chooses '
+    'these runs. Raises PD005.';

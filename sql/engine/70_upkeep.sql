@@ -1,5 +1,5 @@
--- What time does: timers fire, tasks time out, backoffs end, lost workers' tasks come back, old runs go.
--- Any worker does a slice; SKIP LOCKED lets several do it at once, and there is no leader.
+-- What happens when its time comes: timers fire, tasks time out, backoffs end, tasks of lost workers come back, old
+-- runs are deleted. Each worker does a part of it; SKIP LOCKED lets several do it at once, without a leader.
 
 create or replace function perdure.fire_timer(p_shard smallint, p_run perdure.run_states, p_timer perdure.timers,
     p_now timestamptz) returns void
@@ -25,14 +25,14 @@ begin
             jsonb_build_object('retryState', v_next.retry_state, 'newExecutionRunId', v_next.run_id)));
         perform perdure.begin_next_run(p_shard, p_run, p_now, v_next);
     else
-        -- The time of all runs of the chain together is over.
+        -- The execution timeout is the time of all runs of the chain together.
         perform perdure.end_run(p_shard, p_run, p_now, 'TimedOut', perdure.event('WorkflowExecutionTimedOut',
             jsonb_build_object('retryState', 'Timeout')));
     end case;
 end
 $$;
 comment on function perdure.fire_timer(smallint, perdure.run_states, perdure.timers, timestamptz) is
-    'A timer of a run is due.';
+    'Fires a timer of a run that is due.';
 
 create or replace function perdure.fire_many_timers(p_shard smallint, p_now timestamptz, p_limit int,
     p_since timestamptz) returns int
@@ -48,9 +48,8 @@ declare
     v_sticky_timeout interval := (select (s.value #>> '{}')::interval from perdure.settings s
         where s.name = 'sticky_timeout');
 begin
-    -- As in complete_many: all rows are found by their keys and the runs are locked, and then they are changed in their
-    -- places.
-    -- Whoever else fires timers at this moment has locked the runs of the first ones; these are the next.
+    -- As in complete_many, all rows are found by key and the runs are locked, and then the rows are changed by ctid.
+    -- SKIP LOCKED passes over runs that another transaction has locked to fire their timers, and takes the next ones.
     select array_agg(distinct mine.run_id) into v_due from (
         select l.run_id from (
             select t.run_id from perdure.timers t
@@ -63,8 +62,8 @@ begin
     if v_due is null then
         return 0;
     end if;
-    -- Of each run that waits for nothing else, the timer that was due first. By no expression here can another index
-    -- serve than the keys.
+    -- For each run that has no workflow task, the timer that was due first. `+ interval '0'` and `+ 0` keep the planner
+    -- from using timers_due, so that it looks the timers up by their primary key.
     select array_agg(r.ctid), array_agg(t.ctid) into v_runs, v_timers
     from unnest(v_due) as mine (run_id)
     cross join lateral (select r.ctid, r.start_delayed or r.next_event_id > r.max_history_events + 1
@@ -114,8 +113,8 @@ begin
 end
 $$;
 comment on function perdure.fire_many_timers(smallint, timestamptz, int, timestamptz) is
-    'Fires timers that came due since then, of runs that wait for nothing but them, all in one statement; the others '
-    'it leaves to fire_timer. Returns how many.';
+    'Fires timers that came due since p_since and whose runs have no workflow task, all in one statement; leaves the '
+    'others to fire_timer. Returns how many it fired.';
 
 create or replace function perdure.end_sticky_waits(p_shard smallint, p_now timestamptz, p_limit int,
     p_since timestamptz) returns int
@@ -129,7 +128,7 @@ declare
     v_tasks tid[];
     v_ended int;
 begin
-    -- As in fire_many_timers. A claim that has a task at this moment is not waited for.
+    -- As in fire_many_timers. SKIP LOCKED also passes over a task that a claim has locked.
     select array_agg(mine.run_id) into v_due from (
         select l.run_id from (
             select t.run_id from perdure.workflow_tasks t
@@ -152,7 +151,7 @@ begin
     set local enable_indexscan = off;
     with waited as materialized (
         select r.run_id, q.run_row, q.task_row, r.namespace, r.task_queue,
-            -- One that only updates wait for is written now.
+            -- The WorkflowTaskScheduled of a task for which only updates wait is written now.
             r.next_event_id + case t.scheduled_event_id when 0 then 1 else 0 end as first_event_id,
             t.scheduled_event_id = 0 as is_unwritten,
             case t.scheduled_event_id when 0 then r.next_event_id else t.scheduled_event_id end as scheduled_event_id,
@@ -185,8 +184,8 @@ begin
 end
 $$;
 comment on function perdure.end_sticky_waits(smallint, timestamptz, int, timestamptz) is
-    'Workflow tasks for which the worker that has the run cached did not come since then: any may have them. All in '
-    'one statement, as time_out_workflow_task would one by one. Returns how many.';
+    'Lets any worker have the workflow tasks that were kept for a worker which did not come for them, if that time '
+    'ended since p_since. Writes in one statement what time_out_workflow_task would write for each. Returns how many.';
 
 create or replace function perdure.time_out_workflow_task(
     p_shard smallint, p_run perdure.run_states, p_task perdure.workflow_tasks, p_now timestamptz, p_message text)
@@ -201,7 +200,7 @@ begin
             and t.run_id = p_task.run_id;
         perform perdure.wake(p_task.namespace, p_task.task_queue, 'workflow');
     elsif p_task.state = 'started' then
-        -- Queries that came with it are asked again.
+        -- Queries that came with the task are asked again.
         update perdure.queries q set state = 'pending', worker = null
         where q.shard = p_shard and q.run_id = p_task.run_id and q.worker = p_task.worker and q.state = 'claimed'
             and q.deadline > p_now;
@@ -211,9 +210,9 @@ begin
                 'failure', jsonb_build_object('message', p_message, 'source', 'Perdure', 'timeoutFailureInfo',
                     jsonb_build_object('timeoutType', 'StartToClose'))));
     else
-        -- The worker that has the run cached did not come for it: any may.
+        -- The worker that has the run cached did not come for the task, so any worker may have it.
         if p_task.scheduled_event_id = 0 then
-            -- Only updates waited for it; it is written now.
+            -- Only updates waited for the task, so its WorkflowTaskScheduled is written now.
             p_task.scheduled_event_id := p_run.next_event_id;
             perform perdure.append_events(p_shard, p_run.run_id, p_now, p_run.next_event_id,
                 array[perdure.workflow_task_scheduled(p_run, 1)]);
@@ -237,8 +236,8 @@ end
 $$;
 comment on function perdure.time_out_workflow_task(smallint, perdure.run_states, perdure.workflow_tasks, timestamptz,
     text) is
-    'A workflow task''s deadline has passed: its backoff is over, its attempt timed out, or its sticky worker did not '
-    'come.';
+    'Handles the deadline of a workflow task: its backoff is over, its attempt timed out, or the worker for which it '
+    'was kept did not come.';
 
 create or replace function perdure.time_out_activity(
     p_shard smallint, p_run perdure.run_states, p_task perdure.activity_tasks, p_now timestamptz, p_lost boolean)
@@ -249,8 +248,8 @@ declare
     v_type text;
 begin
     if p_lost then
-        -- Temporal has no timeout for this. It is a failure by which the workflow can tell what happened, and which a
-        -- retry policy can name.
+        -- Temporal has no timeout for a lost worker. This failure tells the workflow what happened, and a retry policy
+        -- can name its type.
         perform perdure.fail_activity(p_shard, p_run, p_task, p_now, jsonb_build_object(
             'message', 'the lease of the worker that ran the activity ran out', 'source', 'Perdure',
             'applicationFailureInfo', jsonb_strip_nulls(jsonb_build_object('type', 'WorkerLost'))
@@ -259,7 +258,7 @@ begin
         return 'timed_out';
     end if;
     if p_now >= p_task.scheduled_at + p_task.schedule_to_close_timeout then
-        -- Of two that run out at one time, as Temporal tells it.
+        -- If two timeouts run out at one time, the one that Temporal reports.
         v_type := case when p_task.state = 'scheduled'
             and p_task.attempt_scheduled_at + p_task.schedule_to_start_timeout
             <= p_task.scheduled_at + p_task.schedule_to_close_timeout then 'ScheduleToStart' else 'ScheduleToClose' end;
@@ -287,15 +286,16 @@ end
 $$;
 comment on function perdure.time_out_activity(smallint, perdure.run_states, perdure.activity_tasks, timestamptz,
     boolean) is
-    'An activity''s deadline has passed: its backoff is over, or the attempt timed out. Or its worker is lost, and '
-    'the attempt fails by that.';
+    'Handles the deadline of an activity: its backoff is over, or the attempt timed out. With p_lost, the attempt '
+    'fails because its worker is lost.';
 
 create or replace function perdure.was_in_contact(p_worker perdure.workers, p_now timestamptz) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- An outage that silences a worker for a lease lasts two thirds of one at least. Of those that are silent no longer
-    -- than half of theirs, somebody who has renewed all that time saw none.
+    -- A worker renews its lease every third of it, so an outage that silences a worker for a whole lease lasts at least
+    -- two thirds of that lease. Another worker has seen no such outage if its last renewal is not older than half its
+    -- lease, and if it has renewed without such a gap since before the last third of this worker's lease.
     return exists (
         select from perdure.workers w
         where w.worker_id <> p_worker.worker_id and w.lost_at is null and w.lease <= p_worker.lease
@@ -304,8 +304,8 @@ begin
 end
 $$;
 comment on function perdure.was_in_contact(perdure.workers, timestamptz) is
-    'Whether another worker could renew its lease all the time that this one did not: then the database could be '
-    'reached.';
+    'Whether another worker could renew its lease all the time that this one did not, which shows that the database '
+    'could be reached.';
 
 create or replace function perdure.next_due(p_shard smallint, p_since timestamptz, p_until timestamptz,
     out timer timestamptz, out activity timestamptz, out workflow_task timestamptz, out lease timestamptz)
@@ -325,7 +325,8 @@ begin
 end
 $$;
 comment on function perdure.next_due(smallint, timestamptz, timestamptz) is
-    'When the first timer, activity, workflow task and lease of a time are due; null for none.';
+    'When the first timer, activity and workflow task between two times are due, and when the first lease runs out; '
+    'null for none.';
 
 create or replace function perdure.fire_due_timers(p_shard smallint, p_now timestamptz, p_limit int,
     p_since timestamptz, p_singly boolean)
@@ -342,16 +343,17 @@ declare
 begin
     if not p_singly then
         v_fired := perdure.fire_many_timers(p_shard, p_now, p_limit, p_since);
-        -- What has to be done one by one takes about a millisecond each: few, lest timers that come due meanwhile wait
-        -- for them.
+        -- A timer that is fired singly takes about a millisecond, so only few are: otherwise timers that come due
+        -- meanwhile would wait for them.
         p_limit := least(50, p_limit - v_fired);
     end if;
-    -- What is left of these; of a crowd the next call fires more, and not one by one. Each due row is looked at again
-    -- under the run's lock: somebody else may have been here first.
+    -- The rest is fired singly; if there are many timers, the next call fires more of them in one statement. Each due
+    -- row is read again under the run's lock, because another transaction may have handled it.
     for v_due in select t.run_id, t.kind, t.started_event_id from perdure.timers t
         where t.shard = p_shard and t.fire_at > p_since and t.fire_at <= p_now order by t.fire_at,
             t.started_event_id limit p_limit loop
-        -- Of a run that somebody else has at this moment none is fired, or a later one might come first.
+        -- If another transaction has locked a run, none of its timers is fired: a later timer might fire before an
+        -- earlier one.
         continue when v_due.run_id = any (v_skipped);
         v_run := perdure.lock_free_run(p_shard, v_due.run_id);
         if v_run.run_id is null then
@@ -386,8 +388,8 @@ begin
 end
 $$;
 comment on function perdure.fire_due_timers(smallint, timestamptz, int, timestamptz, boolean) is
-    'Fires timers that came due since then, equal ones in the order in which they were started. Singly, one that '
-    'raises an error is set aside.';
+    'Fires timers that came due since p_since, those of one time in the order in which they were started. With '
+    'p_singly, a timer that raises an error is set aside.';
 
 create or replace function perdure.time_out_due_activities(
     p_shard smallint, p_now timestamptz, p_limit int, p_since timestamptz, p_singly boolean, out timed_out int,
@@ -421,17 +423,17 @@ begin
         if v_activity.state = 'started' then
             select w.lease_until - w.lease, w.lease, w.in_contact_since into v_seen_at, v_lease, v_contact_since
             from perdure.workers w where w.worker_id = v_activity.worker;
-            -- A lost worker whose work could not be taken back when it was found.
+            -- The worker is gone, and its work could not be taken back when it was found lost.
             v_lost := not found;
             if not v_lost and v_activity.paused_at is not null then
-                -- Nothing times out while it is paused; it keeps a deadline by which it is found.
+                -- A paused activity does not time out. It keeps a deadline by which upkeep finds it.
                 update perdure.activity_tasks t set deadline = p_now + interval '1 hour'
                 where t.shard = p_shard and t.run_id = v_activity.run_id
                     and t.scheduled_event_id = v_activity.scheduled_event_id;
                 continue;
             end if;
-            -- A worker that cannot reach the database cannot beat either. It has until it is lost, and then as long as
-            -- for any heartbeat.
+            -- A worker that cannot reach the database cannot send a heartbeat either. The activity waits until the
+            -- worker is found lost or, if the worker is in contact again, for one heartbeat timeout from then on.
             if not v_lost and p_now < v_activity.started_at + v_activity.start_to_close_timeout
                 and (p_now < v_activity.scheduled_at + v_activity.schedule_to_close_timeout) is not false then
                 v_next := case when v_seen_at < p_now - v_lease / 2
@@ -475,7 +477,8 @@ begin
 end
 $$;
 comment on function perdure.time_out_due_activities(smallint, timestamptz, int, timestamptz, boolean) is
-    'Sees to activities whose deadlines passed since then. Singly, one that raises an error is set aside.';
+    'Handles activities whose deadlines passed since p_since. With p_singly, an activity that raises an error is set '
+    'aside.';
 
 create or replace function perdure.time_out_due_workflow_tasks(
     p_shard smallint, p_now timestamptz, p_limit int, p_since timestamptz, p_singly boolean) returns int
@@ -524,7 +527,8 @@ begin
 end
 $$;
 comment on function perdure.time_out_due_workflow_tasks(smallint, timestamptz, int, timestamptz, boolean) is
-    'Sees to workflow tasks whose deadlines passed since then. Singly, one that raises an error is set aside.';
+    'Handles workflow tasks whose deadlines passed since p_since. With p_singly, a task that raises an error is set '
+    'aside.';
 
 create or replace function perdure.end_backoffs(p_shard smallint, p_now timestamptz, p_limit int, p_since timestamptz)
     returns int
@@ -553,8 +557,8 @@ begin
 end
 $$;
 comment on function perdure.end_backoffs(smallint, timestamptz, int, timestamptz) is
-    'Backoffs of activities that were over since then need nothing of the run: they go back to the queue in one '
-    'statement.';
+    'Returns activities whose backoffs ended since p_since to their queues, in one statement, because that needs '
+    'nothing of the run.';
 
 create or replace function perdure.take_back(p_shard smallint, p_worker_id uuid, p_now timestamptz, p_limit int,
     p_singly boolean)
@@ -580,7 +584,7 @@ begin
                     if perdure.is_passing(sqlstate) then
                         raise;
                     end if;
-                    -- Its tasks end by their deadlines, which come with the next attempt.
+                    -- The run's tasks are ended by their deadlines, which become the time of the next attempt.
                     v_next := perdure.put_aside(p_shard, v_run_id, 'lost worker', 0, sqlerrm, sqlstate, p_now);
                     update perdure.workflow_tasks t set deadline = v_next where t.shard = p_shard
                         and t.run_id = v_run_id;
@@ -595,8 +599,8 @@ begin
 end
 $$;
 comment on function perdure.take_back(smallint, uuid, timestamptz, int, boolean) is
-    'Returns what a lost worker held on a shard to the queues, of so many runs. Whether that was all: runs that '
-    'somebody else has are left for the next time.';
+    'Returns what a lost worker held on a shard to the queues, for at most p_limit runs. Returns whether that was '
+    'all: runs that another transaction has locked are left for the next time.';
 
 create or replace function perdure.take_back_run(p_shard smallint, p_run_id uuid, p_worker_id uuid, p_now timestamptz)
     returns boolean
@@ -621,7 +625,7 @@ begin
         and a.worker = p_worker_id
         order by a.scheduled_event_id for update loop
         select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = p_run_id;
-        -- Its history has become too long with the one before.
+        -- The activity before has made the history too long, and the run has ended.
         exit when v_run.run_id is null;
         perform perdure.time_out_activity(p_shard, v_run, v_activity, p_now, true);
     end loop;
@@ -629,8 +633,8 @@ begin
 end
 $$;
 comment on function perdure.take_back_run(smallint, uuid, uuid, timestamptz) is
-    'Returns what a lost worker held of one run to the queues. False, and nothing changed, when somebody else has the '
-    'run.';
+    'Returns what a lost worker held of one run to the queues. Returns false, and changes nothing, if another '
+    'transaction has locked the run.';
 
 create or replace function perdure.take_back_lost(p_shard smallint, p_now timestamptz, p_singly boolean) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -639,14 +643,15 @@ declare
     v_worker perdure.workers;
     v_count int := 0;
 begin
-    -- A claim that is under way holds its worker's row: that worker comes next time.
+    -- SKIP LOCKED passes over a worker whose row a claim has locked: that worker is looked at next time.
     for v_worker in select * from perdure.workers w
         where case when w.lost_at is null then greatest(w.lease_until, w.grace_until) <= p_now
             else p_shard <> all (w.taken_back) end
         order by w.lease_until limit 10 for update skip locked loop
         if v_worker.lost_at is null then
             if v_worker.grace_until is null and not perdure.was_in_contact(v_worker, p_now) then
-                -- It may be the database that was away: one more lease, in which a worker that lives will renew it.
+                -- Perhaps the database could not be reached. So the worker gets one more lease, in which it renews its
+                -- lease if it lives.
                 update perdure.workers w set grace_until = p_now + w.lease where w.worker_id = v_worker.worker_id;
                 continue;
             end if;
@@ -666,7 +671,8 @@ begin
 end
 $$;
 comment on function perdure.take_back_lost(smallint, timestamptz, boolean) is
-    'Finds workers that are lost, and takes their work on a shard back. Returns of how many that is done.';
+    'Finds workers that are lost, and takes their work on a shard back. Returns for how many workers all work was '
+    'taken back.';
 
 create or replace function perdure.do_due(p_shard smallint, p_now timestamptz, p_limit int, p_since timestamptz,
     p_singly boolean,
@@ -694,7 +700,8 @@ begin
     if p_leases then
         lost_workers := perdure.take_back_lost(p_shard, p_now, p_singly);
     end if;
-    -- Last, since it locks activities without their runs, and whoever holds such a lock must not wait for another.
+    -- end_backoffs comes last, because it locks activities without their runs, and a transaction that holds such a lock
+    -- must not wait for another one.
     if p_activities then
         retried_activities := retried_activities + perdure.end_backoffs(p_shard, p_now, p_limit, p_since);
     end if;
@@ -702,7 +709,7 @@ end
 $$;
 comment on function perdure.do_due(smallint, timestamptz, int, timestamptz, boolean, boolean, boolean, boolean,
     boolean) is
-    'Does what perdure.next_due has found.';
+    'Does what perdure.next_due has found to be due.';
 
 create or replace function perdure.upkeep(p_shard smallint, p_limit int default 200, p_since timestamptz default null)
 returns table (fired_timers int, timed_out_activities int, retried_activities int, timed_out_workflow_tasks int,
@@ -734,7 +741,7 @@ begin
                 if perdure.is_passing(sqlstate) then
                     raise;
                 end if;
-                -- Something among it raised: all again, one by one, so that nothing else has to wait.
+                -- A member raised an error, so everything is done again one by one, and nothing else has to wait.
                 select d.fired_timers, d.timed_out_activities, d.retried_activities, d.timed_out_workflow_tasks,
                     d.lost_workers
                 into fired_timers, timed_out_activities, retried_activities, timed_out_workflow_tasks, lost_workers
@@ -749,11 +756,10 @@ begin
 end
 $$;
 comment on function perdure.upkeep(smallint, int, timestamptz) is
-    'Does what is due, at most p_limit of each kind, and tells when the next thing is; call it again at once if that '
-    'has passed. With p_since it '
-    'looks only at what came due since then or does within the next second: for whoever has left nothing older. What '
-    'raises an error is set aside '
-    '(perdure.set_aside), tried again later, and keeps nothing else waiting. deleted_executions is 0: '
+    'Does what is due, at most p_limit of each kind, and returns when the next thing is due. Call it again at once if '
+    'that time has passed. With p_since it looks only at what came due since then or comes due within the next '
+    'second: for a caller that has left nothing older. Work that raises an error is set aside '
+    '(perdure.set_aside_work), tried again later, and keeps nothing else waiting. deleted_executions is always 0: '
     'perdure.delete_expired deletes.';
 
 create or replace function perdure.delete_expired(p_shard smallint, p_limit int default 1000)
@@ -781,8 +787,9 @@ begin
         cross join lateral (
             select e.run_id, e.namespace, e.workflow_id, e.run_number from perdure.executions e
             where e.shard = p_shard and e.namespace = n.namespace
-              -- A thousand years are longer than anybody waits; more may be longer than what can be taken from a time.
-              -- In seconds, for a day of an interval is as long as the session's time zone says.
+              -- A retention of more than a thousand years counts as a thousand years, because a time minus a longer
+              -- interval may be out of range. It is subtracted in seconds, because the length of a day in an interval
+              -- depends on the time zone of the session.
               and e.close_time < v_now - make_interval(
                   secs => case when n.deleted_at is null
                       then least(extract(epoch from n.retention), 31557600000) else 0 end::double precision)
@@ -791,15 +798,16 @@ begin
             is_more := true;
             exit;
         end if;
-        -- The runs of an id go in the order of their numbers, whatever the clock said when they closed: the highest
-        -- is the current one, and the next start counts on from it.
+        -- The runs of an id are deleted in the order of their numbers, whatever the clock said when they closed: the
+        -- highest is the current run, and the next start counts on from it.
         continue when exists (
             select from perdure.executions e where e.shard = p_shard and e.workflow_id = v_run.workflow_id
                 and e.namespace = v_run.namespace and e.run_number < v_run.run_number);
         perform from perdure.executions e where e.shard = p_shard and e.run_id = v_run.run_id for update skip locked;
         continue when not found;
         begin
-            -- From the end, and no more than is left of the limit: a long history takes several calls.
+            -- A history is deleted from its end on, and at most as many rows as are left of the limit: a long history
+            -- takes several calls.
             select h.first_event_id into v_first from perdure.history h
             where h.shard = p_shard and h.run_id = v_run.run_id
             order by h.first_event_id desc offset v_limit - deleted_rows limit 1;
@@ -831,7 +839,7 @@ begin
                 is_more := true;
                 exit runs;
             end if;
-            -- No run has more of them than its limit.
+            -- A run has no more updates than its limit allows.
             delete from perdure.updates u where u.shard = p_shard and u.run_id = v_run.run_id;
             get diagnostics v_rows = row_count;
             deleted_rows := deleted_rows + v_rows;
@@ -855,7 +863,7 @@ begin
         select old.query_id from perdure.queries old where old.shard = p_shard
             and old.deadline < v_now - interval '1 minute'
         order by old.deadline limit v_limit for update skip locked);
-    -- What has been done since, or has gone with its run.
+    -- Deletes entries whose work has been done since, or whose run is gone.
     delete from perdure.set_aside s where s.shard = p_shard and s.ctid in (
         select old.ctid from perdure.set_aside old where old.shard = p_shard
           and old.next_at < v_now - case when old.kind in ('result', 'deletion') then interval '1 day'
@@ -869,7 +877,7 @@ begin
             then least(extract(epoch from n.retention), 31557600000) else 0 end::double precision)
         limit v_limit for update of old skip locked);
     if p_shard = 0 then
-        -- Later than what each shard knows of them.
+        -- A job is deleted later than its runs on each shard.
         delete from perdure.reset_jobs j using perdure.namespaces n
         where n.namespace = j.namespace
           and j.created_at < v_now - interval '1 day' - make_interval(secs => least(extract(epoch from n.retention),
@@ -881,7 +889,7 @@ begin
                 where p.namespace = n.namespace and p.ended_at < v_now - make_interval(
                   secs => least(extract(epoch from n.retention), 31557600000)::double precision)
                 order by p.ended_at limit v_limit for update skip locked) old);
-        -- What workers that are gone counted.
+        -- Deletes the counts of workers that are gone.
         delete from perdure.finished_tasks f where f.ctid in (
             select old.ctid from perdure.finished_tasks old where old.started_at < v_now - interval '15 minutes'
             limit v_limit for update skip locked);
@@ -891,7 +899,6 @@ begin
 end
 $$;
 comment on function perdure.delete_expired(smallint, int) is
-    'Deletes what is kept no longer, about p_limit rows at most: closed runs that are older than their namespace '
-    'keeps them, with their histories, '
-    'old queries and workers. Whether there is more. It is a call of its own, so that nothing that is due waits for '
-    'it.';
+    'Deletes what is no longer kept, about p_limit rows at most: closed runs that are older than the retention of '
+    'their namespace, with their histories, and old queries and workers. Returns whether there is more. It is a call '
+    'of its own, so that nothing that is due waits for it.';

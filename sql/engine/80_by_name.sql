@@ -1,7 +1,7 @@
--- The forms for people and applications: names with defaults, plain JSON, the shard found for you. A caller's columns
--- may have any collation; below, as in the tables, ids are compared by bytes.
+-- The forms for people and applications: they have names with defaults, take plain JSON, and find the shard. A caller's
+-- columns may have any collation; the functions below, like the tables, compare ids by bytes.
 
--- Stable, as what it calls is, or it could not be inlined.
+-- The function is STABLE because those that it calls are; declared IMMUTABLE it could not be inlined.
 create or replace function perdure.payloads(p_value jsonb) returns jsonb
 language sql stable parallel safe
 return case when p_value is null then '[]'::jsonb
@@ -70,15 +70,16 @@ as $$
         session_user::text, $9)
 $$;
 comment on function perdure.reset_workflow(text, bigint, text, text, text, text, uuid, text, jsonb) is
-    'Lets a workflow go back to the end of a workflow task: the one that event_id ends, the first or the last '
-    '(reset_type => ''FirstWorkflowTask'' or ''LastWorkflowTask''), the first one of a build, or the first one that '
-    'took a patch. Returns the run that goes on from there.';
+    'Resets a workflow to the end of a workflow task: the one that event_id ends, the first or the last (reset_type '
+    '=> ''FirstWorkflowTask'' or ''LastWorkflowTask''), the first one of a build, or the first one that took a patch. '
+    'Returns the run that goes on from there.';
 
 create or replace function perdure.describe_workflow(workflow_id text, run_id uuid default null,
     namespace text default 'default') returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select perdure.describe_workflow(perdure.shard_for($3 collate "C", $1), $3 collate "C", $1, $2) $$;
-comment on function perdure.describe_workflow(text, uuid, text) is 'All that is known of a workflow, as one object.';
+comment on function perdure.describe_workflow(text, uuid, text) is
+    'Everything that is known of a workflow, as one object.';
 
 create or replace function perdure.workflow_result(
     workflow_id text, run_id uuid default null, namespace text default 'default',
@@ -138,7 +139,7 @@ as $$
     from perdure.update_outcome(perdure.shard_for($4 collate "C", $1), $4 collate "C", $1, $3, $2) u
 $$;
 comment on function perdure.update_result(text, text, uuid, text) is
-    'Where an update stands, and its result as plain JSON: admitted, accepted, completed, rejected, or aborted when '
+    'The state of an update, and its result as plain JSON: admitted, accepted, completed, rejected, or aborted when '
     'its run closed before its code saw it.';
 
 create or replace function perdure.forget_updates(
@@ -224,7 +225,7 @@ begin
         raise exception 'unknown search attribute type %', coalesce(quote_literal($2), 'null') using errcode = 'PD003',
             hint = 'It is Keyword, Text, Int, Double, Bool, Datetime or KeywordList.';
     end if;
-    -- Programs may have attributes of the names of what is wrong with runs: these win.
+    -- Programs may have search attributes with the names of these fields; then the search attributes win.
     if exists (select from perdure.list_filter_fields(null) f where f.name = $1
         and f.name not in ('Condition', 'Cause', 'FailingActivity', 'FailingBuild')) then
         raise exception 'search attribute % is one that every run has', $1 using errcode = 'PD003',
@@ -244,14 +245,15 @@ begin
 end
 $$;
 comment on function perdure.add_search_attribute(text, text, text) is
-    'Lets runs of a namespace carry a search attribute of that type.';
+    'Adds a search attribute of that type to a namespace: its runs can have it from now on.';
 
 create or replace function perdure.retry_now(workflow_id text, run_id uuid default null,
     namespace text default 'default') returns int
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select perdure.retry_now(perdure.shard_for($3 collate "C", $1), $3 collate "C", $1, $2) $$;
 comment on function perdure.retry_now(text, uuid, text) is
-    'Lets what a workflow waits to try again be tried at once: activities that failed, and its code. Answers how many.';
+    'Tries at once what a workflow waits to try again: activities that failed, and its code. Returns how many waits '
+    'ended.';
 
 create or replace function perdure.verdict(workflow_id text, run_id uuid default null,
     namespace text default 'default') returns text
@@ -261,8 +263,8 @@ as $$
     cross join lateral perdure.run_verdict(r.shard, r.run_id) v
 $$;
 comment on function perdure.verdict(text, uuid, text) is
-    'How a workflow is, as a sentence: what it waits for, what fails. perdure.workflow_verdicts has more. Raises '
-    'PD001.';
+    'The state of a workflow as a sentence: what it waits for, or what fails. perdure.workflow_verdicts has more. '
+    'Raises PD001.';
 
 create or replace function perdure.pause_activity(workflow_id text, activity_id text, reason text default null,
     run_id uuid default null, namespace text default 'default') returns void
@@ -270,8 +272,8 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select from perdure.pause_activities(perdure.shard_for($5 collate "C", $1), $5 collate "C", $1, $4, $2, null,
     session_user::text, $3) $$;
 comment on function perdure.pause_activity(text, text, text, uuid, text) is
-    'Pauses an activity of a workflow: it is not tried until it is unpaused. One that runs is told with its next '
-    'heartbeat.';
+    'Pauses an activity of a workflow: it is not tried until it is unpaused. If an attempt runs, its worker is told '
+    'with the next heartbeat.';
 
 create or replace function perdure.unpause_activity(workflow_id text, activity_id text,
     reset_attempts boolean default false, reset_heartbeat boolean default false, run_id uuid default null,
@@ -302,5 +304,5 @@ as $$
                 then k.value else '{"": null}' end) m (key)))
 $$;
 comment on function perdure.update_activity_options(text, text, jsonb, uuid, text) is
-    'Changes the options of an activity of a workflow that are named, such as {"startToCloseTimeout": "60s", '
-    '"retryPolicy": {"maximumAttempts": 5}}. Answers all of them.';
+    'Changes those options of an activity of a workflow that are named, such as {"startToCloseTimeout": "60s", '
+    '"retryPolicy": {"maximumAttempts": 5}}. Returns all its options.';

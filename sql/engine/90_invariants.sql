@@ -1,8 +1,8 @@
--- What must always be true of the tables, and a list of everything that is not.
+-- The invariants of the tables, and a list of everything that violates them.
 --
--- The functions are stable, so that all their statements see one snapshot: between the statements of others nothing
--- looks wrong that is not. They go through a table by ranges of run ids, newest first. The ranges cover all ids, so
--- rows of runs that do not exist are seen too.
+-- The functions are STABLE, so that all their statements see one snapshot, and a transaction that commits between them
+-- makes nothing look wrong. They go through a table by ranges of run ids, newest first. The ranges cover all ids, so
+-- rows of runs that do not exist are seen, too.
 
 create or replace function perdure.range_of_runs(p_shard smallint, p_before uuid, p_limit int, p_open boolean)
     returns uuid
@@ -10,7 +10,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 begin
-    -- The smallest uuid stands for the end.
+    -- The smallest uuid means that there is no further range.
     if p_open then
         return coalesce((select r.run_id from perdure.run_states r where r.shard = p_shard and r.run_id < p_before
             order by r.run_id desc offset p_limit limit 1), '00000000-0000-0000-0000-000000000000');
@@ -20,7 +20,7 @@ begin
 end
 $$;
 comment on function perdure.range_of_runs(smallint, uuid, int, boolean) is
-    'Where a range of run ids begins that ends before p_before and holds about p_limit runs, or open runs.';
+    'The beginning of a range of run ids that ends before p_before and holds about p_limit runs, or open runs.';
 
 create or replace function perdure.violations_of_open_runs(p_shard smallint, p_from uuid, p_before uuid)
 returns table (kind text, run_id uuid, what text)
@@ -194,16 +194,15 @@ as $$
     where q.shard = p_shard and q.run_id >= p_from and q.run_id < p_before and s.run_id is null
 $$;
 comment on function perdure.violations_of_open_runs(smallint, uuid, uuid) is
-    'What is wrong with runs of a range of ids that are open, or that have left something behind: everything but '
-    'their histories.';
+    'What is wrong with runs of a range of ids that are open, or that have left rows behind: everything but their '
+    'histories.';
 
 create or replace function perdure.violations_of_histories(p_shard smallint, p_from uuid, p_before uuid)
 returns table (kind text, run_id uuid, what text)
 language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
     with runs as materialized (
-        -- Of a run that is older than its namespace keeps it the history goes from its end on, in as many calls as that
-        -- takes.
+        -- The history of an expired run is deleted from its end on, in as many calls as that takes.
         select e.*, coalesce(e.close_time < perdure.clock() - least(n.retention, interval '1000 years')
             or n.deleted_at is not null, false) as is_expired
         from perdure.executions e left join perdure.namespaces n on n.namespace = e.namespace
@@ -230,7 +229,7 @@ as $$
                 order by b.first_event_id))[1] as cron_schedule,
             bool_or(b.first_event_id <> b.expected or b.length = 0) as is_broken
         from batches b group by b.run_id),
-    -- Of open runs, what they wait for by their histories. What is buffered has happened, too.
+    -- What open runs wait for according to their histories. Events that are buffered have happened, too.
     events as materialized (
         select s.run_id, h.first_event_id + e.ordinality - 1 as event_id, e.event ->> 'eventType' as type,
             coalesce(e.event -> 'attributes', e.event -> 'given', '{}') as attributes
@@ -287,7 +286,7 @@ as $$
         cross join lateral (
             select s.run_id, 9223372036854775807 as before
             union all
-            -- What a run that was reset has on its way is reported to the run that goes on from it.
+            -- Transfers of a run that was reset are reported to the run that goes on from it.
             select (f.value ->> 'runId')::uuid, (f.value ->> 'eventId')::bigint
             from runs r cross join lateral jsonb_array_elements(r.reset_from) f where r.run_id = s.run_id) b
         join perdure.transfers t on t.run_id = b.run_id and t.id < b.before
@@ -338,7 +337,7 @@ as $$
     where not r.is_expired and p.status is not null and l.next_run_id is distinct from r.run_id::text
       -- A run that a reset made has the first event of the one that was reset.
       and r.reset_from is null
-      -- Of a run that is being deleted the end goes first.
+      -- If the run before is being deleted, the end of its history has gone first.
       and (p.close_time is null or exists (select from perdure.history h where h.shard = p_shard
         and h.run_id = p.run_id and h.first_event_id + cardinality(h.events) > p.history_length))
     union all
@@ -354,7 +353,7 @@ as $$
         perdure.shard_for(r.namespace, r.workflow_id))
     from runs r where perdure.shard_for(r.namespace, r.workflow_id) <> p_shard
     union all
-    -- What its sticky worker is told begins with a batch.
+    -- The events that are sent to a sticky worker must begin with a whole batch.
     select 'history from within a batch', s.run_id,
         format('the sticky worker is told events from %s on, and a batch begins at %s', s.sticky_event_id,
         b.first_event_id)
@@ -399,7 +398,7 @@ as $$
     where a.shard = p_shard and a.run_id >= p_from and a.run_id < p_before and r.run_id is null
 $$;
 comment on function perdure.violations_of_histories(smallint, uuid, uuid) is
-    'What is wrong with the histories of a range of run ids, and with what open runs wait for by them.';
+    'What is wrong with the histories of a range of run ids, and with what open runs wait for according to them.';
 
 create or replace function perdure.find_violations(p_shard smallint default null,
     p_seconds double precision default null, p_limit int default null)
@@ -450,8 +449,8 @@ begin
 end
 $$;
 comment on function perdure.find_violations(smallint, double precision, int) is
-    'The same as perdure.violations, for so many seconds or until so many are found; then a row of kind cut says how '
-    'far it came.';
+    'The same as perdure.violations, for so many seconds or until so many violations are found; then a row of kind '
+    'cut says how far the search came.';
 
 create or replace function perdure.violations(p_shard smallint default null)
 returns table (kind text, shard smallint, run_id uuid, what text)

@@ -74,8 +74,7 @@ begin
             hint := 'See that autovacuum runs and that no old transaction holds it back; vacuum the table.';
         end if;
     when 'Timers' then
-        -- Ten seconds are what a worker may take that looks for what it may have missed. Beyond a thousand nobody
-        -- counts.
+        -- A worker that looks for what it may have missed may take ten seconds. The rows are counted to a thousand.
         select count(*) as number, floor(extract(epoch from v_now - min(d.due_at)))::bigint as seconds into v_found
             from (
             select due.due_at from generate_series(0, perdure.shard_count() - 1) s (shard)
@@ -223,7 +222,7 @@ exception
 end
 $$;
 comment on function perdure.health_check(text, double precision) is
-    'One check of perdure.health_checks. A check that cannot be made says so, and the others are made.';
+    'One check of perdure.health_checks. A check that raises an error says so in its row, and the others are made.';
 
 create or replace function perdure.health_checks(p_seconds double precision default 2)
 returns table (name text, status text, message text, hint text)
@@ -240,4 +239,4 @@ end
 $$;
 comment on function perdure.health_checks(double precision) is
     'What an operator should know: for each check its status, which is well, warning or wrong, what was found, and '
-    'what to do. Rules of the engine are looked after for so many seconds.';
+    'what to do. The search for violations of the engine''s rules takes so many seconds at most.';

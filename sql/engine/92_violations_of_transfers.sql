@@ -1,4 +1,4 @@
--- What must always be true of children and transfers: a part of 90_invariants.sql.
+-- The invariants of children and transfers: a part of 90_invariants.sql.
 
 create or replace function perdure.violations_of_transfers(p_shard smallint, p_from uuid, p_before uuid)
 returns table (kind text, run_id uuid, what text)
@@ -18,7 +18,7 @@ as $$
     from children c left join pending t on t.run_id = c.run_id and t.id = c.initiated_event_id
         and t.kind = 'start child'
     where c.child_run_id is null and t.run_id is null
-      -- The child of a run that was reset is reported to the run that goes on from it.
+      -- The start of a child of a run that was reset is reported to the run that goes on from it.
       and not exists (
         select from perdure.executions e cross join lateral jsonb_array_elements(e.reset_from) f
         join perdure.transfers b on b.run_id = (f.value ->> 'runId')::uuid and b.id = c.initiated_event_id
@@ -28,7 +28,7 @@ as $$
         format('%s was to be started by event %s, and its parent does not wait for it', t.target_workflow_id, t.id)
     from pending t join states s on s.run_id = t.run_id
     left join children c on c.run_id = t.run_id and c.initiated_event_id = t.id
-    -- One that has closed already has told its parent, and only the report of its start is under way.
+    -- A child that has closed already has told its parent, and only the report of its start is under way.
     where t.kind = 'start child' and c.run_id is null
       and not exists (select from perdure.received_transfers r
         where r.shard = p_shard and r.run_id = t.run_id and r.id = t.id)

@@ -17,7 +17,7 @@ $$;
 comment on function perdure.is_served(text, text, text, uuid, timestamptz) is
     'Whether a worker that lives, or this one, takes tasks of a queue; p_types is workflowTypes or activityTypes.';
 
--- Their earlier forms did not know activities that sleep.
+-- The earlier forms of these functions did not know activities that sleep.
 drop function if exists perdure.under_way(timestamptz);
 drop function if exists perdure.skip_time(timestamptz, text[], uuid[]);
 
@@ -26,7 +26,8 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
     return coalesce(
-        -- One that backs off has failed, which takes a person and not time.
+        -- A workflow task that backs off keeps time from being skipped, too: it has failed, and needs a person and not
+        -- time.
         (select format('a workflow task of %s', r.workflow_id)
         from perdure.workflow_tasks t join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
         where t.state <> 'scheduled'
@@ -45,9 +46,9 @@ begin
 end
 $$;
 comment on function perdure.under_way(timestamptz, jsonb) is
-    'What is being done at this moment, or will be by a worker that lives: time is not skipped meanwhile. Attempts of '
-    'activities that sleep, as runId, activityId and attempt, wait for time. Null when all that is open waits for '
-    'time, or for somebody outside.';
+    'What is being done at this moment, or will be done by a worker that lives: time is not skipped meanwhile. '
+    'Attempts of activities that sleep, given by runId, activityId and attempt, count as waiting for time. Null if '
+    'everything that is open waits for time, or for somebody outside.';
 
 create or replace function perdure.skip_time(
     until timestamptz default null, workflow_ids text[] default null, run_ids uuid[] default null,
@@ -64,7 +65,7 @@ begin
                 'every session: options=-c perdure.now=shared in its connection string.';
     end if;
     skipped := false;
-    -- Nothing that has asked for the time is open then, and nothing new asks.
+    -- While this lock is held, no transaction that has asked for the time is open, and none can ask for it.
     if not pg_try_advisory_xact_lock(1885630054, 0) then
         clock := perdure.clock();
         waits_for := 'a transaction that is open';
@@ -99,7 +100,8 @@ begin
     insert into perdure.settings as s (name, value, description)
     values ('skipped_time', to_jsonb(v_skip), 'How far the clock of tests is ahead, in microseconds')
     on conflict (name) do update set value = to_jsonb((s.value #>> '{}')::bigint + v_skip);
-    -- Those live in the time that passes. Since when a worker is in contact stays: it was, all the time.
+    -- Workers live in the time that really passes, so their leases move with the clock. in_contact_since stays, because
+    -- they were in contact all the time.
     update perdure.workers w set lease_until = w.lease_until + v_skip * interval '1 microsecond',
         grace_until = w.grace_until + v_skip * interval '1 microsecond';
     update perdure.updates u set expires_at = u.expires_at + v_skip * interval '1 microsecond'
@@ -109,8 +111,8 @@ begin
 end
 $$;
 comment on function perdure.skip_time(timestamptz, text[], uuid[], jsonb) is
-    'Moves the clock of tests to what is due next, if nothing is under way: call perdure.upkeep then. With until no '
-    'further than that, which is a thing to wait for by itself; with workflow_ids and run_ids (null for the current '
-    'run) only while one of these is open. Attempts of activities that sleep (an array of runId, activityId and '
-    'attempt) do not keep time from being skipped. Says what time waits for where it was not skipped. Workers'' '
-    'leases do not run out by it.';
+    'Moves the clock of tests to what is due next, if nothing is under way. Call perdure.upkeep then. With until the '
+    'clock moves no further than to that time, which counts as something to wait for. With workflow_ids and run_ids '
+    '(null for the current run) it moves only while one of these is open. Attempts of activities that sleep (an array '
+    'of runId, activityId and attempt) do not keep it from moving. If the clock was not moved, waits_for says why. '
+    'Workers'' leases do not run out by it.';

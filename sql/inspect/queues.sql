@@ -1,4 +1,4 @@
--- What waits in each task queue, what runs, and how many workers poll it.
+-- How many tasks wait and run in each task queue, and how many workers poll it.
 --     \i sql/inspect/queues.sql
 select b.namespace, b.task_queue, b.kind, b.waiting, b.running, b.backing_off, b.oldest,
     (select count(*) from perdure.live_workers w where w.alive and w.namespace = b.namespace

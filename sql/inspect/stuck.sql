@@ -1,4 +1,4 @@
--- What does not go on by itself, and why.
+-- Work that does not go on by itself, and why.
 --     \i sql/inspect/stuck.sql
 \echo Workflow tasks that fail again and again: a bug in workflow code. Deploy fixed code.
 select t.namespace, t.workflow_id, t.workflow_type, t.attempt, t.next_attempt_time,

@@ -1,4 +1,4 @@
--- The worker processes: who lives, who fell silent, what each works on.
+-- The worker processes: which are alive, which have fallen silent, and what each works on.
 --     \i sql/inspect/workers.sql
 select w.namespace, w.identity, w.build_id, array_to_string(w.task_queues, ', ') as task_queues,
     case when not w.alive then 'lost' when w.waiting then 'idle' else 'busy' end as state,

@@ -1,5 +1,5 @@
--- What people read in psql and what the pages select from. All start from executions, so that a workflow id finds its
--- rows by index.
+-- Views that people read in psql and that the pages select from. All start from executions, so that a workflow id finds
+-- its rows by index.
 
 create or replace view perdure.workflows as
 select e.namespace, e.workflow_id, e.run_id, e.workflow_type, e.status::text as status, e.task_queue,
@@ -51,7 +51,8 @@ comment on column perdure.workflows.start_time is 'When it was started.';
 comment on column perdure.workflows.close_time is 'When it closed; null while it is open.';
 comment on column perdure.workflows.duration is 'From its start to its close, or to now.';
 comment on column perdure.workflows.history_length is 'How many events its history has.';
-comment on column perdure.workflows.search_attributes is 'Plain JSON by name; what list filters find it by.';
+comment on column perdure.workflows.search_attributes is
+    'The search attributes, as plain JSON by name: list filters find the run by them.';
 comment on column perdure.workflows.memo is 'Payloads by name, for people.';
 comment on column perdure.workflows.input is
     'What it was started with, an array of payloads; perdure.plain(input) is readable.';
@@ -59,14 +60,14 @@ comment on column perdure.workflows.result is 'What it returned, an array of pay
 comment on column perdure.workflows.failure is 'Why it failed.';
 comment on column perdure.workflows.workflow_task_attempt is
     'How many attempts of its workflow task have failed in a row.';
-comment on column perdure.workflows.workflow_task_failure is 'Why the last of them failed.';
+comment on column perdure.workflows.workflow_task_failure is 'Why the last attempt of its workflow task failed.';
 comment on column perdure.workflows.execution_time is
-    'When its first workflow task may run: later than start_time by a start delay.';
-comment on column perdure.workflows.history_size_bytes is 'How many bytes of events its history has, or nearly so.';
+    'When its first workflow task may run: start_time, or later by a start delay.';
+comment on column perdure.workflows.history_size_bytes is 'About how many bytes of events its history has.';
 comment on column perdure.workflows.history_warning is
-    'That its history becomes too long or too large; null while it is well below its limits.';
+    'A warning that its history becomes too long or too large; null while it is well below its limits.';
 comment on column perdure.workflows.shard is
-    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+    'perdure.shard_for(namespace, workflow_id): select a run by the shard and its run_id or workflow_id.';
 comment on column perdure.workflows.parent_namespace is
     'The namespace of the run that started it as its child; null for none.';
 comment on column perdure.workflows.parent_workflow_id is 'The workflow id of its parent; null for none.';
@@ -78,21 +79,23 @@ comment on column perdure.workflows.root_workflow_id is
 comment on column perdure.workflows.root_run_id is
     'The run at the root of its tree: itself, if it has no parent.';
 comment on column perdure.workflows.run_number is
-    'Which run of its workflow id it is, from 1. The run with the highest number is the current one.';
+    'The number of the run among those of its workflow id, from 1. The run with the highest number is the current '
+    'one.';
 
 comment on column perdure.workflows.reset_run_id is 'The run that it was last reset to; null for none.';
 comment on column perdure.workflows.reset_from_run_id is 'The run that was reset to it; null for none.';
 comment on column perdure.workflows.reset_event_id is
     'The first event that it does not share with the run that was reset to it.';
-comment on column perdure.workflows.reset_reason is 'Why that run was reset.';
+comment on column perdure.workflows.reset_reason is 'Why the run that was reset to it was reset.';
 comment on column perdure.workflows.first_run_id is
-    'The first run of the chain that it belongs to: runs that continue as new, are tried again, or follow a schedule.';
+    'The first run of the chain that it belongs to. Runs of a chain continue as new, are tried again, or follow a '
+    'cron schedule.';
 comment on column perdure.workflows.previous_run_id is 'The run that it follows; null for the first.';
 comment on column perdure.workflows.next_run_id is 'The run that follows it; null for none.';
 comment on column perdure.workflows.initiator is
-    'Why it follows another: Workflow (it continued as new), Retry or CronSchedule, which the first run of a schedule '
-    'has, too.';
-comment on column perdure.workflows.attempt is 'Which attempt it is by its retry policy, from 1.';
+    'Why it follows another run: Workflow (that run continued as new), Retry or CronSchedule. The first run of a cron '
+    'schedule has CronSchedule, too.';
+comment on column perdure.workflows.attempt is 'Which attempt by its retry policy the run is, from 1.';
 comment on column perdure.workflows.cron_schedule is 'Its cron schedule; null for none.';
 
 create or replace view perdure.history_events as
@@ -136,21 +139,22 @@ join perdure.workflow_tasks t on t.shard = e.shard and t.run_id = e.run_id
 left join perdure.workers w on w.worker_id = t.worker
 where t.state = 'started' and t.attempt = 1 and t.scheduled_event_id <> 0;
 comment on view perdure.history_events is
-    'One row is an event of a run; order by event_id. A workflow task that runs shows its start before it is written.';
+    'One row is an event of a run; order by event_id. The start of a workflow task that runs is shown although it is '
+    'not written yet.';
 comment on column perdure.history_events.namespace is 'The namespace.';
 comment on column perdure.history_events.workflow_id is 'The id that the application chose.';
 comment on column perdure.history_events.run_id is 'The run.';
 comment on column perdure.history_events.event_id is 'Its place in the history, from 1.';
 comment on column perdure.history_events.event_time is 'When it happened.';
 comment on column perdure.history_events.event_type is 'Temporal''s name for it.';
-comment on column perdure.history_events.summary is 'What it is about, in a few words.';
+comment on column perdure.history_events.summary is 'What the event is about, in a few words.';
 comment on column perdure.history_events.input is 'The input that it carries, as plain JSON.';
 comment on column perdure.history_events.result is 'The result that it carries, as plain JSON.';
 comment on column perdure.history_events.failure is
-    'The message of the failure that it carries, of the cause if there is one.';
-comment on column perdure.history_events.attributes is 'All that it says, with Temporal''s names.';
+    'The message of the failure that it carries, or of that failure''s cause if it has one.';
+comment on column perdure.history_events.attributes is 'All its attributes, with Temporal''s names.';
 comment on column perdure.history_events.shard is
-    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+    'perdure.shard_for(namespace, workflow_id): select a run by the shard and its run_id or workflow_id.';
 
 create or replace view perdure.pending_activities as
 select e.namespace, e.workflow_id, e.run_id, a.activity_id, a.activity_type,
@@ -171,7 +175,7 @@ select e.namespace, e.workflow_id, e.run_id, a.activity_id, a.activity_type,
     a.attempt_ended_at as last_attempt_complete_time, a.given_priority as priority
 from perdure.executions e join perdure.activity_tasks a on a.shard = e.shard and a.run_id = e.run_id;
 comment on view perdure.pending_activities is
-    'One row is an activity that has not ended: attempt, last failure, when it is tried next.';
+    'One row is an activity that has not ended: its attempt, its last failure, and when it is tried next.';
 comment on column perdure.pending_activities.namespace is 'The namespace.';
 comment on column perdure.pending_activities.workflow_id is 'The id that the application chose.';
 comment on column perdure.pending_activities.run_id is 'The run.';
@@ -179,35 +183,38 @@ comment on column perdure.pending_activities.activity_id is 'The id that the wor
 comment on column perdure.pending_activities.activity_type is 'The activity''s type.';
 comment on column perdure.pending_activities.state is
     'Scheduled, Started, CancelRequested, Paused, or PauseRequested for one that is paused and still runs.';
-comment on column perdure.pending_activities.attempt is 'The attempt that it is at, from 1.';
-comment on column perdure.pending_activities.maximum_attempts is 'How many it may have; null for any number.';
+comment on column perdure.pending_activities.attempt is 'The number of the present or next attempt, from 1.';
+comment on column perdure.pending_activities.maximum_attempts is 'How many attempts it may have; null for any number.';
 comment on column perdure.pending_activities.scheduled_time is 'When the activity was scheduled.';
 comment on column perdure.pending_activities.last_started_time is 'When the present attempt was claimed.';
 comment on column perdure.pending_activities.next_attempt_time is 'When it is tried next, while it backs off.';
 comment on column perdure.pending_activities.last_failure is 'Why the attempt before failed.';
 comment on column perdure.pending_activities.last_failure_message is
-    'The message of that, of its cause if there is one.';
-comment on column perdure.pending_activities.heartbeat_details is 'What the last heartbeat told, an array of payloads.';
-comment on column perdure.pending_activities.last_heartbeat_time is 'When the attempt was heard of last.';
-comment on column perdure.pending_activities.worker_identity is 'Who has it or had it last.';
+    'The message of last_failure, or of its cause if it has one.';
+comment on column perdure.pending_activities.heartbeat_details is
+    'The details of the last heartbeat, an array of payloads.';
+comment on column perdure.pending_activities.last_heartbeat_time is 'When the attempt last sent a heartbeat.';
+comment on column perdure.pending_activities.worker_identity is
+    'The identity of the worker that has it or had it last.';
 comment on column perdure.pending_activities.cancel_requested is 'Whether the workflow has asked for its cancellation.';
 comment on column perdure.pending_activities.scheduled_event_id is 'Its ActivityTaskScheduled.';
 comment on column perdure.pending_activities.task_queue is 'The queue that hands it out.';
 comment on column perdure.pending_activities.input is 'Its arguments, an array of payloads.';
 comment on column perdure.pending_activities.deadline is 'The earliest of its timeouts and the end of its backoff.';
 comment on column perdure.pending_activities.shard is
-    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+    'perdure.shard_for(namespace, workflow_id): select a run by the shard and its run_id or workflow_id.';
 comment on column perdure.pending_activities.schedule_to_close_timeout is 'How long it may take with all its attempts.';
 comment on column perdure.pending_activities.schedule_to_start_timeout is 'How long an attempt may wait for a worker.';
 comment on column perdure.pending_activities.start_to_close_timeout is 'How long an attempt may run.';
 comment on column perdure.pending_activities.heartbeat_timeout is 'How long an attempt may be silent.';
-comment on column perdure.pending_activities.retry_policy is 'When it is tried again; null for the default.';
+comment on column perdure.pending_activities.retry_policy is
+    'The policy by which it is tried again; null for the default.';
 comment on column perdure.pending_activities.pause_time is 'When somebody paused it; null when it is not paused.';
 comment on column perdure.pending_activities.paused_by is 'Who paused it.';
 comment on column perdure.pending_activities.pause_reason is 'Why it was paused.';
 comment on column perdure.pending_activities.last_attempt_complete_time is 'When the attempt before ended.';
 comment on column perdure.pending_activities.priority is
-    'The priority that its command named, with fairness key and weight; null for its run''s.';
+    'The priority that its command named, with fairness key and weight; null if it has the priority of its run.';
 
 create or replace view perdure.pending_timers as
 select e.namespace, e.workflow_id, e.run_id, t.kind, t.timer_id, t.started_event_id, t.fire_at as fire_time, e.shard
@@ -221,7 +228,7 @@ comment on column perdure.pending_timers.timer_id is 'The id that the workflow c
 comment on column perdure.pending_timers.started_event_id is 'The TimerStarted of a timer; 0 for the others.';
 comment on column perdure.pending_timers.fire_time is 'When it is due.';
 comment on column perdure.pending_timers.shard is
-    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+    'perdure.shard_for(namespace, workflow_id): select a run by the shard and its run_id or workflow_id.';
 
 create or replace view perdure.pending_workflow_tasks as
 select e.namespace, e.workflow_id, e.run_id, e.workflow_type, t.task_queue, initcap(t.state) as state, t.attempt,
@@ -233,22 +240,23 @@ join perdure.workflow_tasks t on t.shard = e.shard and t.run_id = e.run_id
 join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
 left join perdure.workers w on w.worker_id = coalesce(t.worker, t.sticky_worker);
 comment on view perdure.pending_workflow_tasks is
-    'One row is a workflow task that has not ended, with why it failed before.';
+    'One row is a workflow task that has not ended, and why it failed before.';
 comment on column perdure.pending_workflow_tasks.namespace is 'The namespace.';
 comment on column perdure.pending_workflow_tasks.workflow_id is 'The id that the application chose.';
 comment on column perdure.pending_workflow_tasks.run_id is 'The run.';
 comment on column perdure.pending_workflow_tasks.workflow_type is 'The workflow''s type.';
 comment on column perdure.pending_workflow_tasks.task_queue is 'The queue that hands it out.';
 comment on column perdure.pending_workflow_tasks.state is 'Scheduled, Started or Backoff.';
-comment on column perdure.pending_workflow_tasks.attempt is 'The attempt that it is at, from 1.';
+comment on column perdure.pending_workflow_tasks.attempt is 'The number of the present or next attempt, from 1.';
 comment on column perdure.pending_workflow_tasks.scheduled_time is 'Since when it waits.';
 comment on column perdure.pending_workflow_tasks.started_time is 'When a worker claimed it.';
 comment on column perdure.pending_workflow_tasks.next_attempt_time is 'When it is tried next, while it backs off.';
-comment on column perdure.pending_workflow_tasks.worker_identity is 'Who has it, or for whom it is kept.';
+comment on column perdure.pending_workflow_tasks.worker_identity is
+    'The identity of the worker that has it, or for which it is kept.';
 comment on column perdure.pending_workflow_tasks.last_failure is 'Why the attempt before failed, with its cause.';
 comment on column perdure.pending_workflow_tasks.buffered_events is 'How many events wait for it to end.';
 comment on column perdure.pending_workflow_tasks.shard is
-    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+    'perdure.shard_for(namespace, workflow_id): select a run by the shard and its run_id or workflow_id.';
 
 create or replace view perdure.task_queue_backlog as
 select backlog.namespace, backlog.task_queue, backlog.kind,
@@ -262,7 +270,7 @@ from (
     select a.namespace, a.task_queue, 'activity', a.state, a.attempt_scheduled_at from perdure.activity_tasks a) backlog
 group by backlog.namespace, backlog.task_queue, backlog.kind;
 comment on view perdure.task_queue_backlog is
-    'One row is a task queue and kind of task: how much waits, runs and backs off, and the age of the oldest.';
+    'One row is a task queue and kind of task: how many tasks wait, run and back off, and the age of the oldest.';
 comment on column perdure.task_queue_backlog.namespace is 'The namespace.';
 comment on column perdure.task_queue_backlog.task_queue is 'The task queue.';
 comment on column perdure.task_queue_backlog.kind is 'workflow or activity.';
@@ -288,7 +296,7 @@ comment on column perdure.live_workers.lease_until is 'When it counts as lost, u
 comment on column perdure.live_workers.alive is 'Whether its lease runs.';
 comment on column perdure.live_workers.waiting is 'Whether it sleeps until a notification.';
 comment on column perdure.live_workers.details is
-    'What else it tells of itself: its types, and how many tasks of each kind it takes at a time.';
+    'What else the worker tells of itself: its types, and how many tasks of each kind it takes at a time.';
 comment on column perdure.live_workers.last_seen_at is 'When it last renewed its lease.';
 comment on column perdure.live_workers.slots_in_use is
-    'How many tasks of each kind it had then; null if it does not tell.';
+    'How many tasks of each kind it had when it last renewed its lease; null if it does not tell.';

@@ -1,4 +1,4 @@
--- What lies behind the histories: failed attempts, and which workers lived when.
+-- What histories do not tell: failed attempts, and which workers lived when.
 
 create or replace view perdure.failed_attempts as
 select e.namespace, e.workflow_id, a.run_id, a.scheduled_event_id, a.attempt, a.scheduled_at as scheduled_time,
@@ -10,22 +10,22 @@ from perdure.activity_attempts a
 join perdure.executions e on e.shard = a.shard and e.run_id = a.run_id;
 comment on view perdure.failed_attempts is
     'One row is an attempt of an activity that failed and was followed by another, with its times, worker and '
-    'failure: at most the latest 100 of an activity.';
+    'failure: at most the latest 100 of each activity.';
 comment on column perdure.failed_attempts.namespace is 'The namespace.';
 comment on column perdure.failed_attempts.workflow_id is 'The id that the application chose.';
 comment on column perdure.failed_attempts.run_id is 'The run.';
 comment on column perdure.failed_attempts.scheduled_event_id is 'The activity''s ActivityTaskScheduled.';
 comment on column perdure.failed_attempts.attempt is 'Which attempt it was, from 1.';
-comment on column perdure.failed_attempts.scheduled_time is 'From when it could be claimed.';
+comment on column perdure.failed_attempts.scheduled_time is 'The time from which it could be claimed.';
 comment on column perdure.failed_attempts.started_time is 'When a worker claimed it.';
 comment on column perdure.failed_attempts.ended_time is 'When it failed.';
 comment on column perdure.failed_attempts.worker_identity is 'Who had it.';
 comment on column perdure.failed_attempts.worker_lost is 'Whether it failed because the lease of its worker ran out.';
 comment on column perdure.failed_attempts.failure_message is
-    'The message of the failure, of its cause if there is one.';
+    'The message of the failure, or of its cause if it has one.';
 comment on column perdure.failed_attempts.failure is 'Why it failed.';
 comment on column perdure.failed_attempts.shard is
-    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+    'perdure.shard_for(namespace, workflow_id): select a run by the shard and its run_id or workflow_id.';
 
 create or replace view perdure.worker_lives as
 select w.worker_id, w.namespace, w.identity, w.build_id, w.task_queues, w.registered_at,
@@ -38,8 +38,8 @@ select p.worker_id, p.namespace, p.identity, p.build_id, p.task_queues, p.regist
     p.last_seen_at, p.ended_at, p.details
 from perdure.past_workers p;
 comment on view perdure.worker_lives is
-    'One row is a worker process, alive or gone: a lost one was last seen when it renewed its lease, and ended when '
-    'that was found to be over.';
+    'One row is a worker process, alive or gone. A lost worker was last seen when it last renewed its lease, and '
+    'ended when upkeep found that its lease was over.';
 comment on column perdure.worker_lives.worker_id is 'The process.';
 comment on column perdure.worker_lives.namespace is 'The namespace.';
 comment on column perdure.worker_lives.identity is 'What it calls itself, for people.';

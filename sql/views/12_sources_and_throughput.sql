@@ -1,4 +1,4 @@
--- What people read of the code that workers run, of what they get done, and of what is installed.
+-- Views of the code that workers run, of how many tasks they finish, and of the files that are installed.
 
 create or replace view perdure.source_code as
 select s.namespace, s.build_id, s.kind, s.type_name, s.file, s.first_line, s.line, t.content, s.content_hash,
@@ -11,7 +11,7 @@ comment on column perdure.source_code.namespace is 'The namespace of the workers
 comment on column perdure.source_code.build_id is 'The build, as its workers name it.';
 comment on column perdure.source_code.kind is 'workflow, activity or file.';
 comment on column perdure.source_code.type_name is
-    'The type''s name, as histories have it; of a file, module and file.';
+    'The type''s name, as histories have it; for a file, its module and file.';
 comment on column perdure.source_code.file is 'Module and file.';
 comment on column perdure.source_code.first_line is 'The line of the file at which the text begins, from 1.';
 comment on column perdure.source_code.line is 'The line of the file at which the type''s own code begins.';
@@ -26,8 +26,8 @@ from perdure.finished_tasks f
 where f.started_at >= statement_timestamp() - interval '10 minutes'
 group by f.namespace, f.task_queue, f.kind, f.started_at;
 comment on view perdure.task_queue_throughput is
-    'One row is what a queue''s workers finished in ten seconds of the last ten minutes, as they reported it with '
-    'their leases.';
+    'One row is how many tasks of a queue its workers finished in ten seconds of the last ten minutes, as they '
+    'reported it when they renewed their leases.';
 comment on column perdure.task_queue_throughput.namespace is 'The namespace.';
 comment on column perdure.task_queue_throughput.task_queue is 'The task queue.';
 comment on column perdure.task_queue_throughput.kind is 'workflow or activity.';
@@ -35,7 +35,7 @@ comment on column perdure.task_queue_throughput.started_at is 'When the ten seco
 comment on column perdure.task_queue_throughput.finished is 'How many tasks ended, well or not.';
 comment on column perdure.task_queue_throughput.workers is 'How many workers had a part in it.';
 
--- Where the files were applied by hand there is no ledger; then the view has no row.
+-- If the files were applied by hand, there is no ledger and the view has no row.
 create table if not exists perdure.applied_files (
     path text primary key,
     kind text not null check (kind in ('migration', 'definition')),

@@ -1,4 +1,4 @@
--- What raised an error when it was due, and is tried again.
+-- Work that raised an error when it was due, and that is tried again.
 
 create or replace view perdure.set_aside_work as
 select coalesce(e.namespace, '') as namespace, e.workflow_id, s.run_id, s.kind, s.id as event_id, s.error, s.sqlstate,
@@ -6,8 +6,8 @@ select coalesce(e.namespace, '') as namespace, e.workflow_id, s.run_id, s.kind, 
     s.next_at as next_attempt_time, s.shard
 from perdure.set_aside s left join perdure.executions e on e.shard = s.shard and e.run_id = s.run_id;
 comment on view perdure.set_aside_work is
-    'One row is something that was due, or was reported, and raised an error. It is tried again; nothing else waits '
-    'for it.';
+    'One row is work that was due, or was reported, and raised an error. It is tried again; nothing else waits for '
+    'it.';
 comment on column perdure.set_aside_work.namespace is 'The namespace.';
 comment on column perdure.set_aside_work.workflow_id is
     'The id that the application chose; null for a run that is gone.';

@@ -1,4 +1,4 @@
--- What open runs wait for of others: their children, and what is on its way to other runs.
+-- What open runs wait for from other runs: their children, and effects that are on their way to other runs.
 
 create or replace view perdure.pending_children as
 select e.namespace, e.workflow_id, e.run_id, c.initiated_event_id, c.namespace as child_namespace,
@@ -29,20 +29,21 @@ from perdure.transfers t
 left join perdure.executions e on e.shard = t.shard and e.run_id = t.run_id
 left join perdure.set_aside s on s.shard = t.shard and s.run_id = t.run_id and s.kind = 'transfer' and s.id = t.id;
 comment on view perdure.pending_transfers is
-    'One row is an effect of a run on another one that has not been reported back yet. It is there for milliseconds, '
-    'unless something raised an error.';
+    'One row is an effect of a run on another one that has not been reported back yet. A row is there only for '
+    'milliseconds, unless something raised an error.';
 comment on column perdure.pending_transfers.namespace is 'The namespace of the run that it comes from.';
 comment on column perdure.pending_transfers.workflow_id is
     'The workflow id of the run that it comes from; null for a run that is gone.';
 comment on column perdure.pending_transfers.run_id is 'The run that it comes from.';
 comment on column perdure.pending_transfers.event_id is
-    'The event of that run that it comes from; or, of a run that has closed, the id of its last event and those after '
-    'it.';
+    'The event of that run that it comes from. For an effect of the close of a run, the id of its last event or one '
+    'of those after it.';
 comment on column perdure.pending_transfers.kind is 'start child, signal, cancel, parent closed or child closed.';
 comment on column perdure.pending_transfers.target_namespace is 'The namespace of the workflow that it goes to.';
 comment on column perdure.pending_transfers.target_workflow_id is 'The workflow that it goes to.';
 comment on column perdure.pending_transfers.created_at is 'When it was decided.';
 comment on column perdure.pending_transfers.attempts is 'How many times it has raised an error.';
-comment on column perdure.pending_transfers.next_attempt_time is 'When upkeep sees to it.';
+comment on column perdure.pending_transfers.next_attempt_time is
+    'When upkeep applies it, unless another process has done so.';
 comment on column perdure.pending_transfers.error is 'The last error; null for none.';
 comment on column perdure.pending_transfers.shard is 'perdure.shard_for of the run that it comes from.';

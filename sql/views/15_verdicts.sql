@@ -1,4 +1,4 @@
--- How runs are, in words.
+-- The states of runs, in words.
 
 create or replace view perdure.workflow_verdicts as
 select e.namespace, e.workflow_id, e.run_id, e.workflow_type, e.status::text as status, v.condition, v.verdict,
@@ -6,7 +6,7 @@ select e.namespace, e.workflow_id, e.run_id, e.workflow_type, e.status::text as 
     v.cause, v.since, v.due_at as due_time, v.failed_attempts, v.event_id, v.task_queue, e.shard
 from perdure.executions e cross join lateral perdure.run_verdict(e.shard, e.run_id) v;
 comment on view perdure.workflow_verdicts is
-    'One row is a run, and how it is: what it waits for, what fails, and since when.';
+    'One row is a run and its state: what it waits for, what fails, and since when.';
 comment on column perdure.workflow_verdicts.namespace is 'The namespace.';
 comment on column perdure.workflow_verdicts.workflow_id is 'The id that the application chose.';
 comment on column perdure.workflow_verdicts.run_id is 'The run.';
@@ -14,17 +14,19 @@ comment on column perdure.workflow_verdicts.workflow_type is 'The workflow''s ty
 comment on column perdure.workflow_verdicts.status is
     'Running, Completed, Failed, Canceled, Terminated, ContinuedAsNew or TimedOut.';
 comment on column perdure.workflow_verdicts.condition is
-    'Of an open run Running, Retrying, CodeFails, NoWorker or Paused, the worst of them; else its status.';
-comment on column perdure.workflow_verdicts.verdict is 'How it is, as a sentence.';
+    'For an open run the worst of Running, Retrying, CodeFails, NoWorker and Paused that is true of it; else its '
+    'status.';
+comment on column perdure.workflow_verdicts.verdict is 'The state of the run, as a sentence.';
 comment on column perdure.workflow_verdicts.reason is 'The same in few words.';
-comment on column perdure.workflow_verdicts.cause is 'What fails, by which list filters find it; null for nothing.';
-comment on column perdure.workflow_verdicts.since is 'From when on it is so.';
-comment on column perdure.workflow_verdicts.due_time is 'When what it waits for is due; null for no such time.';
-comment on column perdure.workflow_verdicts.failed_attempts is 'How many attempts have failed of what fails.';
-comment on column perdure.workflow_verdicts.event_id is 'The event that began the step that is meant.';
+comment on column perdure.workflow_verdicts.cause is 'What fails, as list filters find it; null for nothing.';
+comment on column perdure.workflow_verdicts.since is 'When this state began.';
+comment on column perdure.workflow_verdicts.due_time is
+    'When what the run waits for is due; null if there is no such time.';
+comment on column perdure.workflow_verdicts.failed_attempts is 'How many attempts of the failing step have failed.';
+comment on column perdure.workflow_verdicts.event_id is 'The event that began the step that the verdict is about.';
 comment on column perdure.workflow_verdicts.task_queue is 'The task queue of that step.';
 comment on column perdure.workflow_verdicts.shard is
-    'perdure.shard_for(namespace, workflow_id): look a run up by it and run_id or workflow_id.';
+    'perdure.shard_for(namespace, workflow_id): select a run by the shard and its run_id or workflow_id.';
 
 create or replace view perdure.task_queue_minutes as
 select s.namespace, s.minute, s.task_queue, s.kind, s.waiting, s.oldest_seconds, s.failing, s.finished

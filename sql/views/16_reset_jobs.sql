@@ -12,15 +12,16 @@ comment on column perdure.reset_job_progress.job_id is 'The job: call perdure.ru
 comment on column perdure.reset_job_progress.namespace is 'The namespace.';
 comment on column perdure.reset_job_progress.filter is 'The list filter.';
 comment on column perdure.reset_job_progress.options is 'Where each run goes back to, and what is applied again.';
-comment on column perdure.reset_job_progress.reason is 'Why.';
+comment on column perdure.reset_job_progress.reason is 'Why the runs are reset.';
 comment on column perdure.reset_job_progress.requested_by is 'Who asked for it.';
-comment on column perdure.reset_job_progress.created_at is 'When.';
+comment on column perdure.reset_job_progress.created_at is 'When the job was made.';
 comment on column perdure.reset_job_progress.stopped_at is 'When it was stopped; null for a job that was not.';
 comment on column perdure.reset_job_progress.runs is 'How many runs the filter chose, of each workflow id one.';
 comment on column perdure.reset_job_progress.waiting is 'How many are left.';
 comment on column perdure.reset_job_progress.reset is 'How many were reset.';
-comment on column perdure.reset_job_progress.failed is 'How many could not be.';
-comment on column perdure.reset_job_progress.done_at is 'When the last one was; null while some are left.';
+comment on column perdure.reset_job_progress.failed is 'How many could not be reset.';
+comment on column perdure.reset_job_progress.done_at is
+    'When the last one was reset or failed; null while some are left.';
 
 create or replace view perdure.reset_job_results as
 select r.job_id, r.workflow_id, r.run_id, r.state, r.new_run_id, r.error, r.done_at

@@ -1,14 +1,14 @@
--- Lists and counts runs by a list filter. They stand with the views because they return rows of one.
+-- Functions that list and count runs by a list filter. They are in this folder because they return rows of a view.
 drop function if exists perdure.list_workflows(text, text, text, text, jsonb, timestamptz, uuid, int),
     perdure.count_workflows(text, text, text, text, jsonb), perdure.check_list_filter(text, text, jsonb);
 
 create or replace function perdure.list_workflows(
     filter text default '', namespace text default 'default', page_size int default 100, after jsonb default null)
 returns setof perdure.workflows
--- Compiling a plan takes longer than a page.
+-- JIT compilation of a plan takes longer than reading a page.
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off
 as $$
--- What is spliced into the statement are expressions of sql/engine/62_list_filter.sql.
+-- Only expressions of sql/engine/62_list_filter.sql are spliced into the statement.
 -- @plpgsql_check_options: security_warnings = off
 declare
     v_parameters text[];
@@ -51,7 +51,7 @@ create or replace function perdure.count_workflows(filter text default '', names
 returns table (status text, count bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off
 as $$
--- What is spliced into the statement are expressions of sql/engine/62_list_filter.sql.
+-- Only expressions of sql/engine/62_list_filter.sql are spliced into the statement.
 -- @plpgsql_check_options: security_warnings = off, extra_warnings = off
 declare
     v_parameters text[];
@@ -68,9 +68,9 @@ begin
         raise exception 'up_to must be above zero' using errcode = 'PD003',
             hint = 'It is how far each status is counted; null counts all.';
     else
-        -- A subselect a status, because the planner knows how frequent each is; the order keeps it on an index, for
-        -- what a status has lies together in the table, and a scan that hopes to come across it soon may read all else
-        -- first.
+        -- There is one subselect for each status, because the planner knows how frequent each status is. The ORDER BY
+        -- keeps the planner on an index: the rows of one status lie together in the table, and a sequential scan that
+        -- expects to come across them soon may read everything else first.
         return query execute (
             select string_agg(format('select %1$L, n.count from (select count(*) from (select from perdure.executions '
                 'e where e.namespace = $1[1] and e.status = %1$L and (%2$s) order by e.start_time desc, e.run_id desc '
@@ -81,5 +81,5 @@ begin
 end
 $$;
 comment on function perdure.count_workflows(text, text, bigint) is
-    'How many runs a list filter chooses, by status; with up_to no status is counted further than that, which keeps '
-    'it fast. Raises PD003 or PD005.';
+    'How many runs a list filter chooses, by status. With up_to each status is counted only up to that number, which '
+    'keeps the call fast. Raises PD003 or PD005.';

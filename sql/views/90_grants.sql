@@ -32,8 +32,8 @@ begin
             'to %I', v_role);
     end loop;
     if exists (select from pg_roles where rolname = 'perdure_worker') then
-        -- Functions that act with their owner's rights, pure ones and the clock. The pieces of transitions are none of
-        -- these, and nobody's.
+        -- perdure_worker may execute functions that have their owner's rights, pure functions, and the clock. The parts
+        -- of transitions are none of these, and no role may execute them.
         revoke all on all functions in schema perdure from perdure_worker;
         for v_function in select p.oid::regprocedure from pg_proc p
             where p.pronamespace = 'perdure'::regnamespace and p.prokind = 'f'
