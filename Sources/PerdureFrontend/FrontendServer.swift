@@ -177,9 +177,9 @@ struct FrontendServer: Service, RegistrableRPCService {
                 (error as? EngineError)?.code == .namespaceNotFound
                 ? CallError.noNamespace(namespace) : CallError(error)
             if refusal.code == .internalError {
-                logger.error("A call failed", metadata: ["call": "\(name)", "error": "\(error)"])
+                logger.error("A call failed", metadata: ["call": "\(name)", "error": .cut(error)])
             } else {
-                logger.debug("A call was refused", metadata: ["call": "\(name)", "error": "\(error)"])
+                logger.debug("A call was refused", metadata: ["call": "\(name)", "error": .cut(error)])
             }
             throw refusal.rpcError(JSONToProtobuf())
         }

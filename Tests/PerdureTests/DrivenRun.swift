@@ -1,7 +1,7 @@
 import Foundation
 import Logging
 import PerdureEngine
-import Synchronization
+import TestSupport
 
 @testable import Perdure
 
@@ -282,30 +282,4 @@ struct Unexpected: Error { let what: String }
 extension [Command] {
     /// For people: `ScheduleActivityTask (pay, id 1)` and the like.
     var summaries: [String] { map(\.summary) }
-}
-
-/// What was logged.
-final class LogLines: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    var all: [String] { lines.withLock { $0 } }
-
-    var logger: Logger {
-        Logger(label: "test") { [self] _ in Handler(lines: self) }
-    }
-
-    private struct Handler: LogHandler {
-        let lines: LogLines
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            lines.lines.withLock { $0.append("\(event.level): \(event.message)") }
-        }
-    }
 }

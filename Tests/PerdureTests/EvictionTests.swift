@@ -1,3 +1,4 @@
+import Foundation
 import PerdureEngine
 import Synchronization
 import TestSupport
@@ -101,6 +102,19 @@ private struct Stubborn {
     }
 }
 
+/// Waits outside of history without end, whatever its waits throw.
+@Workflow
+private struct Restless {
+    static let turns = Mutex(0)
+
+    func run(context: WorkflowContext<Self>, input: Void) async throws {
+        while true {
+            Self.turns.withLock { $0 += 1 }
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+}
+
 @Suite("Eviction", .serialized)
 struct EvictionTests {
     @Test(
@@ -156,5 +170,39 @@ struct EvictionTests {
         run.evict()
         #expect(run.logs.all.count == 1)
         #expect(run.logs.all.first?.contains("catches every error") == true)
+    }
+
+    @Test("Code that never ends runs no more once its run has left memory")
+    func restless() async throws {
+        let run = try DrivenRun(Restless.self)
+        #expect(throws: (any Error).self) { try run.task() }
+        run.evict()
+        // A turn takes microseconds, so code that goes on is seen after a moment.
+        var before = -1
+        try await eventually("its code stops") {
+            let now = Restless.turns.withLock { $0 }
+            defer { before = now }
+            return now == before
+        }
+    }
+
+    /// Each turn comes back from another thread, as the end of a Task.sleep does: the run had kept a processor busy.
+    @Test("Code that waits outside without end is stopped once its run has left memory, and complained about")
+    func endless() async throws {
+        let turns = Shared(0)
+        let complaints = Shared(0)
+        let executor = WorkflowExecutor(onEndlessCode: { complaints.withLock { $0 += 1 } })
+        executor.abandon()
+        Task(executorPreference: executor) {
+            while true {
+                turns.withLock { $0 += 1 }
+                await withUnsafeContinuation { continuation in
+                    DispatchQueue.global().async { continuation.resume() }
+                }
+            }
+        }
+        try await eventually("it is told") { complaints.withLock { $0 } == 1 }
+        // Only so many turns: with the job that ends the last wait, no more come.
+        #expect((1...1001).contains(turns.withLock { $0 }))
     }
 }

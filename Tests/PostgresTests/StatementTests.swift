@@ -203,9 +203,8 @@ import Testing
     }
 
     @Test func `warnings are logged`() async throws {
-        let lines = Lines()
-        let logger = Logger(label: "test") { _ in LineLog(lines: lines) }
-        let connection = try await PostgresConnection.connect(PostgresConfiguration(serverURL), logger: logger)
+        let lines = LogLines()
+        let connection = try await PostgresConnection.connect(PostgresConfiguration(serverURL), logger: lines.logger)
         try await connection.simpleQuery("do $$ begin raise warning 'look here'; raise notice 'detail'; end $$")
         await connection.close()
         #expect(lines.all.contains { $0.hasPrefix("warning") && $0.contains("look here") })
@@ -219,25 +218,5 @@ import Testing
         let count = try await connection.value("select max(n) from counted", as: Int.self)
         try await connection.simpleQuery("drop table counted")
         return count
-    }
-}
-
-final class Lines: Sendable {
-    private let lines = Mutex<[String]>([])
-    var all: [String] { lines.withLock { $0 } }
-    func add(_ line: String) { lines.withLock { $0.append(line) } }
-}
-
-struct LineLog: LogHandler {
-    let lines: Lines
-    var logLevel = Logger.Level.trace
-    var metadata = Logger.Metadata()
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-    init(lines: Lines) { self.lines = lines }
-    func log(event: LogEvent) {
-        lines.add("\(event.level): \(event.message) \(event.metadata ?? [:])")
     }
 }

@@ -294,7 +294,7 @@ extension WorkerSession {
                 .application(
                     "Unhandled activity cancel error produced by activity reset", type: "ActivityReset"))
         case (.returned(.failure(let error)), _):
-            task.logger(logger).info("An attempt of an activity failed", metadata: ["error": "\(error)"])
+            task.logger(logger).info("An attempt of an activity failed", metadata: ["error": .cut(error)])
             await flushHeartbeat(of: activity)
             outcome = .failed(await surroundings.converter.encoded(Failure(unexpected: error)))
         }
@@ -355,7 +355,7 @@ extension WorkerSession {
             } catch {
                 task.logger(logger).warning(
                     "The codec did not encode the result of an activity; it is asked again",
-                    metadata: ["error": "\(error)"])
+                    metadata: ["error": .cut(error)])
                 try await Task.sleep(for: retry.nextSpread())
             }
         }
@@ -408,19 +408,19 @@ extension WorkerSession {
             } catch let error where error.refusesTheValue && !isOver(error) {
                 if await isRefused(end.result, error) {
                     guard !isReplaced else {
-                        return logger.warning("\(Self.notReported)", metadata: ["error": "\(error)"])
+                        return logger.warning("\(Self.notReported)", metadata: ["error": .cut(error)])
                     }
-                    logger.error("What an activity ended with was refused", metadata: ["error": "\(error)"])
+                    logger.error("What an activity ended with was refused", metadata: ["error": .cut(error)])
                     end = ActivityTaskEnd(task, Self.replacement(of: end.result.outcome, refusedBy: error))
                     isReplaced = true
                 } else if let limit, limit <= .now {
-                    return logger.warning("\(Self.notReported)", metadata: ["error": "\(error)"])
+                    return logger.warning("\(Self.notReported)", metadata: ["error": .cut(error)])
                 } else {
                     try? await Task.sleep(for: retry.nextSpread())
                 }
             } catch {
                 if !hasLostLease, Task.isCancelled || error is BatcherEnded, await reportAtLast(end) { return }
-                return logger.warning("\(Self.notReported)", metadata: ["error": "\(error)"])
+                return logger.warning("\(Self.notReported)", metadata: ["error": .cut(error)])
             }
         }
     }
@@ -516,7 +516,7 @@ extension WorkerSession {
         }
         if let error {
             task.logger(logger).warning(
-                "An activity could not be handed back; it is left to its timeouts", metadata: ["error": "\(error)"])
+                "An activity could not be handed back; it is left to its timeouts", metadata: ["error": .cut(error)])
         }
     }
 

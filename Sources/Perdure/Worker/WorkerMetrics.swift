@@ -4,7 +4,7 @@ import Synchronization
 
 /// What a worker counts and times, for whatever metrics backend the application has chosen. What Temporal's SDKs
 /// measure too has their name (`temporal_…`) and tags; what only this worker has begins with `perdure_worker_`.
-/// docs/guides/operations.md lists them.
+/// docs/guides/codecs-and-interceptors.md lists them.
 final class WorkerMetrics: Sendable {
     let workflowPollsSucceeded: Counter
     let workflowPollsEmpty: Counter

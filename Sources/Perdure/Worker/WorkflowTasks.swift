@@ -209,7 +209,7 @@ extension WorkerSession {
         }
         if let error {
             logger.warning(
-                "Activities that may have been started could not be handed back", metadata: ["error": "\(error)"])
+                "Activities that may have been started could not be handed back", metadata: ["error": .cut(error)])
         }
     }
 
@@ -256,7 +256,7 @@ extension WorkerSession {
     ) async {
         logger.error(
             "A workflow task failed; it is tried again until fixed code comes",
-            metadata: ["cause": "\(error.cause)", "failure": "\(error.failure)"])
+            metadata: ["cause": "\(error.cause)", "failure": .cut(error.failure)])
         metrics.workflow(task.workflowType).taskFailed(error.cause)
         brokenRuns.withLock { $0[task.runID]?.isUntold = false }
         let converter = surroundings.converter
@@ -276,7 +276,7 @@ extension WorkerSession {
                 _ = try await submit(end(.application(message, type: "FailureRefused")), until: limit)
             }
         } catch {
-            logger.warning("The failure of a workflow task could not be reported", metadata: ["error": "\(error)"])
+            logger.warning("The failure of a workflow task could not be reported", metadata: ["error": .cut(error)])
         }
     }
 
@@ -410,7 +410,7 @@ extension WorkerSession {
             } catch {
                 // The session ends: whoever runs the code next finds out.
                 guard !Task.isCancelled, !hasLostLease else { return }
-                logger.warning("A workflow task could not be asked for", metadata: ["error": "\(error)"])
+                logger.warning("A workflow task could not be asked for", metadata: ["error": .cut(error)])
             }
         }
     }
@@ -507,7 +507,7 @@ extension WorkerSession {
                             answer: .failure(.application(task.problem, type: "UnreadableInput")))), until: limit)
             }
         } catch {
-            logger.warning("That a task cannot be read could not be reported", metadata: ["error": "\(error)"])
+            logger.warning("That a task cannot be read could not be reported", metadata: ["error": .cut(error)])
         }
     }
 

@@ -117,8 +117,10 @@ final class WorkflowCore: @unchecked Sendable {
                         "The workflow's code is not deterministic", metadata: ["problem": "\(misuse.description)"])
                 }
                 run.onMisuse(NonDeterminismError(eventId: nil, description: misuse.description), isIdle)
-            }, runElsewhere: run.runElsewhere)
+            }, onEndlessCode: { logger.error("\(Self.endlessCode)") }, runElsewhere: run.runElsewhere)
     }
+
+    private static let endlessCode = "The workflow's code goes on without end, so that its run cannot be freed"
 
     func next(_ kind: Kind) -> Int {
         sequences[kind, default: 0] += 1
@@ -783,7 +785,7 @@ final class WorkflowCore: @unchecked Sendable {
             for number in timers.keys.sorted() { timers.removeValue(forKey: number)?(.failure(Evicted())) }
         }
         if !executor.drainEvicted(limit: executor.hasSlept ? 1000 : 100_000) {
-            run.logger.error("The workflow's code goes on without end, so that its run cannot be freed")
+            run.logger.error("\(Self.endlessCode)")
         }
         executor.abandon()
         outgoing = []

@@ -44,6 +44,8 @@ final class WorkflowExecutor: TaskExecutor {
         var isReadOnly = false
         var isAbandoned = false
         var isRunningOut = false
+        /// How many jobs have run since the run's eviction.
+        var ranOut = 0
         /// Whether no more jobs are to run until the run is evicted.
         var isInterrupted = false
         var hasSlept = false
@@ -55,7 +57,12 @@ final class WorkflowExecutor: TaskExecutor {
         let isIdle: Bool
     }
 
+    /// How many jobs of an evicted run may run. Code that ends needs a few; code that waits again whatever its waits
+    /// throw, as `while true { try? await Task.sleep(…) }` does, would keep a processor busy for ever.
+    private static let mostRunOut = 1000
+
     private let state = Mutex(State())
+    private let onEndlessCode: @Sendable () -> Void
     private let onMisuse: @Sendable (Misuse, Bool) -> Void
     private let runElsewhere: @Sendable (@escaping @Sendable () -> Void) -> Void
 
@@ -65,14 +72,17 @@ final class WorkflowExecutor: TaskExecutor {
     /// - Parameters:
     ///   - onMisuse: told of what the code will do again whenever it runs, and of what happens while nobody activates
     ///     the run, hence nobody sees it; and whether that is so.
+    ///   - onEndlessCode: told when code of an evicted run is stopped because it does not end.
     ///   - runElsewhere: where code runs that comes back after the run's eviction.
     init(
         onMisuse: @escaping @Sendable (Misuse, _ isIdle: Bool) -> Void = { _, _ in },
+        onEndlessCode: @escaping @Sendable () -> Void = {},
         runElsewhere: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { work in
             Task.detached { work() }
         }
     ) {
         self.onMisuse = onMisuse
+        self.onEndlessCode = onEndlessCode
         self.runElsewhere = runElsewhere
     }
 
@@ -87,7 +97,9 @@ final class WorkflowExecutor: TaskExecutor {
             guard let misuse = misuse(state) else { return (nil, false) }
             if misuse == .slept { state.hasSlept = true }
             if state.isAbandoned {
-                guard !state.isRunningOut, !state.isOwnThread else { return (nil, false) }
+                guard !state.isRunningOut, !state.isOwnThread, state.ranOut < Self.mostRunOut else {
+                    return (nil, false)
+                }
                 state.isRunningOut = true
                 return (nil, true)
             }
@@ -100,11 +112,17 @@ final class WorkflowExecutor: TaskExecutor {
 
     private func runOut() {
         state.withLock { $0.owner = pthread_self() }
-        var left = 100_000
-        while left > 0, let job = take() {
+        while let job = take(if: { $0.ranOut < Self.mostRunOut }) {
             job.runSynchronously(on: asUnownedTaskExecutor())
-            left -= 1
+            state.withLock { $0.ranOut += 1 }
         }
+        let isEndless = state.withLock { state in
+            // Without jobs left, another thread may run out what has come since.
+            guard state.isRunningOut, state.isOwnThread else { return false }
+            (state.isRunningOut, state.owner) = (false, nil)
+            return true
+        }
+        if isEndless { onEndlessCode() }
     }
 
     /// What `body` makes ready counts as the run's own.

@@ -158,6 +158,8 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
         }
     }
 
+    /// The names of signals that the workflow has no handler for.
+    private var unhandledSignals: Set<String> = []
     /// Handlers under way whose end the workflow should wait for, by signal.
     private var unfinished: [String: Int] = [:]
     /// The same of updates: their names by their ids.
@@ -197,7 +199,10 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
     private func deliver(_ event: HistoryEvent) {
         guard let name = event.attributes["signalName"]?.stringValue, let instance else { return }
         guard let signal = handlers.signals[name] ?? handlers.dynamic.signal else {
-            core.logger.warning("The workflow has no handler for a signal", metadata: ["signal": "\(name)"])
+            // Once for each name: a thousand signals that nobody handles are one mistake.
+            if unhandledSignals.insert(name).inserted {
+                core.logger.warning("The workflow has no handler for a signal", metadata: ["signal": "\(name)"])
+            }
             return
         }
         func open<Signal: WorkflowSignalDefinition>(_ signal: Signal.Type) where Signal.Workflow == Workflow {
@@ -208,7 +213,7 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
             } catch {
                 core.logger.error(
                     "The input of a signal cannot be read; the signal is dropped",
-                    metadata: ["signal": "\(name)", "error": "\(error)"])
+                    metadata: ["signal": "\(name)", "error": .cut(error)])
                 return
             }
             let warns = signal.unfinishedPolicy == .warnAndAbandon
