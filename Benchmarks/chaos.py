@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import random
+import select
 import shutil
 import signal
 import socket
@@ -39,12 +40,63 @@ class Refusal(Exception):
         self.code, self.has_hint = code, has_hint
 
 
+class SessionEnded(Exception):
+    """What psql said at its end."""
+
+
+class Session:
+    """A psql that goes on: to start one and its backend for each statement took as much processor time as the workers."""
+
+    MARK = "--- the end of a script ---"
+
+    def __init__(self, command: list[str], folder: pathlib.Path):
+        self.script, self.errors = (pathlib.Path(tempfile.mkstemp(dir=folder)[1]) for _ in range(2))
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                                            env=os.environ | {"PGCONNECT_TIMEOUT": "3"})
+        self.output = self.process.stdout.fileno()
+        self.read = 0
+
+    def run(self, script: str, variables: dict[str, str]) -> tuple[str, str]:
+        """What the script prints, and its errors."""
+        set_ = "".join(f"\\set {name} '" + value.replace("'", "''") + "'\n" for name, value in variables.items())
+        # From a file: psql must not wait for us to read while we wait for it to read.
+        self.script.write_text(f"{set_}{script}\n;\n")
+        try:
+            # The mark comes from here and not from the file, which psql reads until it comes.
+            self.process.stdin.write(f"\\i {self.script}\n\\echo {self.MARK}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise SessionEnded(self.told()) from None
+        output, end = b"", time.monotonic() + 120
+        while not output.endswith(f"{self.MARK}\n".encode()):
+            if not select.select([self.output], [], [], max(0, end - time.monotonic()))[0]:
+                self.process.kill()
+                raise Problem(f"a statement took more than two minutes: {script[:200]}")
+            part = os.read(self.output, 1 << 20)
+            if not part:
+                raise SessionEnded(self.told())
+            output += part
+        return output.decode()[:-len(self.MARK) - 1].rstrip("\n"), self.told()
+
+    def told(self) -> str:
+        """What psql has written to its error output since it was asked last."""
+        if self.process.poll() is not None:
+            self.process.wait()
+        with self.errors.open("rb") as errors:
+            errors.seek(self.read)
+            new = errors.read()
+        self.read += len(new)
+        return new.decode(errors="replace")
+
+
 class Server:
     """A PostgreSQL server of its own, which can be stopped at once and started again."""
 
     def __init__(self, pg_bin: str, work: pathlib.Path, **settings: str):
         self.settings = {"shared_buffers": "512MB", "max_wal_size": "4GB", "max_connections": "200"} | settings
         self.pg_bin, self.work, self.data, self.port = pathlib.Path(pg_bin), work, work / "data", free_port()
+        self.sessions = threading.local()
         self.user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
         if self.user:
             os.chown(work, self.user.pw_uid, self.user.pw_gid)
@@ -72,25 +124,26 @@ class Server:
     def sql(self, database: str, script: str, patience: float = 60, **variables: str) -> str:
         """What psql prints; tried again while the database is away.
 
-        Statements stand alone: what came before an error stays.
+        Statements stand alone: an error undoes no other statement. The first error counts.
         """
         end = time.monotonic() + patience
-        set_ = [part for name, value in variables.items() for part in ("-v", f"{name}={value}")]
+        sessions = self.sessions.__dict__
         while True:
             try:
-                done = subprocess.run([str(self.pg_bin / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", *set_, self.url(database)],
-                                      input=script, capture_output=True, text=True, timeout=120, env=os.environ | {"PGCONNECT_TIMEOUT": "3"})
-            except subprocess.TimeoutExpired:
-                raise Problem(f"a statement took more than two minutes: {script[:200]}") from None
-            if done.returncode == 0:
-                return done.stdout.rstrip("\n")
-            errors = [line for line in done.stderr.splitlines() if "ERROR:  " in line or "FATAL:  " in line]
-            code, _, message = errors[0].split(":  ", 1)[1].partition(": ") if errors else ("", "", done.stderr[:300])
-            away = done.returncode == 2 or code[:2] in ("", "08", "57")
-            if not away:
-                raise Refusal(code, message[:200], "HINT:  " in done.stderr)
+                if database not in sessions:
+                    sessions[database] = Session([str(self.pg_bin / "psql"), "-XAtq", "-v", "VERBOSITY=verbose", self.url(database)], self.work)
+                output, errors = sessions[database].run(script, variables)
+                found = [line for line in errors.splitlines() if "ERROR:  " in line or "FATAL:  " in line]
+                if not found:
+                    return output
+                code, _, message = found[0].split(":  ", 1)[1].partition(": ")
+                if code[:2] not in ("08", "57"):
+                    raise Refusal(code, message[:200], "HINT:  " in errors)
+            except SessionEnded as ended:
+                del sessions[database]
+                errors = str(ended)
             if time.monotonic() > end:
-                raise Problem(f"the database does not answer: {done.stderr.strip()[:300]}")
+                raise Problem(f"the database does not answer: {errors.strip()[:300]}")
             time.sleep(0.2)
 
     def rows(self, database: str, query: str) -> list[dict]:
