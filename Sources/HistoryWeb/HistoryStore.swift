@@ -634,7 +634,7 @@ struct HistoryStore: Sendable {
             select jsonb_build_object('mark', md5(concat(
                 (select (w.status, w.history_length, w.workflow_task_attempt, w.workflow_task_failure, w.search_attributes)::text
                     from perdure.workflows w where \(conditions)),
-                (select string_agg((a.activity_id, a.state, a.attempt, a.last_heartbeat_time, a.cancel_requested)::text, ','
+                (select string_agg((a.activity_id, a.state, a.attempt, a.last_heartbeat_time, a.cancel_requested, a.pause_time)::text, ','
                     order by a.activity_id) from perdure.pending_activities a where \(conditions)),
                 -- A worker that comes or goes writes nothing to the run.
                 (select (v.condition, v.cause, v.event_id)::text from perdure.workflows w
@@ -823,6 +823,30 @@ struct HistoryStore: Sendable {
             select perdure.retry_now(perdure.shard_for(\(run.namespace), \(run.workflowID)), \(run.namespace),
                 \(run.workflowID), \(run.runID)::text::uuid)::bigint
             """)[0].decode(at: 0)
+    }
+
+    func change(_ activity: String, of run: Run, _ change: ActivityActionPage.Action, reason: String?) async throws {
+        switch change {
+        case .pause:
+            _ = try await pool.query(
+                """
+                select perdure.pause_activities(perdure.shard_for(\(run.namespace), \(run.workflowID)),
+                    \(run.namespace), \(run.workflowID), \(run.runID)::text::uuid, \(activity), null,
+                    coalesce(\(Visitor.current.name)::text, session_user::text), \(reason)::text)
+                """)
+        case .unpause:
+            _ = try await pool.query(
+                """
+                select perdure.unpause_activities(perdure.shard_for(\(run.namespace), \(run.workflowID)),
+                    \(run.namespace), \(run.workflowID), \(run.runID)::text::uuid, \(activity))
+                """)
+        case .reset:
+            _ = try await pool.query(
+                """
+                select perdure.reset_activities(perdure.shard_for(\(run.namespace), \(run.workflowID)),
+                    \(run.namespace), \(run.workflowID), \(run.runID)::text::uuid, \(activity))
+                """)
+        }
     }
 
     /// The id under which the answer will be found.

@@ -37,7 +37,8 @@ struct Site: Sendable {
     private static var all: [any Page] {
         [
             AttentionPage(), WorkflowsPage(), StartPage(), BatchPage(), RunPage(), StepPage(), TimelineData(),
-            HistoryDownload(), RunActionPage(), ResetPage(), QueryPage(), SourcePage(), QueuesPage(), WorkersPage(),
+            HistoryDownload(), RunActionPage(), ActivityActionPage(), ResetPage(), QueryPage(), SourcePage(),
+            QueuesPage(), WorkersPage(),
             HealthPage(), ComparePage(), FilePage(), GoPage(),
         ]
     }
@@ -166,7 +167,7 @@ struct Site: Sendable {
         let text = error.hint.map { "\(error.message). \($0)" } ?? error.message
         switch error.sqlState {
         case "PD001", "PD005": return WebError(.notFound, text)
-        case "PD002", "PD006": return WebError(.conflict, text)
+        case "PD002", "PD006", "PD018", "PD019": return WebError(.conflict, text)
         case "PD003", "PD008", "PD009": return WebError(.badRequest, text)
         case "PD004": return WebError(.contentTooLarge, text)
         case "PD010": return WebError(.serviceUnavailable, text)

@@ -40,12 +40,18 @@ enum View {
     static func state(_ activity: PendingActivity) -> [String: Any] {
         let label =
             switch (activity.isStarted, activity.attempt) {
+            case (false, _) where activity.paused != nil: "Paused"
             case (true, 1): "Running"
             case (false, 1): "Waiting"
             case (true, let attempt): "Running attempt \(attempt)"
             case (false, let attempt): "Waits for attempt \(attempt)"
             }
-        return ["look": activity.attempt > 1 ? "retrying" : activity.isStarted ? "running" : "waiting", "label": label]
+        let isPaused = activity.paused != nil && !activity.isStarted
+        return [
+            "look": isPaused
+                ? "paused" : activity.attempt > 1 ? "retrying" : activity.isStarted ? "running" : "waiting",
+            "label": label,
+        ]
     }
 
     /// How a run is, as the first line of its page.

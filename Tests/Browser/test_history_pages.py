@@ -712,6 +712,49 @@ def test_queues_tell_what_is_finished_and_follow(visit, pages):
     expect(fresh).to_have_count(0)
 
 
+def test_activity_is_paused_and_goes_on(visit, pages):
+    # Like the run "growing", but nobody has begun its activity.
+    begun = "    perform perdure.claim_activity_tasks(0::smallint, v_worker, 'growing', 1);\n"
+    assert begun in GROWING
+    pages.sql(GROWING.replace(begun, "").replace("growing", "pausing"))
+    page = visit(pages.run("pausing"))
+    pending = page.locator("#pending")
+    pending.get_by_role("link", name="Pause").click()
+    page.get_by_label("Reason").fill("the bank is closed")
+    page.get_by_role("button", name="Pause audit").click()
+    expect(page.get_by_role("status")).to_contain_text("The activity is paused.")
+    expect(pending.get_by_text("Paused", exact=True)).to_be_visible()
+    expect(pending).to_contain_text("the bank is closed")
+    expect(page.locator("#verdict")).to_contain_text("audit is paused")
+    assert not Axe().run(page).response["violations"]
+    step = visit(pages.part("pausing", "events/5"))
+    expect(step.get_by_text("Paused", exact=True)).to_be_visible()
+    assert not Axe().run(step).response["violations"]
+    # What somebody else does shows on the open page.
+    pages.sql("select perdure.unpause_activity('pausing', '1')")
+    expect(pending.get_by_role("link", name="Pause", exact=True)).to_be_visible()
+    expect(pending.get_by_text("Paused", exact=True)).to_have_count(0)
+
+
+@pytest.mark.parametrize("name, where", [
+    ("what needs attention", "/namespaces/default/attention"), ("the list", "/namespaces/default/workflows"),
+    ("a run", "/namespaces/default/workflows/transfer-waiting")])
+def test_pages_are_light(visit, pages, name, where):
+    page = visit(where)
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    sizes = page.evaluate("""() => {
+        const sizes = { document: performance.getEntriesByType('navigation')[0].decodedBodySize, js: 0, css: 0 }
+        for (const entry of performance.getEntriesByType('resource')) {
+            const kind = new URL(entry.name).pathname.split('.').pop()
+            if (kind in sizes) sizes[kind] += entry.decodedBodySize
+        }
+        return sizes
+    }""")
+    print(f"{name}: first contentful paint {paint:.0f} ms, " + ", ".join(f"{kind} {size / 1000:.0f} kB" for kind, size in sizes.items()))
+    assert 0 < sizes["js"] < 150_000 and 0 < sizes["css"] < 100_000 and sizes["document"] < 300_000
+
+
 @pytest.mark.parametrize("events", ["signals", "activities"])
 def test_history_of_ten_thousand_events_is_cheap_to_open_and_to_scroll(visit, pages, events):
     if events == "signals":

@@ -146,4 +146,33 @@ struct AsyncActivityTests {
         #expect(ActivityTaskToken(bytes: Array("1:2:3".utf8)) == nil)
         #expect(ActivityTaskToken(bytes: []) == nil)
     }
+
+    @Test("The guide's program")
+    func guide() async throws {
+        let code = try String(
+            contentsOf: checkout.appending(path: "Tests/PerdureTests/OutsideExample.swift"), encoding: .utf8)
+        let guide = try String(contentsOf: checkout.appending(path: "docs/guides/workflows.md"), encoding: .utf8)
+        #expect(
+            guide.contains("<!-- completion from outside -->\n```swift\n\(code)```\n"),
+            "Copy Tests/PerdureTests/OutsideExample.swift into the guide, below <!-- completion from outside -->.")
+        try await TestDatabase.with { database in
+            let client = PerdureClient(pool: database.pool)
+            let mails = Mailbox()
+            let worker = Worker(
+                pool: database.pool, options: WorkerOptions(taskQueue: "q"), workflows: [Purchasing.self],
+                activityContainers: [Approvals { token, _ in mails.put(token) }], logger: .silent)
+            let running = Task { try await worker.run() }
+            for (place, isApproved) in [true, false].enumerated() {
+                let handle = try await client.startWorkflow(
+                    type: Purchasing.self, options: .init(id: "order-\(place)", taskQueue: "q"), input: "pens")
+                try await eventually("the mail was sent") { mails.all.count > place }
+                try await decide(isApproved, on: "pens", token: mails.all[place], client: client)
+                #expect(try await handle.result() == (isApproved ? "ordered" : "declined"))
+                // A second click changes nothing.
+                try await decide(!isApproved, on: "pens", token: mails.all[place], client: client)
+            }
+            running.cancel()
+            _ = try? await running.value
+        }
+    }
 }

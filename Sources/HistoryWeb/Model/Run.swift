@@ -150,6 +150,10 @@ struct PendingActivity: Sendable {
     let lastHeartbeat: Timestamp?
     let worker: String?
     let cancelRequested: Bool
+    /// Since when somebody has paused it; nil if it is not paused.
+    let paused: Timestamp?
+    let pausedBy: String?
+    let pauseReason: String?
 
     init?(_ row: JSON) {
         guard let activityID = row.text("activity_id"), let type = row.text("activity_type") else { return nil }
@@ -167,9 +171,12 @@ struct PendingActivity: Sendable {
         lastHeartbeat = row.time("last_heartbeat_time")
         worker = row.text("worker_identity")
         cancelRequested = row.flag("cancel_requested")
+        paused = row.time("pause_time")
+        pausedBy = row.text("paused_by")
+        pauseReason = row.text("pause_reason")
     }
 
-    var isStarted: Bool { state != "Scheduled" && lastStarted != nil }
+    var isStarted: Bool { state != "Scheduled" && state != "Paused" && lastStarted != nil }
 }
 
 /// An attempt of an activity that failed and was followed by another, as the view `perdure.failed_attempts` shows it.

@@ -6,6 +6,8 @@ struct Step: Sendable {
     enum Outcome: String, Sendable {
         /// Waits for a worker, or for its next attempt.
         case waiting
+        /// Waits until somebody unpauses it.
+        case paused
         case running
         case completed
         case failed
@@ -14,9 +16,12 @@ struct Step: Sendable {
         /// Happened at one moment and has no end: a signal, a marker.
         case happened
 
+        var isOpen: Bool { self == .waiting || self == .paused || self == .running }
+
         var label: String {
             switch self {
             case .waiting: "Waiting"
+            case .paused: "Paused"
             case .running: "Running"
             case .completed: "Completed"
             case .failed: "Failed"
@@ -37,7 +42,7 @@ struct Step: Sendable {
     var id: Int { events[0].id }
     var start: Timestamp { events[0].time }
     var started: HistoryEvent? { events.last { $0.type.hasSuffix("TaskStarted") } }
-    var end: Timestamp? { outcome == .waiting || outcome == .running ? nil : events[events.count - 1].time }
+    var end: Timestamp? { outcome.isOpen ? nil : events[events.count - 1].time }
 
     /// How often it was tried, the attempt under way included.
     var attempts: Int { max(1, pending?.attempt ?? 0, started?.attributes.integer("attempt") ?? 1) }
@@ -62,7 +67,7 @@ struct Step: Sendable {
         case _ where last.type.hasSuffix("Canceled") || last.type.hasSuffix("Terminated"): .canceled
         case "TimerStarted": .waiting
         case _ where last.type.hasSuffix("Scheduled") || last.type.hasSuffix("Initiated"):
-            pending?.isStarted == true ? .running : .waiting
+            pending?.isStarted == true ? .running : pending?.paused != nil ? .paused : .waiting
         case _ where last.type.hasSuffix("Started") && kind != .workflow: .running
         default: .happened
         }
@@ -75,6 +80,7 @@ struct Step: Sendable {
         case (.happened, _) where kind == .workflow: name
         case (let outcome, 0): outcome.label
         case (.completed, let failed): "Completed after \(failed) failed \(failed == 1 ? "attempt" : "attempts")"
+        case (.paused, let failed): "Paused before attempt \(failed + 1)"
         case (.waiting, let failed): "Waits for attempt \(failed + 1)"
         case (.running, let failed): "Running attempt \(failed + 1)"
         case (let outcome, let failed): "\(outcome.label) at attempt \(failed + 1)"
@@ -98,7 +104,7 @@ struct Step: Sendable {
         let open = Dictionary(pending.map { ($0.activityID, $0) }) { first, _ in first }
         for place in steps.indices where steps[place].kind == .activity && !open.isEmpty {
             guard let id = steps[place].events[0].attributes.text("activityId"), let activity = open[id],
-                steps[place].outcome == .waiting || steps[place].outcome == .running
+                steps[place].outcome.isOpen
             else { continue }
             steps[place].pending = activity
         }

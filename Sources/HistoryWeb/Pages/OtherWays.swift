@@ -79,6 +79,21 @@ enum OtherWays {
         }
     }
 
+    static func act(
+        _ action: ActivityActionPage.Action, on activity: PendingActivity, of run: Run
+    ) -> [String: Any] {
+        let named = """
+            workflow_id => \(run.workflowID.quotedForSQL), activity_id => \(activity.activityID.quotedForSQL), \
+            run_id => \(run.runID.quotedForSQL)
+            """
+        let place = "namespace => \(run.namespace.quotedForSQL)"
+        let reason = action == .pause ? ", reason => 'why'" : ""
+        return values(
+            psql: "select perdure.\(action.rawValue)_activity(\(named)\(reason), \(place));",
+            command: ["activity", action.rawValue] + reference(run) + ["--activity-id=\(activity.activityID)"]
+                + (action == .pause ? ["--reason", "why"] : []))
+    }
+
     private static func reference(_ run: Run) -> [String] {
         ["--workflow-id=\(run.workflowID)", "--run-id=\(run.runID)", "--namespace=\(run.namespace)"]
     }

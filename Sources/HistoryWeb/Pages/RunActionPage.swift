@@ -138,6 +138,7 @@ struct RunActionPage: Page {
                 "isMessage": action == .signal || action == .update, "isTerminate": action == .terminate,
                 "hasReason": action == .cancel || action == .terminate,
                 "signal": fields["name"] ?? "", "input": fields["input"] ?? "", "reason": fields["reason"] ?? "",
+                "reasonLabel": "Reason, kept in the history",
                 "href": "\(run.path)/actions/\(action.rawValue)", "isClosed": run.close != nil,
             ] as [String: Any]
         values["ways"] = OtherWays.act(action, on: run)

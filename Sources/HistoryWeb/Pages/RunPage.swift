@@ -36,7 +36,9 @@ struct RunPage: Page {
         values.merge(table) { $1 }
         values["ways"] = OtherWays.run(run)
         values["notice"] =
-            fields["done"].flatMap { $0 == "reset" ? ResetPage.done : RunActionPage.Action(rawValue: $0)?.done }
+            fields["done"].flatMap {
+                $0 == "reset" ? ResetPage.done : RunActionPage.Action(rawValue: $0)?.done ?? ActivityActionPage.done($0)
+            }
             ?? false as Any
         values["preload"] = "\(run.path)/timeline.json"
         values["timelineRun"] = ["path": run.path, "start": run.start.description]
@@ -150,6 +152,8 @@ struct RunPage: Page {
             "failureMessage": activity.lastFailure?.root.message ?? false as Any,
             "heartbeat": View.payloads(activity.heartbeat), "hasHeartbeat": !activity.heartbeat.isEmpty,
             "lastHeartbeat": View.time(activity.lastHeartbeat), "cancelRequested": activity.cancelRequested,
+            "paused": StepView.pause(activity), "actions": ActivityActionPage.links(activity, of: run),
+            "hasActions": true,
         ]
     }
 }

@@ -72,9 +72,23 @@ enum StepView {
             "worker": step.started?.attributes.text("identity") ?? step.pending?.worker ?? false as Any,
             "events": isRow ? [] : events.map { event($0, run: run) },
             "ids": step.events.map { ["id": $0.id] },
-            "version": step.events.map { "\($0.id)" }.joined(separator: " ") + " \(step.attempts)",
+            "version": step.events.map { "\($0.id)" }.joined(separator: " ") + " \(step.attempts)"
+                + (step.pending?.paused == nil ? "" : " paused"),
+            "paused": step.pending.map(pause) ?? false as Any,
+            "actions": step.pending.map { ActivityActionPage.links($0, of: run) } ?? [],
+            "hasActions": step.pending != nil, "type": step.name,
             "path": "\(run.path)/events/\(step.id)",
         ]
+    }
+
+    /// Who has paused an activity, when and why; false if nobody has.
+    static func pause(_ activity: PendingActivity) -> Any {
+        activity.paused.map {
+            [
+                "since": View.time($0), "by": activity.pausedBy ?? false as Any,
+                "reason": activity.pauseReason ?? false as Any,
+            ]
+        } ?? false as Any
     }
 
     static func attempt(_ attempt: FailedAttempt, of step: Step, run: Run) -> [String: Any] {

@@ -5,8 +5,10 @@ import PerdureEngine
 struct ActivityCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "activity",
-        abstract: "End activities from outside of their workers.",
-        subcommands: [ActivityComplete.self, ActivityFail.self]
+        abstract: "End, pause and reset activities that have not ended.",
+        subcommands: [
+            ActivityComplete.self, ActivityFail.self, ActivityPause.self, ActivityUnpause.self, ActivityReset.self,
+        ]
     )
 }
 
@@ -19,6 +21,15 @@ struct ActivityReference: ParsableArguments {
     func handle(_ client: PerdureClient) -> AsyncActivityHandle {
         client.asyncActivityHandle(
             workflowID: workflow.workflowID, runID: workflow.runID, activityID: activityID)
+    }
+
+    func change(_ change: ActivityChange, with options: ClientOptions, done: String) async throws {
+        try await options.withClient { _, engine in
+            try await engine.changeActivity(
+                namespace: options.namespaceName, workflowID: workflow.workflowID, runID: workflow.runID,
+                activityID: activityID, change)
+        }
+        if options.output == .text { print(done) }
     }
 }
 
@@ -58,5 +69,49 @@ struct ActivityFail: AsyncParsableCommand {
                 .fail(ApplicationError(message: reason, type: type, isNonRetryable: nonRetryable))
         }
         if options.output == .text { print("failed") }
+    }
+}
+
+struct ActivityPause: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pause",
+        abstract: "Let an activity wait until it is unpaused. One that runs is told with its next heartbeat.")
+    @OptionGroup var options: ClientOptions
+    @OptionGroup var activity: ActivityReference
+    @Option(help: "Why; who looks at the run sees it.")
+    var reason: String?
+
+    func run() async throws { try await activity.change(.pause(reason: reason), with: options, done: "paused") }
+}
+
+struct ActivityUnpause: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "unpause", abstract: "Let a paused activity go on, at once.")
+    @OptionGroup var options: ClientOptions
+    @OptionGroup var activity: ActivityReference
+    @Flag(help: "Count its attempts from 1.")
+    var resetAttempts = false
+    @Flag(help: "Forget the details of its last heartbeat.")
+    var resetHeartbeats = false
+
+    func run() async throws {
+        try await activity.change(
+            .unpause(resetAttempts: resetAttempts, resetHeartbeat: resetHeartbeats), with: options, done: "unpaused")
+    }
+}
+
+struct ActivityReset: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reset", abstract: "Begin an activity anew, at attempt 1 and at once.")
+    @OptionGroup var options: ClientOptions
+    @OptionGroup var activity: ActivityReference
+    @Flag(help: "Leave a paused activity paused.")
+    var keepPaused = false
+    @Flag(help: "Forget the details of its last heartbeat.")
+    var resetHeartbeats = false
+
+    func run() async throws {
+        try await activity.change(
+            .reset(keepPaused: keepPaused, resetHeartbeat: resetHeartbeats), with: options, done: "reset")
     }
 }
