@@ -101,7 +101,7 @@ struct HistoryCalls: Sendable {
         // A page ends with so many events, or with so many bytes, so the number of its events does not tell.
         var isLast = events.isEmpty
         if let read = events.last?.eventID, !(isWaiting && isOpen) {
-            isLast = try await read >= length(shard, page.runID)
+            isLast = try await read >= length(shard, workflowID, page.runID)
         }
         if isLast, isOpen, !isWaiting {
             // The start of a workflow task that is under way is written with its end, but belongs to the history.
@@ -125,10 +125,12 @@ struct HistoryCalls: Sendable {
         return response
     }
 
-    private func length(_ shard: Int16, _ runID: UUID) async throws -> Int64 {
-        try await database.row(
-            "select history_length from perdure.workflows where shard = \(shard) and run_id = \(runID)"
-        ).decode(at: 0)
+    /// Throws NOT_FOUND for a run that was deleted since it was looked up.
+    private func length(_ shard: Int16, _ workflowID: String, _ runID: UUID) async throws -> Int64 {
+        let rows = try await database.rows(
+            "select history_length from perdure.workflows where shard = \(shard) and run_id = \(runID)")
+        guard let row = rows.first else { throw CallError.noWorkflow(workflowID, runID) }
+        return try row.decode(at: 0)
     }
 
     /// Latest events first.
@@ -141,7 +143,7 @@ struct HistoryCalls: Sendable {
             page = try HistoryPage(token: token)
         } else {
             let runID = try await run(workflowID, named, namespace)
-            page = HistoryPage(runID: runID, next: try await length(shard, runID))
+            page = HistoryPage(runID: runID, next: try await length(shard, workflowID, runID))
         }
         let asked = request.integer("maximumPageSize")
         var first = max(1, page.next - Int64(asked > 0 ? min(asked, 1000) : 1000) + 1)
