@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -50,7 +51,8 @@ class Session:
     MARK = "--- the end of a script ---"
 
     def __init__(self, command: list[str], folder: pathlib.Path):
-        self.script, self.errors = (pathlib.Path(tempfile.mkstemp(dir=folder)[1]) for _ in range(2))
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
+        self.script, self.errors = self.folder / "script", self.folder / "errors"
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                                             env=os.environ | {"PGCONNECT_TIMEOUT": "3"})
@@ -79,10 +81,16 @@ class Session:
             output += part
         return output.decode()[:-len(self.MARK) - 1].rstrip("\n"), self.told()
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+        shutil.rmtree(self.folder)
+
     def told(self) -> str:
         """What psql has written to its error output since it was asked last."""
-        if self.process.poll() is not None:
-            self.process.wait()
         with self.errors.open("rb") as errors:
             errors.seek(self.read)
             new = errors.read()
@@ -140,7 +148,7 @@ class Server:
                 if code[:2] not in ("08", "57"):
                     raise Refusal(code, message[:200], "HINT:  " in errors)
             except SessionEnded as ended:
-                del sessions[database]
+                sessions.pop(database).close()
                 errors = str(ended)
             if time.monotonic() > end:
                 raise Problem(f"the database does not answer: {errors.strip()[:300]}")
@@ -351,6 +359,10 @@ class Round:
                 break
             time.sleep(0.5)
         # What a bad run is to show, it may show late: its task was held by a worker that was killed, and waits out its retries.
+        self.look_at_poisons()
+        for name, poison in self.given.items():
+            if poison.afterwards and self.outcomes[name][0] not in poison.outcomes:
+                self.submit(name, poison, poison.afterwards)
         end = time.monotonic() + 60
         while self.look_at_poisons() and time.monotonic() < end:
             time.sleep(1)
@@ -358,7 +370,8 @@ class Round:
             outcome, cause = self.outcomes.get(name, ("nothing", ""))
             if outcome not in poison.outcomes:
                 self.problem(f"{poison.name}: {outcome} ({cause[:160]}), not {' or '.join(sorted(poison.outcomes))}")
-            elif poison.says not in cause:
+            # A worker that was killed is a cause, too; what is tried again in a hundred years does not replace it.
+            elif poison.says not in cause and "the lease of the worker" not in cause:
                 self.problem(f"{poison.name}: its cause does not say “{poison.says}”: {cause[:200]}")
         self.server.sql(self.database, """
             select count(perdure.terminate_workflow(workflow_id, 'chaos', run_id, namespace)) from perdure.workflows

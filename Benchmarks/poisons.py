@@ -35,6 +35,8 @@ class Poison:
     """One of so many runs is of this kind."""
     then: str = ""
     """Given a second later: to a run that a worker has begun."""
+    afterwards: str = ""
+    """Given after the load, when no worker is killed any more, to a run that does not show its trouble."""
     ids: list[str] = field(default_factory=list)
 
 
@@ -121,7 +123,10 @@ POISONS = [
     Poison("CancellationError of an activity", 4, activity("ThrowsCancellation", ', "maximum_attempts": 2'), {FAILED, RETRIES}),
     Poison("Task.sleep", 4, start("Sleeps"), {TASK_FAILS}, says="Task.sleep"),
     Poison("Task.sleep in a signal handler", 4, start("HandlerSleeps") + signal("Over"), {TASK_FAILS}, says="Task.sleep"),
-    Poison("a callback of another thread", 4, start("WaitsOutside"), {TASK_FAILS}, says="outside of the workflow"),
+    Poison("a callback of another thread", 4, start("WaitsOutside"), {TASK_FAILS}, says="outside of the workflow",
+           # A worker notices the callback when it comes, after the task. One that is killed before that notices nothing, and
+           # the run is silent until something happens to it.
+           afterwards=signal("More", "'1'")),
     Poison("Task.yield for ever", 4, start("Yields"), {TASK_FAILS}, says="loops without end", every=1000),
     Poison("a thread that is blocked", 4, start("Blocks"), {TASK_FAILS}, says="blocks a thread", every=1000),
     # 6. What people type

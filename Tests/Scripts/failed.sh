@@ -8,7 +8,8 @@ case $1 in
     # <testcase classname="Module.Suite" name="test()" time="1"><failure …  as the regular expression Module.Suite/test\(\)
     swift)
         tr '\n' ' ' < "$2" | sed 's/<testcase /\n&/g' | grep '<failure' \
-            | sed -nE 's/.*classname="([^"]*)" name="([^"]*)".*/\1\/\2/p' | sed 's/[()]/\\&/g' || true ;;
+            | sed -nE 's/.*classname="([^"]*)" name="([^"]*)".*/\1\/\2/p' \
+            | sed -e 's/&quot;/"/g; s/&apos;/'"'"'/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g' -e 's/[][\.*^$?+(){}|]/\\&/g' || true ;;
     # Tests/SQL/chains.sql (Wstat: 0 Tests: 20 Failed: 1)
     sql) sed -nE 's/^(Tests\/SQL\/[a-z0-9_]+\.sql) +\(Wstat: .*/\1/p' "$2" ;;
     # FAILED Tests/Browser/test_services.py::test_start - AssertionError: …

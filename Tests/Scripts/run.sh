@@ -102,7 +102,7 @@ fails() { # expected kind line…
     rm -f "$log"
     [ "$said" = "$expected" ] || { echo "it said $said instead of $expected"; return 1; }
 }
-check "failed Swift tests are found" fails 'M.Suite/bad\(_:\)' swift \
+check "failed Swift tests are found" fails 'M\.Suite/bad\(_:\)' swift \
     '<testcase classname="M.Suite" name="good()" time="0.1" />' '<testcase classname="M.Suite" name="bad(_:)" time="0.1">' \
     '  <failure message="it &lt; 3" />' '</testcase>' '<testcase classname="M.Suite" name="other()" time="0.1" />'
 check "failed SQL tests are found" fails "Tests/SQL/chains.sql" sql 'Tests/SQL/memo.sql .. ok' \
