@@ -130,8 +130,7 @@ suite() { # name limit command…
             say "$name, again: ${again[*]}"
             case $name in
                 Swift) run "$limit" "$@" --filter "$(IFS='|'; echo "${again[*]}")" ;;
-                SQL | Browser) run "$limit" "$@" "${again[@]}" ;;
-                Conformance) run "$limit" "$@" --only "$(IFS=','; echo "${again[*]}")" ;;
+                SQL | Browser | Conformance) run "$limit" "$@" "${again[@]}" ;;
                 *) run "$limit" "$@" ;;
             esac
             if [ "$bad" -eq 0 ]; then unsteady+=("$name: ${again[*]}"); fi

@@ -528,6 +528,8 @@ async def many_children(env):
     return await env.execute(Many.run, 8)
 
 
+# Whether the child has a task for each of its signals or one for several depends on how fast its worker is.
+@unordered
 @program
 async def child_without_cache(env):
     async with env.worker(*KINDS, activities=ACTIVITIES, max_cached_workflows=0):

@@ -536,7 +536,7 @@ async def reset_leaves_a_kept_child_alone(env):
     await tell(env, base, "x")
     new = await reset(env, "workflow", await at(env, base, "WORKFLOW_TASK_COMPLETED", 3))
     await settled(env, new, "WORKFLOW_TASK_COMPLETED", 3)
-    await new.signal(Notes.note, "leave")
+    await tell(env, new, "leave")
     await new.signal(Notes.note, "go")
     # Its parent close policy names the run that started it.
     seen = [await result(new), (await child.describe()).status.name]

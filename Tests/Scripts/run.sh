@@ -109,7 +109,10 @@ check "failed SQL tests are found" fails "Tests/SQL/chains.sql" sql 'Tests/SQL/m
     'Tests/SQL/chains.sql (Wstat: 0 Tests: 2 Failed: 1)' 'Tests/SQL/chains.sql (Wstat: 256 (exited 1) Tests: 2 Failed: 0)'
 check "failed browser tests are found" fails "Tests/Browser/test_a.py::test_b[x]" browser \
     'FAILED Tests/Browser/test_a.py::test_b[x] - AssertionError: no' '1 failed, 3 passed in 2.00s'
-check "failed parts of the conformance programs are found" fails "commands" conformance 'not ok start: temporal x' 'conformance: commands FAILED'
+check "failed parts of the conformance programs are found" fails $'--only\ncalls,commands' conformance \
+    'not ok start: temporal x' 'conformance: commands FAILED' 'conformance: calls FAILED'
+check "failed conformance programs are found" fails $'--only\nprograms\nsignal_with_start' conformance \
+    'ok retries' 'not ok signal_with_start' '    history[0]: 6 of Temporal' 'conformance: programs FAILED'
 check "a log without failed tests gives nothing to run again" fails "" sql 'Tests/SQL/memo.sql .. ok'
 
 check "an unknown option is refused" refuses "unknown option" ./run_tests.sh --nonsense
