@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import pathlib
 import re
-import sys
 from datetime import timedelta
 
 from google.protobuf import message_factory
@@ -19,6 +18,8 @@ from temporalio.api.operatorservice.v1 import service_pb2 as operator
 from temporalio.api.workflowservice.v1 import service_pb2 as workflow
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
+
+from leaving import leave
 
 GUIDE = pathlib.Path(__file__).resolve().parents[2] / "docs/guides/temporal.md"
 ROW = re.compile(r"^\| `(\w+)` \| (works|partly|not yet)\b(.*) \|$", re.MULTILINE)
@@ -88,4 +89,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main()) else 0)
+    leave(asyncio.run(main()))

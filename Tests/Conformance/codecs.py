@@ -31,6 +31,8 @@ from temporalio.worker import ActivityInboundInterceptor, UnsandboxedWorkflowRun
 from temporalio.worker import Interceptor as WorkerInterceptor
 from temporalio.worker import WorkflowInboundInterceptor, WorkflowOutboundInterceptor
 
+from leaving import leave
+
 KEY, KEY_ID = os.urandom(32), "conformance"
 TESTS = []
 
@@ -283,4 +285,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    leave(asyncio.run(main()))

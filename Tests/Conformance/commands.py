@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shlex
-import sys
 import tempfile
 import uuid
 from datetime import timedelta
@@ -27,6 +26,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from harness import Normalizer as HistoryNormalizer, differences as structural
+from leaving import leave
 
 SCENES = {}
 LIMIT = 120
@@ -720,4 +720,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main()) else 0)
+    leave(asyncio.run(main()))

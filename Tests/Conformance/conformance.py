@@ -6,7 +6,6 @@
 
 import argparse
 import asyncio
-import sys
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
@@ -23,6 +22,7 @@ import outside  # noqa: F401
 import programs
 import resets  # noqa: F401  Its programs register themselves.
 import update_programs  # noqa: F401  It adds its programs.
+from leaving import leave
 
 
 async def connect(address):
@@ -42,6 +42,8 @@ async def main():
     parser.add_argument("--perdure", required=True, help="address of Perdure's frontend")
     parser.add_argument("programs", nargs="*", help="only these")
     arguments = parser.parse_args()
+    if unknown := set(arguments.programs) - set(harness.PROGRAMS):
+        parser.error(f"there is no program {', '.join(sorted(unknown))}")
     oracle, perdure = await asyncio.gather(connect(arguments.oracle), connect(arguments.perdure))
     found = await harness.compare(oracle, perdure, arguments.programs or list(harness.PROGRAMS))
     # On a busy machine a time-out may come where none was meant: a difference counts if it shows again, alone.
@@ -61,4 +63,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main()) else 0)
+    leave(asyncio.run(main()))

@@ -20,6 +20,8 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 
+from leaving import leave
+
 
 def has_ended(pid):
     try:
@@ -60,3 +62,4 @@ async def main(address, pid):
 
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+leave(False)

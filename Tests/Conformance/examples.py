@@ -34,6 +34,8 @@ EXAMPLE = ROOT / "Examples/python-transfer"
 sys.path.insert(0, str(EXAMPLE))
 import transfer  # noqa: E402
 
+from leaving import leave
+
 TESTS = []
 
 
@@ -300,4 +302,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main()) else 0)
+    leave(asyncio.run(main()))

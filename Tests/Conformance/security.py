@@ -14,7 +14,6 @@ import pathlib
 import secrets
 import socket
 import subprocess
-import sys
 import tempfile
 import traceback
 from datetime import timedelta
@@ -23,6 +22,8 @@ from temporalio import workflow
 from temporalio.client import Client, TLSConfig
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from leaving import leave
 
 TESTS = []
 
@@ -285,4 +286,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    sys.exit(1 if asyncio.run(main()) else 0)
+    leave(asyncio.run(main()))
