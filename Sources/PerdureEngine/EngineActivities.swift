@@ -32,19 +32,22 @@ extension Engine {
         case .pause(let reason):
             _ = try await row(
                 """
-                select perdure.pause_activities(\(shard: only, of: workflowID, in: namespace), \(namespace), \(workflowID), \(runID), \(activityID), null, \
+                select perdure.pause_activities(\(shard: only, of: workflowID, in: namespace), \
+                \(namespace), \(workflowID), \(runID), \(activityID), null, \
                 coalesce(\(identity?.withVisibleNul), session_user::text), \(reason?.withVisibleNul))
                 """)
         case .unpause(let resetAttempts, let resetHeartbeat):
             _ = try await row(
                 """
-                select perdure.unpause_activities(\(shard: only, of: workflowID, in: namespace), \(namespace), \(workflowID), \(runID), \(activityID), \
+                select perdure.unpause_activities(\(shard: only, of: workflowID, in: namespace), \
+                \(namespace), \(workflowID), \(runID), \(activityID), \
                 null, false, \(resetAttempts), \(resetHeartbeat))
                 """)
         case .reset(let keepPaused, let resetHeartbeat):
             _ = try await row(
                 """
-                select perdure.reset_activities(\(shard: only, of: workflowID, in: namespace), \(namespace), \(workflowID), \(runID), \(activityID), \
+                select perdure.reset_activities(\(shard: only, of: workflowID, in: namespace), \
+                \(namespace), \(workflowID), \(runID), \(activityID), \
                 null, false, \(resetHeartbeat), \(keepPaused))
                 """)
         }
