@@ -107,8 +107,11 @@ check "failed Swift tests are found" fails 'M\.Suite/bad\(_:\)' swift \
     '  <failure message="it &lt; 3" />' '</testcase>' '<testcase classname="M.Suite" name="other()" time="0.1" />'
 check "failed SQL tests are found" fails "Tests/SQL/chains.sql" sql 'Tests/SQL/memo.sql .. ok' \
     'Tests/SQL/chains.sql (Wstat: 0 Tests: 2 Failed: 1)' 'Tests/SQL/chains.sql (Wstat: 256 (exited 1) Tests: 2 Failed: 0)'
-check "failed browser tests are found" fails "Tests/Browser/test_a.py::test_b[x]" browser \
+check "failed browser tests are found" fails "Tests/Browser/test_a.py::test_b" browser \
     'FAILED Tests/Browser/test_a.py::test_b[x] - AssertionError: no' '1 failed, 3 passed in 2.00s'
+check "failed browser tests whose parameter has spaces are found" fails "Tests/Browser/test_a.py::test_b" browser \
+    'FAILED Tests/Browser/test_a.py::test_b[a run-/x[1]] - Error: a [b] - c' \
+    'ERROR Tests/Browser/test_a.py::test_b[a run-/x[1]] - AssertionError: [1]' '1 failed, 1 error in 2.00s'
 check "failed parts of the conformance programs are found" fails $'--only\ncalls,commands' conformance \
     'not ok start: temporal x' 'conformance: commands FAILED' 'conformance: calls FAILED'
 check "failed conformance programs are found" fails $'--only\nprograms\nsignal_with_start' conformance \
