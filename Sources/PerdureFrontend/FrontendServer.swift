@@ -20,6 +20,7 @@ struct FrontendServer: Service, RegistrableRPCService {
     private let agents: PollAgents
     private let workers: SDKWorkers
     private let upkeep: Upkeep
+    private let batchJobs: BatchJobs
     private let calls: [String: Call]
     private let settings: FrontendSettings
     private let logger: Logger
@@ -36,6 +37,7 @@ struct FrontendServer: Service, RegistrableRPCService {
         let claims = TaskClaims(database: database, workers: workers, logger: logger)
         agents = PollAgents(database: database, claims: claims, notices: notices, logger: logger)
         upkeep = Upkeep(database: database, agents: agents, logger: logger)
+        batchJobs = BatchJobs(engine: Engine(pool: pool), agents: agents, logger: logger)
         let tables = [
             WorkflowCalls(
                 database: database, requests: requests, agents: agents, claims: claims, waits: waits,
@@ -47,7 +49,8 @@ struct FrontendServer: Service, RegistrableRPCService {
                     database: database, requests: requests, agents: agents, claims: claims, waits: waits,
                     attributes: attributes)
             ).table,
-            HistoryCalls(database: database, waits: waits).table, VisibilityCalls(database: database).table,
+            BatchCalls(database: database).table, HistoryCalls(database: database, waits: waits).table,
+            VisibilityCalls(database: database).table,
             PollCalls(database: database, agents: agents, claims: claims, history: history).table,
             TaskQueueCalls(database: database, history: history).table,
             WorkflowTaskCalls(
@@ -85,6 +88,7 @@ struct FrontendServer: Service, RegistrableRPCService {
             group.addTask { await requests.run() }
             group.addTask { await workers.run() }
             group.addTask { await upkeep.run() }
+            group.addTask { await batchJobs.run() }
             group.addTask { try await server.serve() }
             group.addTask {
                 if let address = try await server.listeningAddress {

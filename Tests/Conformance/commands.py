@@ -479,6 +479,36 @@ async def resetting(t):
 
 
 @scene
+async def batches(t):
+    chosen = "--query \"WorkflowId STARTS_WITH 'many-'\" --yes"
+    async with t.worker():
+        for number in (1, 2):
+            await t(f"workflow start --type Waits --task-queue QUEUE --workflow-id many-{number}")
+        await t.until("workflow count --query \"WorkflowId STARTS_WITH 'many-'\"", "2")
+        await t(f"workflow signal {chosen} --name note --input '\"one\"' --reason told")
+        for number in (1, 2):
+            await t.until(f"workflow query --workflow-id many-{number} --type noted", "one")
+        await t(f"workflow reset {chosen} --type FirstWorkflowTask --reason again")
+        for number in (1, 2):
+            await t.until(f"workflow show --workflow-id many-{number} --detailed", "again")
+            await t.until(f"workflow query --workflow-id many-{number} --type noted", "one")
+        await t(f"workflow cancel {chosen} --reason stop")
+        for number in (1, 2):
+            await t.until(f"workflow describe --workflow-id many-{number}", "CANCELED")
+        await t("workflow start --type Waits --task-queue QUEUE --workflow-id many-3")
+        await t.until("workflow show --workflow-id many-3", "WorkflowTaskCompleted")
+        await t.until("workflow count --query \"WorkflowId = 'many-3'\"", "1")
+        job = (await t(f"workflow terminate {chosen} --reason enough")).split()[-1]
+        await t.until(f"batch describe --job-id {job}", "Completed")
+        await t.until("workflow describe --workflow-id many-3", "CloseTime")
+        await t("workflow show --workflow-id many-3")
+        await t(f"workflow delete {chosen} --reason away")
+    await t("batch describe --job-id nobody")
+    await t("batch terminate --job-id nobody --reason why")
+    await t("batch list --limit 0")
+
+
+@scene
 async def changing_activities(t):
     async with t.worker(build_id="build-1"):
         await t("workflow start --type Tries --task-queue QUEUE --workflow-id tries-1")

@@ -12,6 +12,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 
 import activity_programs  # noqa: F401  Its programs register themselves.
+import batch_programs  # noqa: F401
 import chains  # noqa: F401  Its programs register themselves.
 import children  # noqa: F401  Its programs register themselves.
 import formats

@@ -167,7 +167,18 @@ import Testing
             let job = try #require(report["job_id"]?.stringValue)
             let again = try await perdure("workflow", "reset", "--job", job)
             #expect(again.output.contains("1 reset, 2 failed, 0 left"), "\(again.output)")
-            #expect(try await perdure("workflow", "reset", "--job", job, "--stop").output.contains("stopped"))
+            try await database.connected { connection in
+                try await connection.simpleQuery(
+                    """
+                    select perdure.start_batch_job('reset', 'WorkflowType = "Order"', '{"buildId": "bad"}', name => 'other')
+                    """)
+            }
+            let other = try await database.connected { connection in
+                try await connection.query("select job_id::text from perdure.batch_jobs where name = 'other'")
+                    .first?.decode(String.self, at: 0)
+            }
+            let stopped = try await perdure("workflow", "reset", "--job", try #require(other), "--stop")
+            #expect(stopped.output.contains("0 reset, 0 failed, 0 left: stopped"), "\(stopped.output)")
         }
     }
 

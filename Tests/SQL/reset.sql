@@ -375,28 +375,34 @@ select is(t.violations(), null, 'no rule is broken');
 -- All runs that a filter chooses are reset
 select t.at(800), t.start('j' || i), t.decide('j' || i) from generate_series(1, 5) i \g /dev/null
 select t.reset('j3', 4), t.decide('j3'), t.start('j6') \g /dev/null
-select is(t.refusal($$select perdure.start_reset_job('', '{}')$$), 'PD003', 'a job needs a place to go back to');
-select is(t.refusal($$select perdure.start_reset_job('Nonsense', '{"type": "LastWorkflowTask"}')$$), 'PD003',
+select is(t.refusal($$select perdure.start_batch_job('reset', '', '{}')$$), 'PD003',
+    'a job needs a place to go back to');
+select is(t.refusal($$select perdure.start_batch_job('reset', 'Nonsense', '{"type": "LastWorkflowTask"}')$$), 'PD003',
     'and a filter that can be read');
-select perdure.start_reset_job('WorkflowId STARTS_WITH "j"', '{"buildId": "build-1"}', 'it was wrong') as job \gset
+select perdure.start_batch_job('reset', 'WorkflowId STARTS_WITH "j"', '{"buildId": "build-1"}', 'it was wrong')
+    as job \gset
 create function t.progress() returns text language sql
-as $$ select concat_ws(' ', p.runs, p.waiting, p.reset, p.failed, p.done_at is not null, p.reason)
-    from perdure.reset_job_progress p $$;
+as $$ select concat_ws(' ', p.runs, p.waiting, p.done, p.failed, p.closed_at is not null, p.reason)
+    from perdure.batch_job_progress p $$;
+select is(t.progress(), '0 0 0 0 f it was wrong', 'a job begins with nothing');
+select is(perdure.run_next_of_batch_job(0::smallint, :'job'), null, 'before its runs are listed it does nothing');
+select is(perdure.list_runs_of_batch_job(:'job'), true, 'its runs are listed');
 select is(t.progress(), '6 6 0 0 f it was wrong', 'of each workflow id one run is to be reset');
-select is(perdure.reset_next_of_job(0::smallint, :'job'), 'j1', 'one a call');
+select is(perdure.run_next_of_batch_job(0::smallint, :'job'), 'j1', 'one a call');
 select is((select w.reset_reason from perdure.workflows w where w.run_id = t.run('j1')), 'it was wrong', 'is reset');
-select is(perdure.reset_next_of_job(0::smallint, :'job'), 'j2', 'then the next');
+select is(perdure.run_next_of_batch_job(0::smallint, :'job'), 'j2', 'then the next');
 select is(t.progress(), '6 4 2 0 f it was wrong', 'people see how far it is');
-select is(perdure.stop_reset_job(:'job'), true, 'it is stopped');
-select is(perdure.stop_reset_job(:'job'), false, 'once');
-select is(perdure.reset_next_of_job(0::smallint, :'job'), null, 'and does no more');
-update perdure.reset_jobs set stopped_at = null;
-select perdure.reset_next_of_job(0::smallint, :'job') from generate_series(1, 4) \g /dev/null
-select is(t.progress(), '6 0 5 1 t it was wrong', 'in the end all are reset but one');
+select is(perdure.stop_batch_job(:'job'), true, 'it is stopped');
+select is(perdure.stop_batch_job(:'job'), false, 'once');
+select is(perdure.run_next_of_batch_job(0::smallint, :'job'), null, 'and does no more');
+update perdure.batch_jobs set stopped_at = null, closed_at = null;
+select perdure.run_next_of_batch_job(0::smallint, :'job') from generate_series(1, 4) \g /dev/null
+select is(t.progress(), '6 0 5 1 f it was wrong', 'in the end all are reset but one');
+select is(perdure.list_runs_of_batch_job(:'job'), false, 'nothing is left');
+select is(t.progress(), '6 0 5 1 t it was wrong', 'and the job is closed');
 select is((select r.workflow_id || ': ' || (r.error like '%has no workflow task to go back to%')
-    from perdure.reset_job_results r where r.state = 'failed'), 'j6: true',
+    from perdure.batch_job_results r where r.state = 'failed'), 'j6: true',
     'which no worker of that build has worked on');
-select is(perdure.reset_next_of_job(0::smallint, :'job'), null, 'nothing is left');
 select is((select max(w.run_number) from perdure.workflows w where w.workflow_id = 'j3'), 3::bigint,
     'of a workflow with several runs the newest was reset, once');
 select is(perdure.reset_preview(0::smallint, :'base', 7), '{"again": [], "anew": [], "signals": 0, "updates": 0,
@@ -408,14 +414,15 @@ select is(perdure.reset_preview(0::smallint, (select w.run_id from perdure.workf
     where w.workflow_id = 'a' and w.run_number = 1), 4), '{"again": [{"type": "A", "count": 1},
     {"type": "B", "count": 1}], "anew": [], "signals": 1, "updates": 0, "cancelRequests": 0, "children": [],
     "messages": 0}', 'and what would be made again');
-select is(t.refusal($$select perdure.reset_next_of_job(0::smallint, t.run('j1'))$$), 'PD003', 'there is no other job');
+select is(t.refusal($$select perdure.run_next_of_batch_job(0::smallint, t.run('j1'))$$), 'PD003',
+    'there is no other job');
 select is(t.violations(), null, 'no rule is broken');
 select t.terminate_all() \g /dev/null
 select is(t.violations(), null, 'nor when all has ended');
 select t.at(32 * 86400) \g /dev/null
 select perdure.delete_expired(0::smallint) from generate_series(1, 8) \g /dev/null
-select is((select count(*) from perdure.repeated_calls) + (select count(*) from perdure.reset_job_runs)
-    + (select count(*) from perdure.reset_jobs) + (select count(*) from perdure.workflows), 0::bigint,
+select is((select count(*) from perdure.repeated_calls) + (select count(*) from perdure.batch_job_runs)
+    + (select count(*) from perdure.batch_jobs) + (select count(*) from perdure.workflows), 0::bigint,
     'retention leaves nothing');
 select * from finish();
 rollback;

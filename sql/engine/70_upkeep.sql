@@ -869,16 +869,16 @@ begin
           and old.next_at < v_now - case when old.kind in ('result', 'deletion') then interval '1 day'
               else interval '10 s' end
         limit v_limit for update skip locked);
-    delete from perdure.reset_job_runs r where r.shard = p_shard and r.ctid in (
-        select old.ctid from perdure.reset_jobs j
+    delete from perdure.batch_job_runs r where r.shard = p_shard and r.ctid in (
+        select old.ctid from perdure.batch_jobs j
         join perdure.namespaces n on n.namespace = j.namespace
-        join perdure.reset_job_runs old on old.job_id = j.job_id
+        join perdure.batch_job_runs old on old.job_id = j.job_id
         where old.shard = p_shard and j.created_at < v_now - make_interval(secs => case when n.deleted_at is null
             then least(extract(epoch from n.retention), 31557600000) else 0 end::double precision)
         limit v_limit for update of old skip locked);
     if p_shard = 0 then
         -- A job is deleted later than its runs on each shard.
-        delete from perdure.reset_jobs j using perdure.namespaces n
+        delete from perdure.batch_jobs j using perdure.namespaces n
         where n.namespace = j.namespace
           and j.created_at < v_now - interval '1 day' - make_interval(secs => least(extract(epoch from n.retention),
               31557600000)::double precision);

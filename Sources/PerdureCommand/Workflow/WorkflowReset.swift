@@ -119,38 +119,39 @@ struct WorkflowReset: AsyncParsableCommand {
                 options: resetOptions)
         } else if let named = self.job {
             job = named
-            if stop { _ = try await engine.stopResetJob(job) }
+            if stop { _ = try await engine.stopBatchJob(job) }
         } else {
             return
         }
         let id = job.uuidString.lowercased()
-        guard var progress = try await engine.resetJobProgress(job) else {
-            throw Problem("there is no reset job \(id)")
+        guard var progress = try await engine.batchJobProgress(job) else {
+            throw Problem("there is no batch job \(id)")
         }
         // First of all, so that whoever interrupts this can go on with it.
-        if options.output == .text { print("job \(id): \(progress.runs) workflows, \(progress.waiting) to be reset") }
+        if options.output == .text { print("job \(id)") }
         var told = ContinuousClock.now
-        while !progress.isStopped, let workflow = try await engine.resetNext(of: job) {
+        while !progress.isStopped, let workflow = try await engine.runNext(ofBatchJob: job) {
             guard options.output == .text, told.duration(to: .now) > .seconds(1) else { continue }
             told = .now
-            progress = try await engine.resetJobProgress(job) ?? progress
-            print("\(progress.reset) reset, \(progress.failed) failed, \(progress.waiting) left: \(workflow)")
+            progress = try await engine.batchJobProgress(job) ?? progress
+            print("\(progress.done) reset, \(progress.failed) failed, \(progress.waiting) left: \(workflow)")
         }
-        progress = try await engine.resetJobProgress(job) ?? progress
-        let failures = try await engine.failuresOfResetJob(job)
+        progress = try await engine.batchJobProgress(job) ?? progress
+        if let failure = progress.failure { throw Problem("job \(id) failed: \(failure)") }
+        let failures = try await engine.failures(ofBatchJob: job)
         switch options.output {
         case .json:
             print(
                 JSON.object([
                     "job_id": .string(id), "runs": .number(progress.runs), "waiting": .number(progress.waiting),
-                    "reset": .number(progress.reset), "failed": .number(progress.failed),
+                    "reset": .number(progress.done), "failed": .number(progress.failed),
                     "stopped": .bool(progress.isStopped),
                     "failures": .array(
                         failures.map { ["workflow_id": .string($0.workflowID), "error": .string($0.error)] }),
                 ]))
         case .text:
             print(
-                "\(progress.reset) reset, \(progress.failed) failed, \(progress.waiting) left"
+                "\(progress.done) reset, \(progress.failed) failed, \(progress.waiting) left"
                     + (progress.isStopped ? ": stopped" : ""))
             for failure in failures {
                 print("\(failure.workflowID): \(failure.error)".withoutControls)

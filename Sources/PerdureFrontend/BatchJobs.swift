@@ -1,0 +1,53 @@
+import Foundation
+import Logging
+import PerdureEngine
+
+/// Changes the runs of open batch jobs, one run after the other, and the jobs in turn. Every frontend does so: each run
+/// is taken by one of them, and another one goes on with what a frontend that is killed leaves.
+struct BatchJobs: Sendable {
+    private static let pause = Duration.seconds(1)
+
+    /// How many runs of a job are changed before it is another job's turn.
+    private static let turn = 100
+
+    let engine: Engine
+    let agents: PollAgents
+    let logger: Logger
+
+    /// Works until the task is cancelled.
+    func run() async {
+        /// When a job that may change only so many runs in a second has its next turn.
+        var turns: [UUID: ContinuousClock.Instant] = [:]
+        while !Task.isCancelled {
+            var isMore = false
+            do {
+                let jobs = try await engine.openBatchJobs()
+                turns = turns.filter { turn in jobs.contains { $0.jobID == turn.key } }
+                for job in jobs where turns[job.jobID].map({ $0 <= .now }) ?? true {
+                    var limit = Self.turn
+                    if let rate = job.operationsPerSecond {
+                        limit = min(limit, max(1, Int(min(rate, Double(limit)))))
+                        turns[job.jobID] = .now + .seconds(Double(limit) / rate)
+                    }
+                    let wasCut = try await change(limit, runsOf: job.jobID)
+                    isMore = isMore || wasCut && job.operationsPerSecond == nil
+                }
+            } catch {
+                logger.warning("Batch jobs failed; they are tried again", metadata: ["error": "\(error)"])
+            }
+            if !isMore { try? await Task.sleep(for: Self.pause) }
+        }
+    }
+
+    /// - Returns: whether the job may have more.
+    private func change(_ limit: Int, runsOf job: UUID) async throws -> Bool {
+        for changed in 0..<limit {
+            guard !Task.isCancelled, try await engine.runNext(ofBatchJob: job) != nil else {
+                if changed > 0 { agents.nudgeAll(.workflow) }
+                return false
+            }
+        }
+        agents.nudgeAll(.workflow)
+        return true
+    }
+}

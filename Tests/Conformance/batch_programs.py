@@ -1,0 +1,215 @@
+"""Programs in which one operation is done to all runs that a query chooses (StartBatchOperation)."""
+
+import uuid
+
+from google.protobuf import json_format
+from google.protobuf.empty_pb2 import Empty
+from temporalio.api.batch.v1 import (
+    BatchOperationCancellation, BatchOperationDeletion, BatchOperationReset, BatchOperationSignal,
+    BatchOperationTermination)
+from temporalio.api.common.v1 import Payload, Payloads, ResetOptions, WorkflowExecution
+from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest, DescribeBatchOperationRequest, ListBatchOperationsRequest,
+    StartBatchOperationRequest, StopBatchOperationRequest)
+from temporalio.service import RPCError, RPCStatusCode
+
+from harness import attempt, eventually, program, result
+from resets import Notes, Waits, begin
+
+RUNS = ("a", "b", "c")
+# Temporal names the process of its server as who terminates a run, Perdure whoever asked for it: neither is compared.
+IDENTITY = "operator"
+ONE = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"end"')])
+
+
+def with_runs(function):
+    """Runs a program beside a worker and three runs that wait."""
+
+    async def run(env):
+        async with env.worker(Waits):
+            handles = [await begin(env, Waits.run, id=id) for id in RUNS]
+            # Temporal's list of runs is behind for a moment.
+            await listed(env, len(handles))
+            return await function(env, handles)
+
+    run.__name__ = function.__name__
+    return program(run)
+
+
+def query(env):
+    return f"WorkflowId STARTS_WITH '{env.prefix}'"
+
+
+async def listed(env, count, more=""):
+    async def is_listed():
+        answer = await env.client.workflow_service.count_workflow_executions(CountWorkflowExecutionsRequest(
+            namespace=env.client.namespace, query=query(env) + more))
+        return answer.count == count
+
+    await eventually(is_listed)
+
+
+async def start(env, job="", **operation):
+    job = job or env.id(f"job-{uuid.uuid4().hex[:6]}")
+    if "executions" not in operation:
+        operation.setdefault("visibility_query", query(env))
+    operation.setdefault("reason", "a reason")
+    request = StartBatchOperationRequest(namespace=env.client.namespace, job_id=job, **operation)
+
+    async def is_started():
+        try:
+            await env.client.workflow_service.start_batch_operation(request)
+        except RPCError as error:
+            # Temporal's development server runs one batch at a time.
+            if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
+                raise
+            return False
+        return True
+
+    await eventually(is_started)
+    return job
+
+
+async def described(env, job):
+    answer = await env.client.workflow_service.describe_batch_operation(DescribeBatchOperationRequest(
+        namespace=env.client.namespace, job_id=job))
+    return json_format.MessageToDict(answer)
+
+
+async def ended(env, job):
+    """What a batch tells of itself when it has ended, without what differs each time."""
+
+    async def has_ended():
+        return (await described(env, job))["state"] != "BATCH_OPERATION_STATE_RUNNING"
+
+    await eventually(has_ended, 30)
+    told = await described(env, job)
+    told["times"] = told.pop("startTime") <= told.pop("closeTime")
+    told.pop("jobId"), told.pop("query", None)
+    for execution in told.get("executions", []):
+        execution["businessId"] = execution["businessId"].removeprefix(env.prefix)
+        execution.pop("runId", None)
+    return told
+
+
+@with_runs
+async def batch_signals_runs(env, handles):
+    job = await start(env, signal_operation=BatchOperationSignal(signal="note", identity=IDENTITY, input=ONE))
+    return [await ended(env, job)] + [await result(handle) for handle in handles]
+
+
+@with_runs
+async def batch_cancels_runs(env, handles):
+    job = await start(env, cancellation_operation=BatchOperationCancellation(identity=IDENTITY))
+    return [await ended(env, job)] + [await result(handle) for handle in handles]
+
+
+@with_runs
+async def batch_terminates_runs_that_are_open(env, handles):
+    await handles[0].signal(Notes.note, "end")
+    seen = [await result(handles[0])]
+    await listed(env, 2, " AND ExecutionStatus = 'Running'")
+    job = await start(env, termination_operation=BatchOperationTermination(identity=IDENTITY))
+    seen.append(await ended(env, job))
+    return seen + [await result(handle) for handle in handles]
+
+
+@with_runs
+async def batch_of_runs_that_are_named(env, handles):
+    named = [WorkflowExecution(workflow_id=env.id("a")),
+             WorkflowExecution(workflow_id=env.id("b"), run_id=handles[1].run_id),
+             WorkflowExecution(workflow_id=env.id("nobody"))]
+    job = await start(env, executions=named, termination_operation=BatchOperationTermination(identity=IDENTITY))
+    seen = [await ended(env, job)]
+    await handles[2].signal(Notes.note, "end")
+    return seen + [await result(handle) for handle in handles]
+
+
+@with_runs
+async def batch_resets_runs(env, handles):
+    for handle in handles:
+        await handle.signal(Notes.note, "end")
+        await result(handle)
+    job = await start(env, reset_operation=BatchOperationReset(
+        identity=IDENTITY, options=ResetOptions(first_workflow_task=Empty())))
+    seen = [await ended(env, job)]
+    for handle in handles:
+        new = env.client.get_workflow_handle(handle.id)
+        seen.append(await result(new))
+        env.started.append((handle.id, (await new.describe()).run_id))
+    return seen
+
+
+@with_runs
+async def batch_deletes_runs(env, handles):
+    await handles[0].terminate()
+    env.started.clear()
+    job = await start(env, deletion_operation=BatchOperationDeletion(identity=IDENTITY))
+    # Temporal deletes them later.
+    return await ended(env, job)
+
+
+@program
+async def batch_without_runs(env):
+    job = await start(env, termination_operation=BatchOperationTermination(identity=IDENTITY))
+    return await ended(env, job)
+
+
+@program
+async def batch_whose_query_cannot_be_read(env):
+    job = await start(env, visibility_query="nonsense",
+                      termination_operation=BatchOperationTermination(identity=IDENTITY))
+    return await ended(env, job)
+
+
+@program
+async def batches_that_are_refused(env):
+    ends = {"termination_operation": BatchOperationTermination(identity=IDENTITY)}
+    service, namespace = env.client.workflow_service, env.client.namespace
+
+    async def refusal(**fields):
+        request = {"namespace": namespace, "job_id": env.id("job"), "reason": "a reason",
+                   "visibility_query": query(env)} | fields
+        return await attempt(service.start_batch_operation(StartBatchOperationRequest(**request)))
+
+    job = await start(env, **ends)
+    await ended(env, job)
+    again = await refusal(job_id=job, **ends)
+    return [
+        again["error"]["status"], await refusal(job_id="", **ends), await refusal(reason="", **ends), await refusal(),
+        await refusal(visibility_query="", **ends), await refusal(signal_operation=BatchOperationSignal()),
+        await refusal(executions=[WorkflowExecution(workflow_id="x")], **ends),
+        await refusal(namespace="nowhere", **ends),
+        await attempt(service.describe_batch_operation(DescribeBatchOperationRequest(namespace=namespace))),
+        await attempt(service.describe_batch_operation(
+            DescribeBatchOperationRequest(namespace=namespace, job_id="nobody"))),
+        await attempt(service.stop_batch_operation(StopBatchOperationRequest(namespace=namespace, job_id=job))),
+        await attempt(service.stop_batch_operation(
+            StopBatchOperationRequest(namespace=namespace, job_id="nobody", reason="x"))),
+        await attempt(service.stop_batch_operation(
+            StopBatchOperationRequest(namespace=namespace, job_id=job, reason="x"))),
+    ]
+
+
+@program
+async def batches_are_listed(env):
+    jobs = [await start(env, termination_operation=BatchOperationTermination(identity=IDENTITY)) for _ in range(3)]
+    for job in jobs:
+        await ended(env, job)
+    found, token = [], b""
+
+    async def all_are_listed():
+        answer = await env.client.workflow_service.list_batch_operations(ListBatchOperationsRequest(
+            namespace=env.client.namespace))
+        return {job for job in jobs} <= {
+            info.job_id for info in answer.operation_info if info.state != 1}
+
+    await eventually(all_are_listed)
+    while True:
+        answer = await env.client.workflow_service.list_batch_operations(ListBatchOperationsRequest(
+            namespace=env.client.namespace, page_size=2, next_page_token=token))
+        found += [info for info in answer.operation_info if info.job_id in jobs]
+        token = answer.next_page_token
+        if not token:
+            break
+    return [[jobs.index(info.job_id), info.state, info.operation_type] for info in found]

@@ -1,0 +1,128 @@
+-- Batch jobs: one operation on all runs that a filter chooses.
+begin;
+\ir support/engine.psql
+select no_plan();
+
+create function t.violations() returns text language sql
+as $$ select string_agg(v.kind || ': ' || v.what, E'\n') from perdure.violations() v $$;
+create function t.job(p_operation text, p_filter text, p_options jsonb default '{}', p_name text default null)
+returns uuid language sql
+as $$ select perdure.start_batch_job(p_operation, p_filter, p_options, 'a reason', 'default', 'me', p_name) $$;
+-- Does what is left of a job, as perdure.run_batch_job does with commits between.
+create function t.finish(p_job uuid) returns text language plpgsql
+as $$
+begin
+    loop
+        while perdure.run_next_of_batch_job(0::smallint, p_job) is not null loop
+        end loop;
+        exit when not perdure.list_runs_of_batch_job(p_job);
+    end loop;
+    return (select concat_ws(' ', p.runs, p.done, p.failed, p.closed_at is not null) from perdure.batch_job_progress p
+        where p.job_id = p_job);
+end
+$$;
+create function t.last(p_id text) returns text language sql
+as $$
+    select e.event_type || ' ' || concat_ws(',', e.attributes ->> 'reason', e.attributes ->> 'cause',
+        e.attributes ->> 'signalName', e.attributes ->> 'identity', e.attributes -> 'input' -> 0 ->> 'data')
+    from (
+        select h.event_type, h.attributes from perdure.history_events h
+        where h.run_id = t.run(p_id) order by h.event_id desc limit 1) e
+$$;
+
+-- What may be asked
+select is(t.refusal($$select perdure.start_batch_job('destroy', '')$$), 'PD003', 'an unknown operation is refused');
+select is(t.refusal($$select perdure.start_batch_job(null, '')$$), 'PD003', 'so is none');
+select is(t.refusal($$select perdure.start_batch_job('cancel', '', '[]')$$), 'PD003', 'options are an object');
+select is(t.refusal($$select perdure.start_batch_job('cancel', null)$$), 'PD003', 'something chooses the runs');
+select is(t.refusal($$select perdure.start_batch_job('cancel', '', runs => '[]')$$), 'PD003', 'and not two things');
+select is(t.refusal($$select perdure.start_batch_job('cancel', null, runs => '{}')$$), 'PD003', 'runs are an array');
+select is(t.refusal($$select perdure.start_batch_job('cancel', 'Nonsense')$$), 'PD003', 'a filter can be read');
+select is(t.refusal($$select perdure.start_batch_job('cancel', repeat(' ', 10001), check_filter => false)$$), 'PD003',
+    'and is not too long, checked or not');
+select is(t.refusal($$select perdure.start_batch_job('cancel', '', namespace => 'nowhere')$$), 'PD005',
+    'there is a namespace');
+select is(t.refusal($$select perdure.start_batch_job('signal', '')$$), 'PD003', 'a signal has a name');
+select is(t.refusal($$select perdure.start_batch_job('signal', '', '{"signalName": "s", "input": 1}')$$), 'PD003',
+    'and payloads');
+select is(t.refusal($$select perdure.start_batch_job('cancel', '', name => repeat('n', 1001))$$), 'PD003',
+    'a name is not too long');
+select is(t.refusal($$select perdure.start_batch_job('cancel', '', reason => repeat('n', 5000000))$$), 'PD003',
+    'nor a reason');
+select is((select count(*) from perdure.batch_jobs), 0::bigint, 'what is refused leaves nothing');
+
+-- Signal
+select t.start('a' || i) from generate_series(1, 3) i \g /dev/null
+select t.start('other') \g /dev/null
+select is(t.finish(t.job('signal', 'WorkflowId STARTS_WITH "a"', jsonb_build_object('signalName', 's',
+    'input', t.data('7')), 'first')), '3 3 0 t', 'all running runs of a filter are signalled');
+select is(t.last('a' || i), 'WorkflowExecutionSignaled s,me,' || (t.data('7') -> 0 ->> 'data'), 'run ' || i)
+from generate_series(1, 3) i;
+select isnt(t.last('other'), t.last('a1'), 'no other one is');
+select is(t.refusal($$select t.job('cancel', '', '{}', 'first')$$), 'PD002', 'a name is used once');
+select perdure.create_namespace('elsewhere') \g /dev/null
+select isnt(perdure.start_batch_job('cancel', '', namespace => 'elsewhere', name => 'first'), null,
+    'in each namespace');
+
+-- A run that is changed by a job that did not get to record it is not signalled again
+update perdure.batch_job_runs set state = 'waiting' where workflow_id = 'a2';
+update perdure.batch_jobs set closed_at = null where name = 'first' and namespace = 'default';
+select is(t.finish((select j.job_id from perdure.batch_jobs j where j.name = 'first' and j.namespace = 'default')),
+    '3 3 0 t', 'a job that is taken up again');
+select is((select count(*) from perdure.history_events h
+    where h.run_id = t.run('a2') and h.event_type = 'WorkflowExecutionSignaled'), 1::bigint, 'signals no run twice');
+
+-- Cancel and terminate
+select is(t.finish(t.job('cancel', 'WorkflowId STARTS_WITH "a"')), '3 3 0 t', 'they are cancelled');
+select is(t.last('a1'), 'WorkflowExecutionCancelRequested me', 'as in Temporal without the reason');
+select t.job('terminate', 'WorkflowId STARTS_WITH "a"', jsonb_build_object('details', t.data('1'))) as job \gset
+select is(perdure.list_runs_of_batch_job(:'job'), true, 'runs to be terminated');
+select perdure.terminate_workflow('a2', 'earlier') \g /dev/null
+select t.start('a4') \g /dev/null
+select is(t.finish(:'job'), '3 3 0 t', 'a run that has ended since is no failure');
+select is(t.last('a1'), 'WorkflowExecutionTerminated a reason,me', 'the others are terminated');
+select is(t.last('a2'), 'WorkflowExecutionTerminated earlier,' || session_user, 'that one as it was');
+select is(t.status('a4'), 'Running', 'a run that has started since is not chosen');
+select is(t.finish(t.job('terminate', 'WorkflowId STARTS_WITH "a"')), '1 1 0 t', 'closed runs are passed over');
+
+-- Runs by name
+select t.start('b' || i) from generate_series(1, 3) i \g /dev/null
+select is(t.finish(perdure.start_batch_job('terminate', null, runs => jsonb_build_array(
+    jsonb_build_object('workflowId', 'b1'), jsonb_build_object('workflowId', 'b2', 'runId', t.run('b2')),
+    jsonb_build_object('workflowId', 'nobody'), jsonb_build_object('workflowId', 'b3', 'runId', t.run('b1'))))),
+    '2 2 0 t', 'runs that are named are terminated');
+select is(t.status('b1') || t.status('b2') || t.status('b3'), 'TerminatedTerminatedRunning', 'and no others');
+
+-- Delete
+select perdure.start_workflow('W', 'b1', 'q') \g /dev/null
+select is(t.finish(t.job('delete', 'WorkflowId STARTS_WITH "b"')), '4 4 0 t', 'open and closed runs are deleted');
+select is((select count(*) from perdure.workflows w where w.workflow_id like 'b%'), 0::bigint, 'each run of an id');
+
+-- A filter that cannot be read fails a job that was not checked
+select perdure.start_batch_job('terminate', 'Nonsense', check_filter => false) as job \gset
+select is(t.finish(:'job'), '0 0 0 t', 'it ends');
+select is((select p.failure like '%Nonsense%' from perdure.batch_job_progress p where p.job_id = :'job'), true,
+    'and says why');
+select is((select count(*) from perdure.open_batch_jobs()), 1::bigint, 'that of the other namespace is still open');
+
+-- More runs than one page of the list
+select t.start('m' || i) from generate_series(1, 1203) i \g /dev/null
+select t.job('terminate', 'WorkflowId STARTS_WITH "m"') as job \gset
+select is(perdure.list_runs_of_batch_job(:'job'), true, 'a page');
+select is((select p.runs || ' ' || p.is_listed from perdure.batch_job_progress p where p.job_id = :'job'),
+    '1000 false', 'has a thousand runs');
+select is(t.finish(:'job'), '1203 1203 0 t', 'the next page has the rest');
+
+-- A run whose change fails is set apart
+select t.start('f' || i) from generate_series(1, 2) i \g /dev/null
+select is(t.finish(t.job('reset', 'WorkflowId STARTS_WITH "f"', '{"type": "LastWorkflowTask"}')), '2 0 2 t',
+    'runs that have no workflow task cannot be reset');
+select is((select string_agg(r.workflow_id, ' ' order by r.workflow_id) from perdure.batch_job_results r
+    where r.error like 'Workflow task finish ID%'), 'f1 f2', 'each says why');
+
+select is(t.refusal($$select perdure.run_next_of_batch_job(0::smallint, t.run('f1'))$$), 'PD003',
+    'there is no such job');
+select is(t.refusal($$select perdure.list_runs_of_batch_job(t.run('f1'))$$), 'PD003', 'for the list neither');
+select is(perdure.stop_batch_job(t.run('f1')), false, 'nor to stop');
+select is(t.violations(), null, 'no rule is broken');
+select * from finish();
