@@ -56,7 +56,8 @@ public struct AccountClient: Sendable {
             self.activityID = activityID
         }
 
-        /// Names the transfer in the journal, and makes no repeat safe: asked twice, the account API moves the money twice.
+        /// Names the transfer in the journal, and makes no repeat safe: asked twice, the account API moves the money
+        /// twice.
         public init(transferID: String) { self.transferID = transferID }
     }
 
@@ -166,8 +167,8 @@ public struct AccountClient: Sendable {
     }
 
     private static func failure(status: Int, body: ByteBuffer, account: String) -> Failure {
-        // Only the account API itself may say no: what a proxy answers, or another server at its address, tells nothing of
-        // the money.
+        // Only the account API itself may say no: what a proxy answers, or another server at its address, tells nothing
+        // of the money.
         guard let answer = try? JSONDecoder().decode(ErrorAnswer.self, from: Data(body.readableBytesView)) else {
             return .unavailable("The account API answered \(status) and not why")
         }

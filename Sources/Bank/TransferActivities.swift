@@ -40,8 +40,8 @@ public struct TransferActivities {
         return balance
     }
 
-    /// Gives money back. It never gives up: the money has left its account and must not stay nowhere. Should the account
-    /// be gone, the attempts go on, for people to see, until there is one.
+    /// Gives money back. It never gives up: the money has left its account and must not stay nowhere. Should the
+    /// account be gone, the attempts go on, for people to see, until there is one.
     @Activity
     public func refund(_ movement: Movement) async throws -> Money {
         do {

@@ -18,16 +18,19 @@ extension HistoryStore {
                     date_bin(\(span.bucket), statement_timestamp(), timestamptz '2000-01-01 00:00:00Z') as last),
             slots as (
                 select at from frame cross join lateral
-                    generate_series(frame.last - \(span.count - 1)::bigint * frame.bucket, frame.last, frame.bucket) at),
+                    generate_series(frame.last - \(span.count - 1)::bigint * frame.bucket,
+                        frame.last, frame.bucket) at),
             -- A minute's queues together, then the minutes of a slot.
             minutes as (
-                select m.task_queue, m.kind, grouping(m.task_queue) = 1 as is_all, m.minute, sum(m.finished) as finished,
+                select m.task_queue, m.kind, grouping(m.task_queue) = 1 as is_all, m.minute,
+                    sum(m.finished) as finished,
                     sum(m.failing) as failing, sum(m.waiting) as waiting, max(m.oldest_seconds) as oldest
                 from perdure.task_queue_minutes m cross join frame
                 where m.namespace = \(namespace) and m.minute >= frame.last - \(span.count - 1)::bigint * frame.bucket
                 group by grouping sets ((m.minute), (m.minute, m.task_queue, m.kind))),
             binned as (
-                select m.task_queue, m.kind, m.is_all, date_bin(frame.bucket, m.minute, timestamptz '2000-01-01 00:00:00Z') as at,
+                select m.task_queue, m.kind, m.is_all,
+                    date_bin(frame.bucket, m.minute, timestamptz '2000-01-01 00:00:00Z') as at,
                     sum(m.finished) as finished, max(m.failing) as failing, max(m.oldest) as oldest
                 from minutes m cross join frame group by 1, 2, 3, 4),
             queues as (

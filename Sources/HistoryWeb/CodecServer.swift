@@ -50,7 +50,8 @@ final class CodecServer: Sendable {
             ["http", "https"].contains(url.scheme)
         else {
             throw StartupFailure(
-                "PERDURE_CODEC_ENDPOINT is \"\(endpoint)\", which is no URL: set it to one such as http://127.0.0.1:8081"
+                "PERDURE_CODEC_ENDPOINT is \"\(endpoint)\", which is no URL: "
+                    + "set it to one such as http://127.0.0.1:8081"
             )
         }
         let text = setting("PERDURE_CODEC_TIMEOUT") ?? "2"

@@ -38,9 +38,11 @@ struct HistoryStore: Sendable {
 
     /// What a list shows of a run. The rest, input and result, can be large.
     private static let listed = """
-        jsonb_build_object('namespace', w.namespace, 'workflow_id', w.workflow_id, 'run_id', w.run_id, 'workflow_type', w.workflow_type,
+        jsonb_build_object('namespace', w.namespace, 'workflow_id', w.workflow_id, 'run_id', w.run_id,
+            'workflow_type', w.workflow_type,
             'status', w.status, 'task_queue', w.task_queue, 'start_time', w.start_time, 'close_time', w.close_time,
-            'execution_time', w.execution_time, 'history_length', w.history_length, 'search_attributes', w.search_attributes)
+            'execution_time', w.execution_time, 'history_length', w.history_length,
+            'search_attributes', w.search_attributes)
         """
 
     /// In the order that the filter asks for, newest first if it asks for none.
@@ -202,7 +204,8 @@ struct HistoryStore: Sendable {
                 """
                 select \(unescaped: document) from perdure.workflows w
                 where shard = perdure.shard_for(\(namespace), \(workflowID)) and namespace = \(namespace)
-                    and workflow_id = \(workflowID) and (\(runID as UUID?)::uuid is null or run_id = \(runID as UUID?)::uuid)
+                    and workflow_id = \(workflowID)
+                    and (\(runID as UUID?)::uuid is null or run_id = \(runID as UUID?)::uuid)
                 order by run_number desc limit 1
                 """, decodedFor: namespace
             ).first.flatMap(Run.init)
@@ -221,7 +224,8 @@ struct HistoryStore: Sendable {
     private static let leader = """
         coalesce((attributes ->> 'scheduledEventId')::bigint, (attributes ->> 'initiatedEventId')::bigint,
             (attributes ->> 'acceptedEventId')::bigint,
-            case when event_type in ('TimerFired', 'TimerCanceled') then (attributes ->> 'startedEventId')::bigint end, event_id)
+            case when event_type in ('TimerFired', 'TimerCanceled') then (attributes ->> 'startedEventId')::bigint end,
+            event_id)
         """
 
     /// What one event can be: its attributes as they are or, for tables of events, large ones cut.
@@ -231,7 +235,8 @@ struct HistoryStore: Sendable {
             case when pg_column_size(attributes) > 65536 and jsonb_typeof(attributes) = 'object' then (
                 select jsonb_object_agg(a.key, case
                     when pg_column_size(a.value) < 16384 then a.value
-                    when jsonb_typeof(a.value) = 'array' then jsonb_build_array(jsonb_build_object('encoding', 'json/plain',
+                    when jsonb_typeof(a.value) = 'array' then jsonb_build_array(jsonb_build_object(
+                        'encoding', 'json/plain',
                         'data', format('about %s kB: open the event to see it', pg_column_size(a.value) / 1000)))
                     when jsonb_typeof(a.value) = 'object' then jsonb_build_object('message', coalesce(
                         left(a.value ->> 'message', 1000),
@@ -365,7 +370,8 @@ struct HistoryStore: Sendable {
         let size = query.bind(size)
         query.sql = """
             with events as materialized (
-                select event_id, event_type, \(EventKind.ofEventType) as kind, \(isGrouped ? Self.leader : "event_id") as leader,
+                select event_id, event_type, \(EventKind.ofEventType) as kind,
+                    \(isGrouped ? Self.leader : "event_id") as leader,
                     $\(text)::text is null or event_id::text = $\(text)
                         or position(lower($\(text)) in lower(event_type || ' ' || attributes::text)) > 0 as fits
                 from perdure.history_events where \(conditions)),
@@ -413,36 +419,47 @@ struct HistoryStore: Sendable {
             select json_build_object('now', \(offset("clock_timestamp()")), 'close', \(offset(close)),
             'events', (select json_agg(json_build_array(event_id, \(offset("event_time")), event_type,
                     jsonb_strip_nulls(jsonb_build_object('leader', nullif(\(Self.leader), event_id),
-                        'name', coalesce(attributes #>> '{activityType,name}', attributes ->> 'timerId', attributes ->> 'signalName',
-                            attributes ->> 'markerName', attributes #>> '{acceptedRequest,input,name}', attributes #>> '{meta,updateId}',
+                        'name', coalesce(attributes #>> '{activityType,name}',
+                            attributes ->> 'timerId', attributes ->> 'signalName',
+                            attributes ->> 'markerName', attributes #>> '{acceptedRequest,input,name}',
+                            attributes #>> '{meta,updateId}',
                             attributes #>> '{workflowType,name}'),
-                        'attempt', attributes -> 'attempt', 'worker', attributes ->> 'identity', 'policy', attributes -> 'retryPolicy',
-                        'fires', attributes ->> 'startToFireTimeout', 'cause', attributes ->> 'cause', 'reason', attributes ->> 'reason',
-                        'failure', left(coalesce(attributes #>> '{failure,cause,cause,message}', attributes #>> '{failure,cause,message}',
+                        'attempt', attributes -> 'attempt', 'worker', attributes ->> 'identity',
+                        'policy', attributes -> 'retryPolicy',
+                        'fires', attributes ->> 'startToFireTimeout', 'cause', attributes ->> 'cause',
+                        'reason', attributes ->> 'reason',
+                        'failure', left(coalesce(attributes #>> '{failure,cause,cause,message}',
+                            attributes #>> '{failure,cause,message}',
                             attributes #>> '{failure,message}', attributes #>> '{outcome,failure,message}',
                             attributes #>> '{lastFailure,cause,message}',
                             attributes #>> '{lastFailure,message}'), 1000)))) order by event_id)
                 from perdure.history_events where \(conditions)),
             'attempts', (select json_agg(json_build_object('leader', scheduled_event_id, 'attempt', attempt,
-                    'scheduled', \(offset("scheduled_time")), 'started', \(offset("started_time")), 'ended', \(offset("ended_time")),
+                    'scheduled', \(offset("scheduled_time")), 'started', \(offset("started_time")),
+                    'ended', \(offset("ended_time")),
                     'worker', worker_identity, 'lost', worker_lost, 'failure', failure_message,
                     'timedOut', failure ? 'timeoutFailureInfo') order by scheduled_event_id, attempt)
                 from perdure.failed_attempts where \(conditions)),
-            'pending', (select json_agg(json_build_object('leader', scheduled_event_id, 'attempt', attempt, 'maximum', maximum_attempts,
+            'pending', (select json_agg(json_build_object('leader', scheduled_event_id, 'attempt', attempt,
+                    'maximum', maximum_attempts,
                     'state', state, 'started', \(offset("last_started_time")), 'next', \(offset("next_attempt_time")),
                     'failure', last_failure_message, 'worker', worker_identity))
                 from perdure.pending_activities where \(conditions)),
-            'task', (select json_build_object('attempt', attempt, 'state', state, 'scheduled', \(offset("scheduled_time")),
+            'task', (select json_build_object('attempt', attempt, 'state', state,
+                    'scheduled', \(offset("scheduled_time")),
                     'started', \(offset("started_time")), 'next', \(offset("next_attempt_time")),
-                    'failure', coalesce(last_failure #>> '{failure,cause,message}', last_failure #>> '{failure,message}'))
+                    'failure', coalesce(last_failure #>> '{failure,cause,message}',
+                        last_failure #>> '{failure,message}'))
                 from perdure.pending_workflow_tasks where \(conditions) limit 1),
             'gaps', (select json_agg(json_build_object('from', \(offset("lower(gap)")), 'to',
                     case when not upper_inf(gap) then \(offset("upper(gap)")) end) order by gap)
-                from (select unnest(tstzmultirange(tstzrange(\(start), \(close))) - coalesce(range_agg(tstzrange(registered_at,
+                from (select unnest(tstzmultirange(tstzrange(\(start), \(close))) - coalesce(range_agg(tstzrange(
+                        registered_at,
                         case when state <> 'Alive' then greatest(last_seen_at, registered_at) end)), '{}')) as gap
                     from perdure.worker_lives
                     where namespace = $\(namespace) and $\(queue) = any(task_queues)
-                        and (\(close) is null or registered_at <= \(close)) and (ended_at is null or ended_at >= \(start))) gaps
+                        and (\(close) is null or registered_at <= \(close))
+                        and (ended_at is null or ended_at >= \(start))) gaps
                 where upper_inf(gap) or upper(gap) - lower(gap) >= interval '0.1 s'))
             """
         let rows: PostgresRows
@@ -494,18 +511,21 @@ struct HistoryStore: Sendable {
         query.sql = """
             with events as materialized (
                 select event_id, event_type, event_time, attributes ->> 'identity' as identity,
-                    (attributes ->> 'scheduledEventId')::bigint as scheduled, attributes #>> '{activityType,name}' as activity
+                    (attributes ->> 'scheduledEventId')::bigint as scheduled,
+                    attributes #>> '{activityType,name}' as activity
                 from perdure.history_events where \(conditions)
                     and event_type in ('WorkflowTaskStarted', 'ActivityTaskScheduled', 'ActivityTaskStarted')),
             activities as (select event_id, activity from events where event_type = 'ActivityTaskScheduled'),
             used (kind, type, worker, at) as (
                 select 'workflow', \(type), identity, event_time from events where event_type = 'WorkflowTaskStarted'
                 union all
-                select 'activity', a.activity, e.identity, e.event_time from events e join activities a on a.event_id = e.scheduled
+                select 'activity', a.activity, e.identity, e.event_time from events e
+                    join activities a on a.event_id = e.scheduled
                     where e.event_type = 'ActivityTaskStarted'
                 union all
                 select 'activity', a.activity, f.worker_identity, f.started_time from activities a join (
-                    select scheduled_event_id, worker_identity, started_time from perdure.failed_attempts where \(conditions)) f
+                    select scheduled_event_id, worker_identity, started_time from perdure.failed_attempts
+                        where \(conditions)) f
                     on f.scheduled_event_id = a.event_id
                 union all
                 select 'activity', activity_type, worker_identity, last_started_time from perdure.pending_activities
@@ -515,11 +535,13 @@ struct HistoryStore: Sendable {
                     where \(conditions) and started_time is not null),
             -- What has not been run yet, too.
             types (kind, type) as (
-                select kind, type from used union select 'activity', activity from activities union select 'workflow', \(type)),
+                select kind, type from used union select 'activity', activity from activities
+                    union select 'workflow', \(type)),
             run_types (kind, type, build_id, last, workers) as (
                 select t.kind, t.type, l.build_id, max(u.at), array_agg(distinct u.worker) filter (where u.worker <> '')
                 from types t
-                left join (select kind, type, worker, max(at) as at from used group by kind, type, worker) u on u.kind = t.kind and u.type = t.type
+                left join (select kind, type, worker, max(at) as at from used group by kind, type, worker) u
+                    on u.kind = t.kind and u.type = t.type
                 left join lateral (
                     select w.build_id from perdure.worker_lives w
                     where w.namespace = \(namespace) and w.identity = u.worker and w.registered_at <= u.at
@@ -532,11 +554,14 @@ struct HistoryStore: Sendable {
                 from run_types r
                 join perdure.source_code s on s.namespace = \(namespace) and s.kind = 'file' and s.build_id = r.build_id
                 group by s.type_name, s.build_id)
-            select jsonb_build_object('kind', b.kind, 'type', b.type, 'build', b.build_id, 'last', b.last, 'workers', coalesce(to_jsonb(b.workers), '[]'),
+            select jsonb_build_object('kind', b.kind, 'type', b.type, 'build', b.build_id, 'last', b.last,
+                'workers', coalesce(to_jsonb(b.workers), '[]'),
                 'source', (
-                    select jsonb_build_object('content_hash', s.content_hash, 'file', s.file, 'first_line', s.first_line, 'line', s.line, 'build_id', s.build_id)
+                    select jsonb_build_object('content_hash', s.content_hash, 'file', s.file,
+                        'first_line', s.first_line, 'line', s.line, 'build_id', s.build_id)
                     from perdure.source_code s
-                    where s.namespace = \(namespace) and s.kind = b.kind and s.type_name = b.type and (b.build_id is null or s.build_id = b.build_id)
+                    where s.namespace = \(namespace) and s.kind = b.kind and s.type_name = b.type
+                        and (b.build_id is null or s.build_id = b.build_id)
                     -- One build may have had several texts: the one whose worker came last before it was used.
                     order by case when b.last is null or s.last_registered_at <= b.last then s.last_registered_at
                         when s.first_registered_at <= b.last then s.first_registered_at end desc nulls last limit 1))
@@ -632,9 +657,11 @@ struct HistoryStore: Sendable {
         let conditions = Self.conditions(namespace, workflowID, runID, in: &query)
         query.sql = """
             select jsonb_build_object('mark', md5(concat(
-                (select (w.status, w.history_length, w.workflow_task_attempt, w.workflow_task_failure, w.search_attributes)::text
+                (select (w.status, w.history_length, w.workflow_task_attempt, w.workflow_task_failure,
+                    w.search_attributes)::text
                     from perdure.workflows w where \(conditions)),
-                (select string_agg((a.activity_id, a.state, a.attempt, a.last_heartbeat_time, a.cancel_requested, a.pause_time)::text, ','
+                (select string_agg((a.activity_id, a.state, a.attempt, a.last_heartbeat_time, a.cancel_requested,
+                    a.pause_time)::text, ','
                     order by a.activity_id) from perdure.pending_activities a where \(conditions)),
                 -- A worker that comes or goes writes nothing to the run.
                 (select (v.condition, v.cause, v.event_id)::text from perdure.workflows w
@@ -682,7 +709,8 @@ struct HistoryStore: Sendable {
         try await documents(
             """
             with frame as (select date_bin('10 s', statement_timestamp(), timestamptz '2000-01-01 00:00:00Z') as now),
-            queues as (select distinct task_queue, kind from perdure.task_queue_throughput where namespace = \(namespace))
+            queues as (select distinct task_queue, kind from perdure.task_queue_throughput
+                where namespace = \(namespace))
             select jsonb_build_object('task_queue', q.task_queue, 'kind', q.kind,
                 'buckets', jsonb_agg(coalesce(t.finished, 0) order by at))
             from queues q cross join frame
@@ -703,8 +731,10 @@ struct HistoryStore: Sendable {
         let rows = try await documents(
             """
             select jsonb_build_object('size', pg_size_pretty(pg_database_size(current_database())),
-                'tables', (select jsonb_agg(jsonb_build_object('name', s.relname, 'size', pg_size_pretty(pg_total_relation_size(s.relid)),
-                        'live', s.n_live_tup, 'dead', s.n_dead_tup, 'vacuumed', greatest(s.last_vacuum, s.last_autovacuum))
+                'tables', (select jsonb_agg(jsonb_build_object('name', s.relname,
+                        'size', pg_size_pretty(pg_total_relation_size(s.relid)),
+                        'live', s.n_live_tup, 'dead', s.n_dead_tup,
+                        'vacuumed', greatest(s.last_vacuum, s.last_autovacuum))
                         order by pg_total_relation_size(s.relid) desc)
                     from pg_stat_user_tables s where s.schemaname = 'perdure'))
             """)

@@ -215,8 +215,8 @@ extension Site {
         guard let run = try await store.run(address.namespace, address.workflowID, address.runID) else {
             throw WebError(
                 .notFound,
-                "there is no run \(address.runID.uuidString.lowercased()) of a workflow \"\(address.workflowID)\" in the "
-                    + "namespace \"\(address.namespace)\"; it may have been deleted after its retention")
+                "there is no run \(address.runID.uuidString.lowercased()) of a workflow \"\(address.workflowID)\" "
+                    + "in the namespace \"\(address.namespace)\"; it may have been deleted after its retention")
         }
         return run
     }

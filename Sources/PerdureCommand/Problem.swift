@@ -23,7 +23,8 @@ struct Problem: Error, CustomStringConvertible {
             case .configuration: Problem(text)
             case .connection:
                 Problem(
-                    "\(text)\(text.hasSuffix("?") ? "" : ".") Set --database-url, DATABASE_URL or libpq's variables to a database that runs"
+                    "\(text)\(text.hasSuffix("?") ? "" : ".") Set --database-url, DATABASE_URL or libpq's variables "
+                        + "to a database that runs"
                 )
             default: Problem(text)
             }

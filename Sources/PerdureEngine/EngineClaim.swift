@@ -133,7 +133,8 @@ extension Engine {
         """
         select asked.asked_at, asked.commit, c.* \
         from (select perdure.clock() as asked_at, set_config('synchronous_commit', 'off', true) as commit) asked \
-        left join lateral perdure.claim_workflow_tasks_as_stored(\(shard), \(worker), \(queue), \(Int32(clamping: limit)), \(since)) c on true
+        left join lateral perdure.claim_workflow_tasks_as_stored(\(shard), \(worker), \(queue), \
+        \(Int32(clamping: limit)), \(since)) c on true
         """
     }
 
@@ -143,7 +144,8 @@ extension Engine {
         """
         select asked.asked_at, asked.commit, c.* \
         from (select perdure.clock() as asked_at, set_config('synchronous_commit', 'off', true) as commit) asked \
-        left join lateral perdure.claim_activity_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)), \(since)) c on true
+        left join lateral perdure.claim_activity_tasks(\(shard), \(worker), \(queue), \(Int32(clamping: limit)), \
+        \(since)) c on true
         """
     }
 

@@ -77,7 +77,8 @@ extension Engine {
     ) async throws -> StartedRun {
         let row = try await row(
             """
-            select run_id, started from perdure.start_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            select run_id, started \
+            from perdure.start_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
             \(namespace), \(workflowID), \(workflowType), \(taskQueue), \(input.json), \(options))
             """)
         return StartedRun(runID: try row.decode("run_id"), started: try row.decode("started"))
@@ -90,8 +91,8 @@ extension Engine {
         let row = try await row(
             """
             select run_id, started from perdure.signal_with_start_workflow(\
-            \(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \(workflowID), \(workflowType), \
-            \(taskQueue), \(input.json), \(signalName), \(signalInput.json), \(options))
+            \(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \(workflowID), \
+            \(workflowType), \(taskQueue), \(input.json), \(signalName), \(signalInput.json), \(options))
             """)
         return StartedRun(runID: try row.decode("run_id"), started: try row.decode("started"))
     }
@@ -107,7 +108,8 @@ extension Engine {
     ) async throws -> UUID {
         try await row(
             """
-            select perdure.signal_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
+            select perdure.signal_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            \(namespace), \
             \(workflowID), \(runID), \(signalName), \(input.json), \(identity?.withVisibleNul), \(requestID), \
             \(headers.orLeftOut))
             """
@@ -121,7 +123,8 @@ extension Engine {
     ) async throws -> UUID {
         try await row(
             """
-            select perdure.request_cancel_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
+            select perdure.request_cancel_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            \(namespace), \
             \(workflowID), \(runID), \(reason?.withVisibleNul), \(identity?.withVisibleNul), \(requestID), \
             \(firstRunID))
             """
@@ -135,7 +138,8 @@ extension Engine {
     ) async throws -> UUID {
         let ended: UUID = try await row(
             """
-            select perdure.terminate_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
+            select perdure.terminate_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            \(namespace), \
             \(workflowID), \(runID), \(reason?.withVisibleNul), \(details.json), \(identity?.withVisibleNul), \
             \(firstRunID))
             """
@@ -185,8 +189,8 @@ extension Engine {
     public func describeWorkflow(namespace: String, workflowID: String, runID: UUID? = nil) async throws -> JSON {
         try await row(
             """
-            select perdure.describe_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
-            \(workflowID), \(runID))
+            select perdure.describe_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            \(namespace), \(workflowID), \(runID))
             """
         ).decode(at: 0)
     }
@@ -227,8 +231,8 @@ extension Engine {
     ) async throws -> [HistoryEvent] {
         let wire: JSON = try await row(
             """
-            select perdure.get_history(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(runID), \(eventID), \
-            \(Int32(clamping: limit)))
+            select perdure.get_history(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            \(runID), \(eventID), \(Int32(clamping: limit)))
             """
         ).decode(at: 0)
         return try [HistoryEvent](wire: wire).filter { $0.eventId >= eventID }
@@ -246,8 +250,8 @@ extension Engine {
     ) async throws -> [WorkflowSummary] {
         try await query(
             """
-            select namespace, workflow_id, run_id, workflow_type, status::text, task_queue, start_time, execution_time, \
-            close_time, history_length::bigint as history_length, search_attributes, memo \
+            select namespace, workflow_id, run_id, workflow_type, status::text, task_queue, \
+            start_time, execution_time, close_time, history_length::bigint as history_length, search_attributes, memo \
             from perdure.list_workflows(\(filter), \(namespace), \(Int32(clamping: limit)), \(last?.asCursor))
             """
         ).map { row in
@@ -283,8 +287,8 @@ extension Engine {
     public func deleteWorkflow(namespace: String, workflowID: String, runID: UUID? = nil) async throws -> UUID {
         try await row(
             """
-            select perdure.delete_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
-            \(workflowID), \(runID))
+            select perdure.delete_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            \(namespace), \(workflowID), \(runID))
             """
         ).decode(at: 0)
     }

@@ -63,8 +63,8 @@ extension Engine {
     ) async throws -> UUID {
         try await row(
             """
-            select perdure.reset_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \
-            \(workflowID), \(runID), \(point.json), \(reason?.withVisibleNul), \(requestID), \
+            select perdure.reset_workflow(\(shard: try await onlyShard(), of: workflowID, in: namespace), \
+            \(namespace), \(workflowID), \(runID), \(point.json), \(reason?.withVisibleNul), \(requestID), \
             \(identity?.withVisibleNul), \(options.json))
             """
         ).decode(at: 0)

@@ -67,7 +67,8 @@ extension Engine {
         let row = try await row(
             """
             select state, result, failure from perdure.update_outcome(\
-            \(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \(workflowID), \(runID), \(updateID))
+            \(shard: try await onlyShard(), of: workflowID, in: namespace), \(namespace), \(workflowID), \
+            \(runID), \(updateID))
             """)
         let failure = try row.decode(JSON?.self, "failure").map { try Failure(json: $0) }
         switch try row.decode(String.self, "state") {

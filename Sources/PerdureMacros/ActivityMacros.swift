@@ -19,7 +19,8 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
             try ExtensionDeclSyntax(
                 """
                 extension \(type.trimmed): Perdure.ActivityContainer {
-                    \(raw: declaration.accessPrefix)\(raw: isolation)var allActivities: [any Perdure.ActivityDefinition] { [\(raw: list)] }
+                    \(raw: declaration.accessPrefix)\(raw: isolation)\
+                var allActivities: [any Perdure.ActivityDefinition] { [\(raw: list)] }
                 }
                 """)
         ]
@@ -64,7 +65,8 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
             }
             let code =
                 line.map {
-                    "\(access)static var sourceCode: Perdure.SourceCode? { Activities.sourceCode.beginning(atLine: \($0)) }\n    "
+                    "\(access)static var sourceCode: Perdure.SourceCode? { "
+                        + "Activities.sourceCode.beginning(atLine: \($0)) }\n    "
                 } ?? ""
             let parameters = function.signature.parameterClause.parameters
             let input = reachable(
@@ -74,10 +76,13 @@ struct ActivityContainerMacro: ExtensionMacro, MemberMacro {
                 handler.outputType, "_\(function.typeName)_Output",
                 function.signature.returnClause?.type.names ?? [])
             return """
-                \(access)struct \(handler.typeName): Perdure.\(handler.takesConnection ? "Transactional" : "")ActivityDefinition {
+                \(access)struct \(handler.typeName): \
+                Perdure.\(handler.takesConnection ? "Transactional" : "")ActivityDefinition {
                     \(access)static var name: Swift.String { \(handler.wireName) }
                     \(code)let container: \(container)
-                    \(access)func run(\(handler.takesConnection ? "connection: \(handler.connectionType), " : "")input: \(input)) async throws -> \(output) {
+                    \(access)func run(\
+                \(handler.takesConnection ? "connection: \(handler.connectionType), " : "")input: \(input)\
+                ) async throws -> \(output) {
                         \(effects)container.\(handler.call)
                     }
                 }

@@ -52,7 +52,8 @@ struct WorkflowMacro: ExtensionMacro, MemberMacro, MemberAttributeMacro {
                 Diagnostic(
                     node: node,
                     message: PerdureDiagnostic(
-                        "a workflow needs mutating func run(context: WorkflowContext<Self>, input: Input) async throws -> Output"
+                        "a workflow needs mutating func run(context: WorkflowContext<Self>, input: Input) "
+                            + "async throws -> Output"
                     )))
             return []
         }
@@ -166,7 +167,8 @@ struct WorkflowSignalMacro: PeerMacro {
         }
         let policy =
             node.argument("unfinishedPolicy").map {
-                "\(handler.access)static var unfinishedPolicy: Perdure.HandlerUnfinishedPolicy { \($0.trimmedDescription) }\n    "
+                "\(handler.access)static var unfinishedPolicy: Perdure.HandlerUnfinishedPolicy { "
+                    + "\($0.trimmedDescription) }\n    "
             } ?? ""
         return [
             """
@@ -175,7 +177,8 @@ struct WorkflowSignalMacro: PeerMacro {
                 \(raw: handler.access)static var name: Swift.String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
                 \(raw: handler.description)\(raw: policy)\(raw: handler.access)func run(
-                    workflow: inout \(raw: workflow), context: Perdure.WorkflowContext<\(raw: workflow)>, input: \(raw: handler.inputType)
+                    workflow: inout \(raw: workflow), context: Perdure.WorkflowContext<\(raw: workflow)>, \
+            input: \(raw: handler.inputType)
                 ) async throws {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
                 }
@@ -212,7 +215,8 @@ struct WorkflowQueryMacro: PeerMacro {
                 \(raw: handler.access)typealias Workflow = \(raw: workflow)
                 \(raw: handler.access)static var name: Swift.String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
-                \(raw: handler.description)\(raw: handler.access)func run(workflow: \(raw: workflow), input: \(raw: handler.inputType)) throws -> \(raw: handler.outputType) {
+                \(raw: handler.description)\(raw: handler.access)func run(\
+            workflow: \(raw: workflow), input: \(raw: handler.inputType)) throws -> \(raw: handler.outputType) {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
                 }
             }

@@ -15,7 +15,8 @@ struct WorkflowUpdateMacro: PeerMacro {
         var members = handler.description
         if let policy = node.argument("unfinishedPolicy") {
             members +=
-                "\(handler.access)static var unfinishedPolicy: Perdure.HandlerUnfinishedPolicy { \(policy.trimmedDescription) }\n    "
+                "\(handler.access)static var unfinishedPolicy: Perdure.HandlerUnfinishedPolicy { "
+                + "\(policy.trimmedDescription) }\n    "
         }
         if let validator = node.argument("validator"), !validator.is(NilLiteralExprSyntax.self) {
             guard let name = validator.as(StringLiteralExprSyntax.self)?.representedLiteralValue, !name.isEmpty else {
@@ -40,7 +41,8 @@ struct WorkflowUpdateMacro: PeerMacro {
                 \(raw: handler.access)static var name: Swift.String { \(raw: handler.wireName) }
                 \(raw: handler.access)init() {}
                 \(raw: members)\(raw: handler.access)func run(
-                    workflow: inout \(raw: workflow), context: Perdure.WorkflowContext<\(raw: workflow)>, input: \(raw: handler.inputType)
+                    workflow: inout \(raw: workflow), context: Perdure.WorkflowContext<\(raw: workflow)>, \
+            input: \(raw: handler.inputType)
                 ) async throws -> \(raw: handler.outputType) {
                     \(raw: handler.effects)workflow.\(raw: handler.call)
                 }

@@ -56,7 +56,8 @@ struct PrivateCluster: Sendable {
         bin=$1
         shift
         if { "$@" "$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions &&
-            "$@" "$bin/pg_ctl" -D data -w -t 60 -l server.log -o "-c listen_addresses='' -c unix_socket_directories='$0' \
+            "$@" "$bin/pg_ctl" -D data -w -t 60 -l server.log \
+        -o "-c listen_addresses='' -c unix_socket_directories='$0' \
         -c port=5432 -c fsync=off -c full_page_writes=off -c max_connections=300" start; } >log 2>&1 </dev/null
         then
             echo ready

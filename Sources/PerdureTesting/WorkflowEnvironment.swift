@@ -9,7 +9,8 @@ import Postgres
 /// ```swift
 /// try await WorkflowEnvironment.withTimeSkipping { environment in
 ///     try await environment.withWorker(
-///         taskQueue: "reminders", workflows: [Reminder.self], activities: [MockedActivity(SendMail.self, returning: ())]
+///         taskQueue: "reminders", workflows: [Reminder.self],
+///         activities: [MockedActivity(SendMail.self, returning: ())]
 ///     ) {
 ///         // It sleeps for a year, which the environment skips.
 ///         try await environment.client.executeWorkflow(

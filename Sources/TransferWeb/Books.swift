@@ -57,7 +57,8 @@ struct Books: Sendable {
     func proof() async throws -> Proof {
         let row = try await pool.query(
             """
-            select a.wrong_entries, a.wrong_balances, a.conserved and a.sum_of_postings = 0 as conserved, p.debits, p.credits
+            select a.wrong_entries, a.wrong_balances, a.conserved and a.sum_of_postings = 0 as conserved,
+                p.debits, p.credits
             from bank.audit a
             cross join (
                 select coalesce(-sum(amount_cents) filter (where amount_cents < 0), 0)::bigint as debits,
@@ -113,14 +114,18 @@ struct Books: Sendable {
                   and ($3::bigint is null or e.entry_id < $3)
                 order by e.entry_id desc limit $4
             )
-            select j.entry_id, j.created_at, j.kind, j.outcome, (j.amount * 100)::bigint as amount_cents, j.transfer_id, j.mode,
-                   j.workflow_id, j.run_id, j.activity_id, j.cause, j.scheduled_event_id, j.ended_event_id, j.attempt, j.memo,
+            select j.entry_id, j.created_at, j.kind, j.outcome, (j.amount * 100)::bigint as amount_cents,
+                   j.transfer_id, j.mode,
+                   j.workflow_id, j.run_id, j.activity_id, j.cause, j.scheduled_event_id, j.ended_event_id,
+                   j.attempt, j.memo,
                    p.accounts, p.amounts
             from page
             join bank.journal j using (entry_id)
             cross join lateral (
-                select coalesce(array_agg(p.account_id order by p.amount_cents < 0 desc, p.account_id), '{}') as accounts,
-                       coalesce(array_agg(p.amount_cents order by p.amount_cents < 0 desc, p.account_id), '{}') as amounts
+                select coalesce(array_agg(p.account_id order by p.amount_cents < 0 desc, p.account_id),
+                    '{}') as accounts,
+                    coalesce(array_agg(p.amount_cents order by p.amount_cents < 0 desc, p.account_id),
+                    '{}') as amounts
                 from bank.postings p where p.entry_id = page.entry_id) p
             order by j.entry_id desc
             """, binds: [filter.account, filter.transfer, before, limit])

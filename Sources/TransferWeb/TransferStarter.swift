@@ -25,7 +25,8 @@ struct TransferStarter: Sendable {
                         input => \(input), options => jsonb_build_object('requestId', \(id)::text,
                             'identity', coalesce(\(person)::text, session_user::text),
                             'searchAttributes', jsonb_build_object(
-                                'from_account', \(transfer.fromAccount)::text, 'to_account', \(transfer.toAccount)::text)))
+                                'from_account', \(transfer.fromAccount)::text,
+                                'to_account', \(transfer.toAccount)::text)))
                     """)
                 return id
             } catch let error as PostgresError where error.mayPass && ContinuousClock.now < end {

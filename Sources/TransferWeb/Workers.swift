@@ -83,7 +83,8 @@ struct Workers: Sendable {
         let lives = try await pool.query(
             """
             select l.identity, l.build_id, l.state, l.registered_at, l.last_seen_at, l.ended_at,
-                   (select coalesce(sum(h.tasks), 0)::bigint from bank.held_tasks h where h.worker_id = l.worker_id) as tasks
+                   (select coalesce(sum(h.tasks), 0)::bigint from bank.held_tasks h
+                       where h.worker_id = l.worker_id) as tasks
             from perdure.worker_lives l
             where l.namespace = 'default' and \(taskQueue)::text = any (l.task_queues)
               and (l.ended_at is null or l.ended_at > \(start))
@@ -117,7 +118,8 @@ struct Workers: Sendable {
                 from perdure.pending_workflow_tasks t
                 where t.namespace = 'default' and t.task_queue = \(taskQueue) and t.last_failure is not null
                 union all
-                select a.workflow_id, a.run_id, a.activity_id, a.attempt, coalesce(a.last_failure_message, ''), a.next_attempt_time
+                select a.workflow_id, a.run_id, a.activity_id, a.attempt, coalesce(a.last_failure_message, ''),
+                    a.next_attempt_time
                 from perdure.pending_activities a
                 where a.namespace = 'default' and a.task_queue = \(taskQueue) and a.last_failure is not null) w
             order by w.activity_id is not null, w.attempt desc, w.workflow_id limit 20

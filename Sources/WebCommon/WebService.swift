@@ -74,7 +74,8 @@ public func serve(
             "port \(settings.port) of \(settings.host) is taken: stop what uses it or set \(settings.portVariable)")
     } catch let error as IOError where error.errnoCode == EACCES || error.errnoCode == EADDRNOTAVAIL {
         throw StartupFailure(
-            "cannot listen at port \(settings.port) of \(settings.host) (\(error)): set PERDURE_HOST and \(settings.portVariable)"
+            "cannot listen at port \(settings.port) of \(settings.host) (\(error)): "
+                + "set PERDURE_HOST and \(settings.portVariable)"
         )
     }
 }

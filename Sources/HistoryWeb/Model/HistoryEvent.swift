@@ -80,9 +80,11 @@ enum EventKind: String, CaseIterable, Sendable {
 
     /// The same in SQL, for rows of the view `history_events`.
     static let ofEventType = """
-        case when event_type like 'WorkflowTask%' then 'workflowTask' when event_type like 'ActivityTask%' then 'activity'
+        case when event_type like 'WorkflowTask%' then 'workflowTask'
+            when event_type like 'ActivityTask%' then 'activity'
             when event_type like 'Timer%' then 'timer' when event_type = 'WorkflowExecutionSignaled' then 'signal'
-            when event_type like 'WorkflowExecutionUpdate%' then 'update' when event_type like '%ChildWorkflow%' then 'childWorkflow'
+            when event_type like 'WorkflowExecutionUpdate%' then 'update'
+            when event_type like '%ChildWorkflow%' then 'childWorkflow'
             when event_type like 'WorkflowExecution%' then 'workflow' else 'other' end
         """
 

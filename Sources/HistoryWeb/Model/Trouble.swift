@@ -54,6 +54,7 @@ struct Trouble: Sendable {
 
     /// A text that is another one once a page would show something else. Times pass by themselves.
     var mark: String {
-        "\(kind) \(what.prefix { $0 != "," }) \(isUrgent) \(count) \(builds) \(taskQueues) \(example?.runID ?? "") \(message ?? "")"
+        "\(kind) \(what.prefix { $0 != "," }) \(isUrgent) \(count) \(builds) "
+            + "\(taskQueues) \(example?.runID ?? "") \(message ?? "")"
     }
 }

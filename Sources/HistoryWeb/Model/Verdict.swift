@@ -87,6 +87,7 @@ struct Verdict: Sendable {
 
     /// A text that is another one once a page would show something else. What only passes with time is left out.
     var mark: String {
-        "\(condition?.rawValue ?? "") \(cause ?? "") \(failedAttempts) \(event ?? 0) \(taskQueue ?? "") \(due?.description ?? "")"
+        "\(condition?.rawValue ?? "") \(cause ?? "") \(failedAttempts) \(event ?? 0) "
+            + "\(taskQueue ?? "") \(due?.description ?? "")"
     }
 }

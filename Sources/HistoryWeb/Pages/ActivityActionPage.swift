@@ -19,8 +19,8 @@ struct ActivityActionPage: Page {
         var consequence: String {
             switch self {
             case .pause:
-                "The activity is not tried again until somebody unpauses it, and does not time out meanwhile. An attempt "
-                    + "that runs goes on; it is told with its next heartbeat."
+                "The activity is not tried again until somebody unpauses it, and does not time out meanwhile. An "
+                    + "attempt that runs goes on; it is told with its next heartbeat."
             case .unpause: "The activity is tried at once, with the attempts that it has left."
             case .reset:
                 "The activity begins anew: it is tried at once as attempt 1, and the failed attempts are forgotten. An "

@@ -23,8 +23,8 @@ struct RunActionPage: Page {
             case .signal:
                 "The signal is written to the history, and the workflow's handler of that name runs with the input."
             case .update:
-                "The workflow's handler of that name runs with the input, and what it returns is written to the history. The "
-                    + "workflow may reject the update: then nothing is written."
+                "The workflow's handler of that name runs with the input, and what it returns is written to the "
+                    + "history. The workflow may reject the update: then nothing is written."
             case .cancel:
                 "The workflow is told that it should stop. It can clean up, undo what it did, and decide when to end; "
                     + "it can also ignore the request."
@@ -32,8 +32,9 @@ struct RunActionPage: Page {
                 "The run ends at once. No code of the workflow runs any more, so nothing is cleaned up or undone. "
                     + "This cannot be taken back."
             case .retry:
-                "What failed and waits for its next attempt is tried at once: activities, and the workflow's code. Attempts "
-                    + "count on, so those that fail again wait as long as they would have. What runs is left alone."
+                "What failed and waits for its next attempt is tried at once: activities, and the workflow's code. "
+                    + "Attempts count on, so those that fail again wait as long as they would have. "
+                    + "What runs is left alone."
             }
         }
 
@@ -81,7 +82,8 @@ struct RunActionPage: Page {
             guard let name = fields["name"] else {
                 throw WebError(
                     .badRequest,
-                    "\(action == .signal ? "a signal" : "an update") needs a name: the one that the workflow's handler has"
+                    "\(action == .signal ? "a signal" : "an update") needs a name: "
+                        + "the one that the workflow's handler has"
                 )
             }
             let input = try fields["input"].map { text in

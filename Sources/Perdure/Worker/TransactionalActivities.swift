@@ -97,12 +97,13 @@ extension WorkerSession {
         case .open: return
         case .failed:
             throw Failure.application(
-                "a statement of the activity failed and its error was not thrown, so that the transaction cannot be committed; "
-                    + "throw it, or roll back to a savepoint",
+                "a statement of the activity failed and its error was not thrown, so that the transaction cannot be "
+                    + "committed; throw it, or roll back to a savepoint",
                 type: "TransactionFailed")
         case .none:
             throw Failure.application(
-                "the activity ended the transaction that its completion belongs to; leave commit and rollback to the worker",
+                "the activity ended the transaction that its completion belongs to; "
+                    + "leave commit and rollback to the worker",
                 type: "TransactionEnded", nonRetryable: true)
         }
     }

@@ -176,7 +176,10 @@ final class WorkflowCore: @unchecked Sendable {
         callsAfterEviction += 1
         if callsAfterEviction == 1000 {
             run.logger.error(
-                "The workflow's code catches every error and tries again, so that its run can never be freed: let errors through, or check Task.isCancelled"
+                """
+                The workflow's code catches every error and tries again, so that its run can never be freed: let \
+                errors through, or check Task.isCancelled
+                """
             )
         }
         // Code that tries for ever would never end: it is parked.

@@ -153,7 +153,10 @@ final class WorkflowRun<Workflow: WorkflowDefinition>: LiveRun, @unchecked Senda
         if core.outcome != nil, !unfinishedUpdates.isEmpty {
             let names = Set(unfinishedUpdates.values).sorted().joined(separator: ", ")
             core.logger.warning(
-                "The workflow ended while update handlers were under way, and their updates fail; wait for context.allHandlersFinished",
+                """
+                The workflow ended while update handlers were under way, and their updates fail; wait for \
+                context.allHandlersFinished
+                """,
                 metadata: ["updates": "\(names)"])
         }
     }

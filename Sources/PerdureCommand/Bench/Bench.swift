@@ -57,7 +57,8 @@ struct Bench: Sendable {
     private func tellWhatIsLeft() async {
         let rows = try? await connection.query(
             """
-            select count(*) filter (where status = 'Running') as open, count(*) filter (where status <> 'Running') as closed
+            select count(*) filter (where status = 'Running') as open,
+                count(*) filter (where status <> 'Running') as closed
             from perdure.executions where namespace = \(namespace)
             """)
         guard let row = rows?[0], let open = try? row.decode(Int.self, "open"),
@@ -65,7 +66,8 @@ struct Bench: Sendable {
         else { return }
         let openRuns = open == 0 ? "" : " and \(open) open runs, which stay until they are terminated"
         Self.note(
-            "Namespace \(namespace) keeps \(closed) closed runs, which workers delete after a day\(openRuns). Drop the database to be rid of them at once."
+            "Namespace \(namespace) keeps \(closed) closed runs, which workers delete after a day\(openRuns). "
+                + "Drop the database to be rid of them at once."
         )
     }
 
@@ -78,8 +80,10 @@ struct Bench: Sendable {
         guard !numbers.isEmpty else { return }
         try await (connection ?? self.connection).query(
             """
-            select count(s.run_id) from generate_series(\(Int64(numbers.lowerBound)), \(Int64(numbers.upperBound - 1))) n,
-                perdure.start_workflow(workflow_type => \(type), workflow_id => \(prefix) || n, task_queue => \(Self.taskQueue),
+            select count(s.run_id) from generate_series(
+                \(Int64(numbers.lowerBound)), \(Int64(numbers.upperBound - 1))) n,
+                perdure.start_workflow(workflow_type => \(type), workflow_id => \(prefix) || n,
+                    task_queue => \(Self.taskQueue),
                     input => to_jsonb(\(Int64(input))), namespace => \(namespace)) s
             """)
     }
@@ -104,8 +108,9 @@ struct BenchServer: Sendable {
     init(_ connection: PostgresConnection) async throws {
         let rows = try await connection.query(
             """
-            select name, setting from pg_settings where name in ('server_version', 'fsync', 'synchronous_commit', 'full_page_writes',
-                'wal_compression', 'shared_buffers', 'max_wal_size', 'autovacuum')
+            select name, setting from pg_settings
+                where name in ('server_version', 'fsync', 'synchronous_commit', 'full_page_writes',
+                    'wal_compression', 'shared_buffers', 'max_wal_size', 'autovacuum')
             """)
         settings = try Dictionary(
             uniqueKeysWithValues: rows.map {
@@ -121,7 +126,8 @@ struct BenchServer: Sendable {
             "\($0) \(settings[$0] ?? "?")"
         }
         return
-            "PostgreSQL \(settings["server_version"] ?? "?"), commits are \(isDurable ? "durable" : "NOT durable: a crash loses them") (\(shown.joined(separator: ", ")))"
+            "PostgreSQL \(settings["server_version"] ?? "?"), commits are "
+            + "\(isDurable ? "durable" : "NOT durable: a crash loses them") (\(shown.joined(separator: ", ")))"
     }
 }
 

@@ -15,33 +15,42 @@ extension Bench {
             try await connection.query(
                 """
                 with template as materialized (
-                    select e.shard, e.run_id, e.start_time, e.close_time, k.scheduled_at, t.fire_at from perdure.executions e
+                    select e.shard, e.run_id, e.start_time, e.close_time, k.scheduled_at, t.fire_at
+                        from perdure.executions e
                     left join perdure.workflow_tasks k on k.shard = e.shard and k.run_id = e.run_id
                     left join perdure.timers t on t.shard = e.shard and t.run_id = e.run_id
-                    where e.shard = perdure.shard_for(\(namespace), \(template)) and e.namespace = \(namespace) and e.workflow_id = \(template)),
+                    where e.shard = perdure.shard_for(\(namespace), \(template)) and e.namespace = \(namespace)
+                        and e.workflow_id = \(template)),
                 clone as materialized (
                     select t.shard as of_shard, t.run_id as of_run, jsonb_strip_nulls(jsonb_build_object(
                         'run_id', perdure.new_run_id(clock_timestamp()), 'workflow_id', \(prefix) || n,
                         'shard', perdure.shard_for(\(namespace), \(prefix) || n),
-                        'start_time', t.start_time - age, 'execution_time', t.start_time - age, 'close_time', t.close_time - age,
+                        'start_time', t.start_time - age, 'execution_time', t.start_time - age,
+                        'close_time', t.close_time - age,
                         'scheduled_at', t.scheduled_at - age,
-                        'fire_at', case when n < \(Int64(wakeSoon)) then clock_timestamp() + interval '20 s' else t.fire_at + n * interval '1 ms' end)) as changes
+                        'fire_at', case when n < \(Int64(wakeSoon)) then clock_timestamp() + interval '20 s'
+                            else t.fire_at + n * interval '1 ms' end)) as changes
                     from template t, generate_series(\(Int64(first)), \(Int64(last))) n,
                         lateral (select (\(Int64(numbers.upperBound)) - n) * interval '1 ms' as age) a),
                 executions as (
                     insert into perdure.executions select r.* from clone c
-                    join perdure.executions t on t.shard = c.of_shard and t.run_id = c.of_run, lateral jsonb_populate_record(t, c.changes) r),
+                    join perdure.executions t on t.shard = c.of_shard and t.run_id = c.of_run,
+                        lateral jsonb_populate_record(t, c.changes) r),
                 run_states as (
                     insert into perdure.run_states select r.* from clone c
-                    join perdure.run_states t on t.shard = c.of_shard and t.run_id = c.of_run, lateral jsonb_populate_record(t, c.changes) r),
+                    join perdure.run_states t on t.shard = c.of_shard and t.run_id = c.of_run,
+                        lateral jsonb_populate_record(t, c.changes) r),
                 history as (
                     insert into perdure.history select r.* from clone c
-                    join perdure.history t on t.shard = c.of_shard and t.run_id = c.of_run, lateral jsonb_populate_record(t, c.changes) r),
+                    join perdure.history t on t.shard = c.of_shard and t.run_id = c.of_run,
+                        lateral jsonb_populate_record(t, c.changes) r),
                 workflow_tasks as (
                     insert into perdure.workflow_tasks select r.* from clone c
-                    join perdure.workflow_tasks t on t.shard = c.of_shard and t.run_id = c.of_run, lateral jsonb_populate_record(t, c.changes) r)
+                    join perdure.workflow_tasks t on t.shard = c.of_shard and t.run_id = c.of_run,
+                        lateral jsonb_populate_record(t, c.changes) r)
                 insert into perdure.timers select r.* from clone c
-                join perdure.timers t on t.shard = c.of_shard and t.run_id = c.of_run, lateral jsonb_populate_record(t, c.changes) r
+                join perdure.timers t on t.shard = c.of_shard and t.run_id = c.of_run,
+                    lateral jsonb_populate_record(t, c.changes) r
                 """)
             if told.duration(to: .now) > .seconds(5) {
                 told = .now
@@ -77,7 +86,8 @@ extension Bench {
         let worker = UUID()
         try await connection.query(
             """
-            select perdure.register_worker(\(worker), \(namespace), 'perdure bench', '', array[\(queue), 'nothing here'], interval '1 hour', '{}')
+            select perdure.register_worker(\(worker), \(namespace), 'perdure bench', '',
+                array[\(queue), 'nothing here'], interval '1 hour', '{}')
             """)
         var idle: [Double] = []
         for _ in 0..<300 {
@@ -107,7 +117,8 @@ extension Bench {
             """
             explain (analyze, buffers, costs off, timing off, summary off)
                 select t.run_id from perdure.workflow_tasks t
-                where t.shard = \(shard) and t.namespace = \(namespace) and t.task_queue = \(queue) and t.state = 'scheduled' and t.sticky_worker is null
+                where t.shard = \(shard) and t.namespace = \(namespace) and t.task_queue = \(queue)
+                    and t.state = 'scheduled' and t.sticky_worker is null
                 order by t.priority, t.scheduled_at limit 20
             """
         ).map { try $0.decode(String.self, at: 0) }.joined(separator: "\n")

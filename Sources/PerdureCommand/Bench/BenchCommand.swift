@@ -8,8 +8,8 @@ struct BenchCommand: AsyncParsableCommand {
         abstract: "Measure what this machine and this database do.",
         discussion: """
             Every figure is of real workflows with their full histories, which are checked afterwards: a run that is \
-            missing, or an event too many, fails the command. Each measurement has a namespace of its own and says what \
-            it leaves there, so give it a database of its own, and drop that. Ctrl-C stops it and its workers.
+            missing, or an event too many, fails the command. Each measurement has a namespace of its own and says \
+            what it leaves there, so give it a database of its own, and drop that. Ctrl-C stops it and its workers.
             """,
         subcommands: [
             BenchBacklog.self, BenchSteady.self, BenchLatency.self, BenchLocal.self, BenchSignal.self, BenchTimers.self,

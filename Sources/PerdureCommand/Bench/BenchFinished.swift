@@ -88,7 +88,8 @@ struct BenchFinished: AsyncParsableCommand {
                     """
                     select count(*) as count, max(close_time) as last from (
                         select close_time from perdure.executions
-                        where namespace = \(bench.namespace) and close_time >= \(begin) order by close_time limit \(Int64(options.workflows))) c
+                        where namespace = \(bench.namespace) and close_time >= \(begin) order by close_time
+                            limit \(Int64(options.workflows))) c
                     """)[0]
                 if try row.decode(Int.self, "count") >= options.workflows { return try row.decode(Date.self, "last") }
                 try workers.check()

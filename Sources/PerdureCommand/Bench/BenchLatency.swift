@@ -52,8 +52,8 @@ struct BenchSignal: AsyncParsableCommand {
         commandName: "signal",
         abstract: "Signal a waiting run on an idle system.",
         discussion: """
-            The time is that from before the call, by this machine's clock, to the start of the activity that the signal \
-            leads to, by the server's: they should be one machine.
+            The time is that from before the call, by this machine's clock, to the start of the activity that the \
+            signal leads to, by the server's: they should be one machine.
             """)
 
     @OptionGroup var options: BenchOptions
@@ -99,7 +99,8 @@ struct BenchSignal: AsyncParsableCommand {
         while true {
             let row = try await bench.connection.query(
                 """
-                select coalesce(max(r.next_event_id), \(Int64.max)) as events, count(t.run_id) + count(a.run_id) as tasks
+                select coalesce(max(r.next_event_id), \(Int64.max)) as events,
+                    count(t.run_id) + count(a.run_id) as tasks
                 from perdure.run_states r left join perdure.workflow_tasks t using (shard, run_id)
                 left join perdure.activity_tasks a using (shard, run_id) where r.namespace = \(bench.namespace)
                 """)[0]

@@ -56,7 +56,8 @@ final class BenchReaders: Sendable {
                     try await connection.query(
                         """
                         select event_id, event_time, event_type, attributes from perdure.history_events
-                        where shard = \(shard) and run_id = \(runID) and namespace = \(bench.namespace) and workflow_id = \(workflowID)
+                        where shard = \(shard) and run_id = \(runID) and namespace = \(bench.namespace)
+                            and workflow_id = \(workflowID)
                         order by event_id limit 100
                         """)
                 }

@@ -43,13 +43,15 @@ struct BenchRuns: Sendable {
                 select shard, run_id, status, history_length, close_time from perdure.executions
                 where namespace = \(bench.namespace) and workflow_id >= \(prefix) and workflow_id < \(end)),
             counted as (
-                select run_id, (select count(*) from perdure.history_events e where e.shard = r.shard and e.run_id = r.run_id) as events,
+                select run_id, (select count(*) from perdure.history_events e
+                    where e.shard = r.shard and e.run_id = r.run_id) as events,
                     (select count(*) from perdure.history_events e where e.shard = r.shard and e.run_id = r.run_id
                         and e.event_type = 'ActivityTaskCompleted') as completed
                 from (select * from runs order by run_id limit 2000) r)
             select (select count(*) from runs where status = 'Completed') as completed,
                 (select count(*) from runs where history_length is distinct from \(events)) as odd,
-                (select count(*) from counted where events <> \(events) or completed <> \(Int64(bench.options.activities))) as wrong,
+                (select count(*) from counted where events <> \(events)
+                    or completed <> \(Int64(bench.options.activities))) as wrong,
                 (select max(close_time) from runs) as last
             """)[0]
         let completed = try row.decode(Int.self, "completed")
@@ -71,7 +73,8 @@ struct BenchRuns: Sendable {
                 select floor(extract(epoch from close_time - \(begin))::float8 / \(seconds))::bigint as number,
                     extract(epoch from close_time - start_time)::float8 * 1000 as took
                 from perdure.executions
-                where namespace = \(bench.namespace) and workflow_id >= \(prefix) and workflow_id < \(end) and close_time >= \(begin))
+                where namespace = \(bench.namespace) and workflow_id >= \(prefix) and workflow_id < \(end)
+                    and close_time >= \(begin))
             select number, count(*) as closed, percentile_cont(0.5) within group (order by took) as p50,
                 percentile_cont(0.99) within group (order by took) as p99
             from runs where number < \(Int64(count)) group by number

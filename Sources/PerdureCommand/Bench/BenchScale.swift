@@ -93,7 +93,8 @@ struct BenchWaits: Sendable {
                     let rows = try await connection.query(
                         """
                         select coalesce(wait_event_type || ' ' || wait_event, 'running') as event from pg_stat_activity
-                        where datname = current_database() and state = 'active' and application_name = \(BenchWorker.applicationName)
+                        where datname = current_database() and state = 'active'
+                            and application_name = \(BenchWorker.applicationName)
                         """)
                     for row in rows { waits.seen[try row.decode("event"), default: 0] += 1 }
                 } catch  where Task.isCancelled {

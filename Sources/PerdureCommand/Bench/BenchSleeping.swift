@@ -7,10 +7,11 @@ struct BenchSleeping: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sleeping",
         abstract:
-            "Compare a few open runs that sleep with very many: claims, a worker's memory, and new workflows beside them.",
+            "Compare a few open runs that sleep with very many: "
+            + "claims, a worker's memory, and new workflows beside them.",
         discussion: """
-            The runs are copies of one that a worker has put to sleep, row by row; some of them wake up in the end, and must \
-            finish as that would. They sleep on for thirty days.
+            The runs are copies of one that a worker has put to sleep, row by row; some of them wake up in the end, \
+            and must finish as that would. They sleep on for thirty days.
             """)
 
     @OptionGroup var options: BenchOptions
@@ -36,7 +37,10 @@ struct BenchSleeping: AsyncParsableCommand {
             try await bench.withWorkers { workers in
                 try await bench.start("BenchSleep", "template", 0..<1, input: 30 * 86_400_000)
                 while try await bench.connection.query(
-                    "select exists (select from perdure.timers t join perdure.run_states r using (shard, run_id) where r.namespace = \(bench.namespace))"
+                    """
+                    select exists (select from perdure.timers t join perdure.run_states r using (shard, run_id)
+                        where r.namespace = \(bench.namespace))
+                    """
                 )[0].decode(Bool.self, at: 0) == false {
                     try workers.check()
                     try await Task.sleep(for: .milliseconds(50))
@@ -117,7 +121,8 @@ struct BenchSleeping: AsyncParsableCommand {
         while ContinuousClock.now < deadline {
             let closed = try await bench.connection.query(
                 """
-                select count(*) from perdure.executions where namespace = \(bench.namespace) and workflow_type = 'BenchSleep' and status = 'Completed'
+                select count(*) from perdure.executions where namespace = \(bench.namespace)
+                    and workflow_type = 'BenchSleep' and status = 'Completed'
                 """)[0].decode(Int.self, at: 0)
             if closed >= Self.wakeSoon { return }
             try workers.check()
@@ -130,10 +135,14 @@ struct BenchSleeping: AsyncParsableCommand {
         let row = try await bench.connection.query(
             """
             select count(*) as closed, count(*) filter (where e.status = 'Completed' and (
-                select array_agg(h.event_type order by h.event_id) from perdure.history_events h where h.shard = e.shard and h.run_id = e.run_id)
-                = array['WorkflowExecutionStarted', 'WorkflowTaskScheduled', 'WorkflowTaskStarted', 'WorkflowTaskCompleted', 'TimerStarted',
-                    'TimerFired', 'WorkflowTaskScheduled', 'WorkflowTaskStarted', 'WorkflowTaskCompleted', 'WorkflowExecutionCompleted']) as good
-            from perdure.executions e where e.namespace = \(bench.namespace) and e.workflow_id >= 'c-' and e.workflow_id < 'c-~' and e.status <> 'Running'
+                select array_agg(h.event_type order by h.event_id) from perdure.history_events h
+                    where h.shard = e.shard and h.run_id = e.run_id)
+                = array['WorkflowExecutionStarted', 'WorkflowTaskScheduled', 'WorkflowTaskStarted',
+                    'WorkflowTaskCompleted', 'TimerStarted',
+                    'TimerFired', 'WorkflowTaskScheduled', 'WorkflowTaskStarted', 'WorkflowTaskCompleted',
+                    'WorkflowExecutionCompleted']) as good
+            from perdure.executions e where e.namespace = \(bench.namespace) and e.workflow_id >= 'c-'
+                and e.workflow_id < 'c-~' and e.status <> 'Running'
             """)[0]
         let closed = try row.decode(Int.self, "closed")
         let good = try row.decode(Int.self, "good")
@@ -151,7 +160,8 @@ extension Bench {
         try await connection.query(
             """
             select count(s.run_id) from generate_series(1, \(Int64(count))) n,
-                perdure.start_workflow(workflow_type => 'BenchSteps', workflow_id => 'unclaimed-' || n, task_queue => 'unclaimed',
+                perdure.start_workflow(workflow_type => 'BenchSteps', workflow_id => 'unclaimed-' || n,
+                    task_queue => 'unclaimed',
                     input => to_jsonb(\(Int64(options.activities))), namespace => \(namespace)) s
             """)
     }

@@ -9,9 +9,9 @@ struct BenchSteady: AsyncParsableCommand {
         commandName: "steady",
         abstract: "Start workflows at a steady rate, and see whether the last minute is as fast as the first.",
         discussion: """
-            First it finds the peak: workflows are started as fast as they are worked off, so that starts count too. Then \
-            they are started at a share of that, in twenty small groups a second, and at the end the peak is measured \
-            again. A system that suffers shows lower throughput, longer latency, or a lower peak.
+            First it finds the peak: workflows are started as fast as they are worked off, so that starts count too. \
+            Then they are started at a share of that, in twenty small groups a second, and at the end the peak is \
+            measured again. A system that suffers shows lower throughput, longer latency, or a lower peak.
             """)
 
     @OptionGroup var options: BenchOptions
@@ -193,9 +193,11 @@ extension Bench {
     func relations() async throws -> [Relation] {
         try await connection.query(
             """
-            select relname::text, n_dead_tup::float8 as dead, pg_table_size(relid)::float8 as table, pg_indexes_size(relid)::float8 as index
+            select relname::text, n_dead_tup::float8 as dead, pg_table_size(relid)::float8 as table,
+                pg_indexes_size(relid)::float8 as index
             from pg_stat_user_tables where schemaname = 'perdure'
-                and relname in ('executions', 'history', 'run_states', 'workflow_tasks', 'activity_tasks', 'timers', 'workers') order by relname
+                and relname in ('executions', 'history', 'run_states', 'workflow_tasks', 'activity_tasks', 'timers',
+                    'workers') order by relname
             """
         ).map { row in
             Relation(

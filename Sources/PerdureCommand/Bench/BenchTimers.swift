@@ -7,8 +7,8 @@ struct BenchTimers: AsyncParsableCommand {
         commandName: "timers",
         abstract: "Let sleeping workflows wake within some seconds, beside a load, and see how late each timer fires.",
         discussion: """
-            A timer's lateness is the time of its TimerFired event less that at which it was due; that of the wake-up is \
-            when the workflow, which ends with its sleep, had closed.
+            A timer's lateness is the time of its TimerFired event less that at which it was due; that of the wake-up \
+            is when the workflow, which ends with its sleep, had closed.
             """)
 
     @OptionGroup var options: BenchOptions
@@ -39,9 +39,12 @@ struct BenchTimers: AsyncParsableCommand {
             // Each is to wake at a random moment of the time from the first to the last.
             try await starter.query(
                 """
-                select count(s.run_id) from generate_series(\(Int64(number)), \(Int64(min(number + 500, options.workflows) - 1))) n,
-                    perdure.start_workflow(workflow_type => 'BenchSleep', workflow_id => 't-' || n, task_queue => \(Bench.taskQueue),
-                        input => to_jsonb((extract(epoch from \(first) - clock_timestamp()) * 1000 + random() * \(Int64(seconds * 1000)))::bigint),
+                select count(s.run_id)
+                    from generate_series(\(Int64(number)), \(Int64(min(number + 500, options.workflows) - 1))) n,
+                    perdure.start_workflow(workflow_type => 'BenchSleep', workflow_id => 't-' || n,
+                        task_queue => \(Bench.taskQueue),
+                        input => to_jsonb((extract(epoch from \(first) - clock_timestamp()) * 1000
+                            + random() * \(Int64(seconds * 1000)))::bigint),
                         namespace => \(bench.namespace)) s
                 """)
             try workers.check()
@@ -77,15 +80,19 @@ struct BenchTimers: AsyncParsableCommand {
             """
             with runs as (
                 select shard, run_id, close_time from perdure.executions
-                where namespace = \(bench.namespace) and workflow_id >= 't-' and workflow_id < 't-~' and status = 'Completed'),
+                where namespace = \(bench.namespace) and workflow_id >= 't-' and workflow_id < 't-~'
+                    and status = 'Completed'),
             events as (
                 select runs.run_id, runs.close_time,
-                    max(e.event_time + (e.attributes ->> 'startToFireTimeout')::interval) filter (where e.event_type = 'TimerStarted') as due,
-                    max(e.event_time) filter (where e.event_type = 'TimerFired') as fired, count(*) filter (where e.event_type = 'TimerFired') as times
+                    max(e.event_time + (e.attributes ->> 'startToFireTimeout')::interval)
+                        filter (where e.event_type = 'TimerStarted') as due,
+                    max(e.event_time) filter (where e.event_type = 'TimerFired') as fired,
+                    count(*) filter (where e.event_type = 'TimerFired') as times
                 from runs join perdure.history_events e on e.shard = runs.shard and e.run_id = runs.run_id
                 group by runs.run_id, runs.close_time),
             late as (
-                select extract(epoch from fired - due)::float8 * 1000 as ms, extract(epoch from close_time - due)::float8 * 1000 as woken_ms, times
+                select extract(epoch from fired - due)::float8 * 1000 as ms,
+                    extract(epoch from close_time - due)::float8 * 1000 as woken_ms, times
                 from events)
             select count(*) filter (where times = 1) as fired, count(*) filter (where ms < 0) as early,
                 percentile_cont(array[0.5, 0.99, 1]) within group (order by ms) as late,
@@ -111,7 +118,8 @@ struct BenchTimers: AsyncParsableCommand {
         try await bench.connection.query(
             """
             select count(*) from perdure.timers t
-            join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id where r.namespace = \(bench.namespace)
+            join perdure.run_states r on r.shard = t.shard and r.run_id = t.run_id
+                where r.namespace = \(bench.namespace)
             """)[0].decode(Int.self, at: 0)
     }
 }

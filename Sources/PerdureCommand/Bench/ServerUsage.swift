@@ -16,7 +16,8 @@ struct ServerUsage: Sendable {
         let row = try await connection.query(
             """
             select (pg_current_wal_insert_lsn() - '0/0')::float8 as wal, pg_backend_pid() as pid,
-                (select (xact_commit + xact_rollback)::float8 from pg_stat_database where datname = current_database()) as transactions
+                (select (xact_commit + xact_rollback)::float8 from pg_stat_database
+                    where datname = current_database()) as transactions
             """)[0]
         let machine = Processor.machine
         return ServerUsage(

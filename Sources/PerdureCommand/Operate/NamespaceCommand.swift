@@ -24,7 +24,8 @@ struct NamespaceCreate: AsyncParsableCommand {
                 "select perdure.create_namespace(\(namespace), \(retention.duration), \(description))")
         }
         print(
-            "namespace \(namespace.withoutControls) keeps closed runs for \(retention.duration.components.seconds / 86_400) days"
+            "namespace \(namespace.withoutControls) keeps closed runs for "
+                + "\(retention.duration.components.seconds / 86_400) days"
         )
     }
 }

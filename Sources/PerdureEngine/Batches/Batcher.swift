@@ -25,7 +25,8 @@ public enum SetTrouble: Sendable {
 /// nobody. Failures one after the other are followed by growing pauses, so that a database that takes nothing is not
 /// asked for each member all the time.
 ///
-/// What is done for each member is inlinable, so that it is specialized in the modules that use it, as of ``Settlement``.
+/// What is done for each member is inlinable, so that it is specialized in the modules that use it, as of
+/// ``Settlement``.
 public final class Batcher<Request: Sendable, Response: Sendable>: Sendable {
     @usableFromInline struct Item: Sendable {
         @usableFromInline let request: Request

@@ -3,8 +3,8 @@ import Synchronization
 /// A value that comes once; the first one counts. Unlike a task's value, it lets whoever waits go on without a task
 /// that will not end.
 ///
-/// Public and inlinable, since Swift specializes a generic of another module only then, and a worker settles several for
-/// each step (docs/decisions/0049-costs-of-the-worker.md).
+/// Public and inlinable, since Swift specializes a generic of another module only then, and a worker settles several
+/// for each step (docs/decisions/0049-costs-of-the-worker.md).
 public final class Settlement<Value: Sendable>: Sendable {
     @usableFromInline enum State: Sendable {
         case open([CheckedContinuation<Value, Never>])

@@ -77,8 +77,10 @@ struct WorkersPage {
             "x": start, "width": max(end - start, 0.3), "y": y, "text_y": y + 15,
             "gap_x": end, "gap": max(found - end, 0), "is_gap": isOver && life.state != .stopped && found > end,
             "look": life.state.rawValue.lowercased(), "label": end - start > 12 ? "\(pid(life)) · \(life.buildID)" : "",
-            "title":
-                "\(life.identity), build \(life.buildID), \(life.state.rawValue.lowercased()), since \(clock(life.registeredAt))",
+            "title": """
+            \(life.identity), build \(life.buildID), \(life.state.rawValue.lowercased()), \
+            since \(clock(life.registeredAt))
+            """,
             "label_x": start + 0.6,
         ]
     }
@@ -162,7 +164,8 @@ struct WorkersPage {
                 log.append(
                     (
                         end,
-                        "\(life.identity) was found to be gone, \(silence)\u{A0}s after its last sign: others take its work",
+                        "\(life.identity) was found to be gone, \(silence)\u{A0}s after its last sign: "
+                            + "others take its work",
                         "bad"
                     ))
             case (.stopped, let end?): log.append((end, "\(life.identity) finished and left", "quiet"))
