@@ -11,7 +11,8 @@ declare
     v_task record;
     v_step record;
     v_downstream jsonb := $json${"message": "HTTP 500 from the account API", "source": "Swift",
-        "stackTrace": "AccountClient.withdraw(_:) at AccountClient.swift:88\nTransferActivities.withdraw(input:) at TransferActivities.swift:41",
+        "stackTrace": "AccountClient.withdraw(_:) at AccountClient.swift:88\n$json$
+        || $json$TransferActivities.withdraw(input:) at TransferActivities.swift:41",
         "applicationFailureInfo": {"type": "DownstreamError"},
         "cause": {"message": "connection reset by peer", "applicationFailureInfo": {"type": "IOError"}}}$json$;
     v_workflow_code text := $swift$/// Moves money, "exactly once" & no <b>less</b>.
@@ -51,7 +52,8 @@ public struct TransferActivities {
         return try await accounts.withdraw(movement.amount, from: movement.account, for: reference)
     }
 }$swift$;
-    v_input jsonb := $json$[{"encoding": "json/plain", "data": {"from_account": "account_A", "to_account": "account_F", "amount": 100.00,
+    v_input jsonb := $json$[{"encoding": "json/plain", "data": {"from_account": "account_A",
+        "to_account": "account_F", "amount": 100.00,
         "note": {"text": "Rent <b>März</b> \"quoted\" & more", "tags": ["daily", "batch"]}}}]$json$;
 begin
     insert into perdure.settings values ('test_settings', 'true', 'Sessions may set perdure.now');
@@ -79,13 +81,15 @@ begin
             ('transfer-done', 0.05, 'claim', null),
             ('transfer-done', 0.09, 'commands',
                 '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1",
-                "activityType": {"name": "check_balance_from"}, "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "10s"}}]'),
+                "activityType": {"name": "check_balance_from"},
+                "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "10s"}}]'),
             ('transfer-done', 0.20, 'claim activity', null),
             ('transfer-done', 0.60, 'completed', '[{"encoding": "json/plain", "data": 1000.00}]'),
             ('transfer-done', 0.62, 'claim', null),
             ('transfer-done', 0.66, 'commands',
                 '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "2",
-                "activityType": {"name": "withdraw"}, "input": [{"encoding": "json/plain", "data": {"account": "account_A", "amount": 100.00}}],
+                "activityType": {"name": "withdraw"},
+                "input": [{"encoding": "json/plain", "data": {"account": "account_A", "amount": 100.00}}],
                 "startToCloseTimeout": "10s"}}]'),
             ('transfer-done', 0.70, 'claim activity', null),
             ('transfer-done', 1.10, 'failed', v_downstream),
@@ -109,7 +113,8 @@ begin
             ('transfer-failed', 10.10, 'claim', null),
             ('transfer-failed', 10.20, 'commands',
                 '[{"commandType": "FailWorkflowExecution", "attributes": {"failure": {"message": "insufficient funds",
-                "applicationFailureInfo": {"type": "InsufficientFunds", "nonRetryable": true, "details": [{"encoding": "json/plain", "data": {"balance": 5}}]}}}}]'),
+                "applicationFailureInfo": {"type": "InsufficientFunds", "nonRetryable": true,
+                "details": [{"encoding": "json/plain", "data": {"balance": 5}}]}}}}]'),
 
             -- Its worker is killed while it withdraws, and none comes for a while; the next one meets errors.
             ('transfer-crashed', 20.00, 'register', '{"identity": "4712@worker-2", "lease": "2 s"}'),
@@ -117,13 +122,15 @@ begin
             ('transfer-crashed', 20.10, 'claim', null),
             ('transfer-crashed', 20.20, 'commands',
                 '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1",
-                "activityType": {"name": "check_balance_from"}, "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "10s"}}]'),
+                "activityType": {"name": "check_balance_from"},
+                "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "10s"}}]'),
             ('transfer-crashed', 20.30, 'claim activity', null),
             ('transfer-crashed', 20.90, 'completed', '[{"encoding": "json/plain", "data": 900.00}]'),
             ('transfer-crashed', 20.95, 'claim', null),
             ('transfer-crashed', 21.00, 'commands',
                 '[{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "2",
-                "activityType": {"name": "withdraw"}, "input": [{"encoding": "json/plain", "data": {"account": "account_A", "amount": 100.00}}],
+                "activityType": {"name": "withdraw"},
+                "input": [{"encoding": "json/plain", "data": {"account": "account_A", "amount": 100.00}}],
                 "startToCloseTimeout": "30s"}}]'),
             ('transfer-crashed', 21.05, 'renew', null),
             ('transfer-crashed', 21.10, 'claim activity', null),
@@ -144,7 +151,8 @@ begin
             ('transfer-waiting', 60.00, 'start', v_input),
             ('transfer-waiting', 60.05, 'claim', null),
             ('transfer-waiting', 60.09, 'commands', '[
-                {"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1", "activityType": {"name": "withdraw"},
+                {"commandType": "ScheduleActivityTask",
+                    "attributes": {"activityId": "1", "activityType": {"name": "withdraw"},
                     "input": [{"encoding": "json/plain", "data": "account_A"}], "startToCloseTimeout": "600s",
                     "retryPolicy": {"initialInterval": "600s", "maximumAttempts": 10}}},
                 {"commandType": "StartTimer", "attributes": {"timerId": "deadline", "startToFireTimeout": "900s"}}]'),
@@ -164,7 +172,8 @@ begin
             ('stuck <script>alert(1)</script> "''&%2F/..ü', 70.10, 'claim', null),
             ('stuck <script>alert(1)</script> "''&%2F/..ü', 70.20, 'bug',
                 '{"message": "Index out of range", "source": "Swift",
-                "stackTrace": "Transfer.run(_:) at Transfer.swift:42\nFatal <b>error</b>", "applicationFailureInfo": {"type": "RangeError"}}'),
+                "stackTrace": "Transfer.run(_:) at Transfer.swift:42\nFatal <b>error</b>",
+                "applicationFailureInfo": {"type": "RangeError"}}'),
 
             ('waits-for-a-worker', 80.00, 'start', '[]')
         ) as s (workflow, after, what, argument)

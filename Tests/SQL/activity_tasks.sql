@@ -35,7 +35,8 @@ $$;
 
 -- What a worker gets
 select t.with_activity('c', 0,
-    '{"input": [{"encoding": "json/plain", "data": 5}], "scheduleToCloseTimeout": "60s", "startToCloseTimeout": "20s", "heartbeatTimeout": "5s"}', false), t.at(1) \g /dev/null
+    '{"input": [{"encoding": "json/plain", "data": 5}], "scheduleToCloseTimeout": "60s", "startToCloseTimeout": "20s", '
+        '"heartbeatTimeout": "5s"}', false), t.at(1) \g /dev/null
 select results_eq($$select run_id = t.run('c'), scheduled_event_id::int, workflow_id collate "default",
     workflow_type collate "default", activity_id collate "default", activity_type, input, attempt, scheduled_at,
     current_attempt_scheduled_at,
@@ -152,7 +153,8 @@ select t.at(3010) \g /dev/null
 select is(t.upkeep(), 'activities 1', 'an attempt times out');
 select is(t.pending('t1'), 'Scheduled 2 1', 'and another will be made');
 select is((select last_failure from perdure.pending_activities where run_id = t.run('t1')),
-    '{"source": "Server", "message": "activity StartToClose timeout", "timeoutFailureInfo": {"timeoutType": "StartToClose"}}',
+    '{"source": "Server", "message": "activity StartToClose timeout", '
+        '"timeoutFailureInfo": {"timeoutType": "StartToClose"}}',
     'with the timeout as the failure');
 select is(t.finish('t1', 'a'), 'lost', 'the attempt that timed out cannot finish any more');
 select t.at(3011), t.upkeep(), t.claim_activities(2) \g /dev/null
@@ -281,7 +283,8 @@ select is((select count(*) from t.activity_task a cross
         where b.workflow_id = 'p')) f where a.workflow_id = 'p' and a.activity_id = 'a'
     and f.outcome = 'completed'), 4::bigint, 'one call finishes four');
 select is(t.history('p', 9),
-    '9 ActivityTaskStarted 10 ActivityTaskCompleted 11 WorkflowTaskScheduled 12 ActivityTaskStarted 13 ActivityTaskCompleted 14 ActivityTaskStarted 15 ActivityTaskCompleted '
+    '9 ActivityTaskStarted 10 ActivityTaskCompleted 11 WorkflowTaskScheduled 12 ActivityTaskStarted '
+        '13 ActivityTaskCompleted 14 ActivityTaskStarted 15 ActivityTaskCompleted '
     '16 ActivityTaskStarted 17 ActivityTaskCompleted', 'for which the workflow gets one task');
 
 -- Handing back

@@ -49,7 +49,8 @@ select is(bank.verdict('COMPLETED', 100, 0, 0, 0), 'unreported', 'completed, and
 select is(bank.lose_direct_transfers('p'), 0, 'nothing of that process runs');
 create temp table lost as select bank.start_direct_transfer('plain', 'account_B', 'account_G', 500, 'dead') as id;
 select is(bank.lose_direct_transfers('dead'), 1, 'a dead process loses what it was at');
-select results_eq('select status, ended_at is not null from bank.direct_transfers d join lost on lost.id = d.transfer_id', $$values ('LOST', true)$$, 'and says so');
+select results_eq('select status, ended_at is not null from bank.direct_transfers d '
+    'join lost on lost.id = d.transfer_id', $$values ('LOST', true)$$, 'and says so');
 select lives_ok($$select bank.end_direct_transfer((select id from lost), 'COMPLETED')$$, 'one that lives after all');
 select is((select status from bank.direct_transfers d join lost on lost.id = d.transfer_id), 'COMPLETED',
     'has the last word');

@@ -79,7 +79,8 @@ create temp view statement as
 select r.oid, r.name, r.proargnames, s.n, s.sql from routine r cross join lateral regexp_split_to_table(r.body, ';')
     with ordinality s (sql, n) where r.schema = 'perdure';
 select is_empty($$select name, sql from statement where sql ~ '\m(update\s+perdure\.|delete\s+from\s|on\s+conflict)'
-    and sql ~ '\m(clock_timestamp|statement_timestamp|transaction_timestamp|now|timeofday|random|gen_random_uuid|nextval|new_run_id|clock)\s*\('$$,
+    and sql ~ '\m(clock_timestamp|statement_timestamp|transaction_timestamp|now|timeofday|random|gen_random_uuid|'
+        'nextval|new_run_id|clock)\s*\('$$,
     'no statement that changes rows calls what is volatile: times and ids are taken before');
 select is_empty($$select name, sql from statement where sql ~
     '\m(current_timestamp|current_date|current_time|localtime|localtimestamp)\M'$$, 'times come from the clock');
@@ -104,7 +105,8 @@ select is_empty($$select r.name from routine r join relation t on t.belongs_to_r
 select is_empty($$select name from routine where prokind = 'f' and oid not
     in (select p.oid from pg_proc p where p.prosqlbody is not null) and
     not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)$$,
-    'every function whose names are not bound when it is made has a search path of its own: nobody can put another table or operator before it');
+    'every function whose names are not bound when it is made has a search path of its own: nobody can put another '
+        'table or operator before it');
 select is_empty($$select r.name from routine r cross join lateral aclexplode(coalesce(r.proacl,
     acldefault('f', r.proowner))) a where a.grantee = 0$$, 'the public may call nothing');
 select is_empty($$select r.name from relation r cross join lateral aclexplode((select relacl from pg_class c
@@ -164,7 +166,8 @@ end
 $$;
 select is(pg_temp.as_role('perdure_' || role, sql), expected, role || ': ' || sql) from (values
     ('worker', 'select perdure.start_workflow(''T'', ''granted'', ''q'')', '1 rows'),
-    ('worker', 'select perdure.register_worker(''00000000-0000-4000-8000-000000000001'', ''default'', ''me'', '''', array[''q''], ''10 s'')', '1 rows'),
+    ('worker', 'select perdure.register_worker(''00000000-0000-4000-8000-000000000001'', ''default'', ''me'', '''', '
+        'array[''q''], ''10 s'')', '1 rows'),
     ('worker', 'select perdure.claim_workflow_tasks(0::smallint, ''00000000-0000-4000-8000-000000000001'', ''q'', 10)',
         '1 rows'),
     ('worker', 'select perdure.upkeep(0::smallint)', '1 rows'),

@@ -35,8 +35,10 @@ select perdure.add_search_attribute('customer', 'Keyword') \g /dev/null
 
 -- Continue-as-new: what is not said stays as it is.
 select t.start('kept',
-    '{"workflowExecutionTimeout": "3600s", "workflowRunTimeout": "60s", "workflowTaskTimeout": "3s", "priority": 2, "requestId": "first", "identity": "me",
-    "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"}, "retryPolicy": {"maximumAttempts": 3}, "header": {"h": {"encoding": "json/plain", "data": 1}},
+    '{"workflowExecutionTimeout": "3600s", "workflowRunTimeout": "60s", "workflowTaskTimeout": "3s", "priority": 2,
+    "requestId": "first", "identity": "me",
+    "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"},
+    "retryPolicy": {"maximumAttempts": 3}, "header": {"h": {"encoding": "json/plain", "data": 1}},
     "userMetadata": {"summary": {"encoding": "json/plain", "data": "s"}}}') \g /dev/null
 select t.at(10) \g /dev/null
 select is(t.step('kept', t.continue(jsonb_build_object('input', t.data('5')))), 'kept: completed',
@@ -44,14 +46,18 @@ select is(t.step('kept', t.continue(jsonb_build_object('input', t.data('5')))), 
 select is(t.chain('kept'), 'ContinuedAsNew, Running by Workflow', 'one is closed, and one is open');
 select ok(t.is_linked('kept'), 'each names the other, and both the first');
 select is(t.last_event('kept', 1) - 'newExecutionRunId',
-    '{"type": "WorkflowExecutionContinuedAsNew", "workflowType": {"name": "T"}, "taskQueue": {"name": "q", "kind": "Normal"},
-    "input": [{"encoding": "json/plain", "data": 5}], "workflowRunTimeout": "60s", "workflowTaskTimeout": "3s", "workflowTaskCompletedEventId": 4,
+    '{"type": "WorkflowExecutionContinuedAsNew", "workflowType": {"name": "T"},
+    "taskQueue": {"name": "q", "kind": "Normal"},
+    "input": [{"encoding": "json/plain", "data": 5}], "workflowRunTimeout": "60s", "workflowTaskTimeout": "3s",
+    "workflowTaskCompletedEventId": 4,
     "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"}}',
         'its event says what the next run gets');
 select is(t.event_of('kept', 2, 1) - array['continuedExecutionRunId', 'firstExecutionRunId', 'originalExecutionRunId'],
     '{"workflowId": "kept", "workflowType": {"name": "T"},
-    "taskQueue": {"name": "q", "kind": "Normal"}, "input": [{"encoding": "json/plain", "data": 5}], "attempt": 1, "initiator": "Workflow", "workflowExecutionTimeout": "3600s",
-    "workflowExecutionExpirationTime": "2026-01-01T01:00:00.000000Z", "workflowRunTimeout": "60s", "workflowTaskTimeout": "3s", "priority": {"priorityKey": 2},
+    "taskQueue": {"name": "q", "kind": "Normal"}, "input": [{"encoding": "json/plain", "data": 5}], "attempt": 1,
+    "initiator": "Workflow", "workflowExecutionTimeout": "3600s",
+    "workflowExecutionExpirationTime": "2026-01-01T01:00:00.000000Z", "workflowRunTimeout": "60s",
+    "workflowTaskTimeout": "3s", "priority": {"priorityKey": 2},
     "retryPolicy": {"initialInterval": "1s", "backoffCoefficient": 2, "maximumInterval": "100s", "maximumAttempts": 3},
     "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"}}',
         'the next run starts with it: no identity, header or summary of the one before');
@@ -85,14 +91,20 @@ select results_eq($$select kind, fire_time from perdure.pending_timers where wor
 select t.at(100), t.start('changed') \g /dev/null
 select t.at(100.25) \g /dev/null
 select is(t.step('changed',
-    t.continue('{"workflowType": {"name": "U"}, "taskQueue": {"name": "r"}, "workflowRunTimeout": "5s", "workflowTaskTimeout": "8s", "retryPolicy": {"maximumAttempts": 2},
-    "memo": {"m": {"encoding": "json/plain", "data": 1}}, "searchAttributes": {"customer": "c-2"}, "header": {"h": {"encoding": "json/plain", "data": 2}},
-    "lastCompletionResult": [{"encoding": "json/plain", "data": 3}], "failure": {"message": "f"}, "inheritBuildId": true}')), 'changed: completed', 'type, queue, time-outs and all else may change');
+    t.continue('{"workflowType": {"name": "U"}, "taskQueue": {"name": "r"}, "workflowRunTimeout": "5s",
+    "workflowTaskTimeout": "8s", "retryPolicy": {"maximumAttempts": 2},
+    "memo": {"m": {"encoding": "json/plain", "data": 1}}, "searchAttributes": {"customer": "c-2"},
+    "header": {"h": {"encoding": "json/plain", "data": 2}},
+    "lastCompletionResult": [{"encoding": "json/plain", "data": 3}], "failure": {"message": "f"},
+    "inheritBuildId": true}')), 'changed: completed', 'type, queue, time-outs and all else may change');
 select is(t.event_of('changed', 2, 1) - array['continuedExecutionRunId', 'firstExecutionRunId',
     'originalExecutionRunId'], '{"workflowId": "changed", "workflowType": {"name": "U"},
-    "taskQueue": {"name": "r", "kind": "Normal"}, "input": [], "attempt": 1, "initiator": "Workflow", "workflowRunTimeout": "5s", "workflowTaskTimeout": "5s", "firstWorkflowTaskBackoff": "0.75s",
-    "retryPolicy": {"initialInterval": "1s", "backoffCoefficient": 2, "maximumInterval": "100s", "maximumAttempts": 2}, "memo": {"m": {"encoding": "json/plain", "data": 1}},
-    "searchAttributes": {"customer": "c-2"}, "header": {"h": {"encoding": "json/plain", "data": 2}}, "lastCompletionResult": [{"encoding": "json/plain", "data": 3}],
+    "taskQueue": {"name": "r", "kind": "Normal"}, "input": [], "attempt": 1, "initiator": "Workflow",
+    "workflowRunTimeout": "5s", "workflowTaskTimeout": "5s", "firstWorkflowTaskBackoff": "0.75s",
+    "retryPolicy": {"initialInterval": "1s", "backoffCoefficient": 2, "maximumInterval": "100s", "maximumAttempts": 2},
+    "memo": {"m": {"encoding": "json/plain", "data": 1}},
+    "searchAttributes": {"customer": "c-2"}, "header": {"h": {"encoding": "json/plain", "data": 2}},
+    "lastCompletionResult": [{"encoding": "json/plain", "data": 3}],
     "continuedFailure": {"message": "f"}}', 'and the next run has it');
 select is(t.last_event('changed', 1) ->> 'inheritBuildId', 'true', 'what concerns versions stands in the history');
 select results_eq($$select workflow_type collate "default", task_queue collate "default" from perdure.workflows
@@ -182,7 +194,8 @@ select t.terminate_all() \g /dev/null
 
 -- Retries of runs
 select t.at(2000), t.start('retried',
-    '{"retryPolicy": {"initialInterval": "2s", "maximumAttempts": 3}, "workflowRunTimeout": "60s", "header": {"h": {"encoding": "json/plain", "data": 1}},
+    '{"retryPolicy": {"initialInterval": "2s", "maximumAttempts": 3}, "workflowRunTimeout": "60s",
+    "header": {"h": {"encoding": "json/plain", "data": 1}},
     "memo": {"note": {"encoding": "json/plain", "data": "x"}}}') \g /dev/null
 select is(t.step('retried', t.command('ModifyWorkflowProperties',
     '{"upsertedMemo": {"note": {"encoding": "json/plain", "data": "y"}}}'), t.fails('one')), 'retried: completed',
@@ -194,9 +207,13 @@ select is(t.last_event('retried', 1) - array['newExecutionRunId', 'failure'],
     'as the event says');
 select is(t.event_of('retried', 2, 1) - array['continuedExecutionRunId', 'firstExecutionRunId',
     'originalExecutionRunId'], '{"workflowId": "retried", "workflowType": {"name": "T"},
-    "taskQueue": {"name": "q", "kind": "Normal"}, "input": [], "attempt": 2, "initiator": "Retry", "workflowRunTimeout": "60s", "workflowTaskTimeout": "10s", "firstWorkflowTaskBackoff": "2s",
-    "retryPolicy": {"initialInterval": "2s", "backoffCoefficient": 2, "maximumInterval": "200s", "maximumAttempts": 3}, "header": {"h": {"encoding": "json/plain", "data": 1}},
-    "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "continuedFailure": {"message": "one", "applicationFailureInfo": {"type": "Error"}}}', 'the next attempt starts as the first did');
+    "taskQueue": {"name": "q", "kind": "Normal"}, "input": [], "attempt": 2, "initiator": "Retry",
+    "workflowRunTimeout": "60s", "workflowTaskTimeout": "10s", "firstWorkflowTaskBackoff": "2s",
+    "retryPolicy": {"initialInterval": "2s", "backoffCoefficient": 2, "maximumInterval": "200s", "maximumAttempts": 3},
+    "header": {"h": {"encoding": "json/plain", "data": 1}},
+    "memo": {"note": {"encoding": "json/plain", "data": "x"}},
+    "continuedFailure": {"message": "one", "applicationFailureInfo": {"type": "Error"}}}',
+    'the next attempt starts as the first did');
 select results_eq($$select kind, fire_time from perdure.pending_timers where workflow_id = 'retried' order by kind$$,
     $$values ('run_timeout', timestamptz '2026-01-01 00:34:22Z'), ('start_delay', '2026-01-01 00:33:22Z')$$,
         'when its wait is over');
@@ -260,11 +277,14 @@ select is((select count(*) from perdure.workflows where workflow_id = 'without e
 
 -- Cron schedules
 select t.at(5000), t.start('cron',
-    '{"cronSchedule": "@every 10s", "workflowExecutionTimeout": "600s", "memo": {"note": {"encoding": "json/plain", "data": "x"}}}') \g /dev/null
+    '{"cronSchedule": "@every 10s", "workflowExecutionTimeout": "600s", "memo": {"note": {"encoding": "json/plain", '
+        '"data": "x"}}}') \g /dev/null
 select is(t.event('cron', 1) - array['firstExecutionRunId', 'originalExecutionRunId'],
     '{"workflowId": "cron", "workflowType": {"name": "T"}, "taskQueue": {"name": "q", "kind": "Normal"}, "input": [],
-    "attempt": 1, "workflowTaskTimeout": "10s", "cronSchedule": "@every 10s", "initiator": "CronSchedule", "firstWorkflowTaskBackoff": "10s", "workflowExecutionTimeout": "600s",
-    "workflowRunTimeout": "600s", "workflowExecutionExpirationTime": "2026-01-01T01:33:20.000000Z", "memo": {"note": {"encoding": "json/plain", "data": "x"}}}', 'a schedule''s first run waits for its time');
+    "attempt": 1, "workflowTaskTimeout": "10s", "cronSchedule": "@every 10s", "initiator": "CronSchedule",
+    "firstWorkflowTaskBackoff": "10s", "workflowExecutionTimeout": "600s",
+    "workflowRunTimeout": "600s", "workflowExecutionExpirationTime": "2026-01-01T01:33:20.000000Z",
+    "memo": {"note": {"encoding": "json/plain", "data": "x"}}}', 'a schedule''s first run waits for its time');
 select is(t.claim(), '', 'nobody has it yet');
 select t.at(5010), t.upkeep() \g /dev/null
 select is(t.claim(), 'cron', 'then it runs');
@@ -276,8 +296,10 @@ select ok(t.is_linked('cron'), 'each names the other');
 select is(t.event('cron', 1) - array['firstExecutionRunId', 'originalExecutionRunId', 'continuedExecutionRunId'],
     '{"workflowId": "cron", "workflowType": {"name": "T"},
     "taskQueue": {"name": "q", "kind": "Normal"}, "input": [],
-    "attempt": 1, "workflowTaskTimeout": "10s", "cronSchedule": "@every 10s", "initiator": "CronSchedule", "firstWorkflowTaskBackoff": "7s", "workflowExecutionTimeout": "600s",
-    "workflowRunTimeout": "600s", "workflowExecutionExpirationTime": "2026-01-01T01:33:20.000000Z", "memo": {"note": {"encoding": "json/plain", "data": "x"}},
+    "attempt": 1, "workflowTaskTimeout": "10s", "cronSchedule": "@every 10s", "initiator": "CronSchedule",
+    "firstWorkflowTaskBackoff": "7s", "workflowExecutionTimeout": "600s",
+    "workflowRunTimeout": "600s", "workflowExecutionExpirationTime": "2026-01-01T01:33:20.000000Z",
+    "memo": {"note": {"encoding": "json/plain", "data": "x"}},
     "lastCompletionResult": [{"encoding": "json/plain", "data": 1}]}', 'which knows the result');
 select t.at(5020), t.upkeep() \g /dev/null
 select is(t.step('cron', t.fails('bad')), 'cron: completed', 'a run that fails');

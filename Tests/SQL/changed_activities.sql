@@ -50,7 +50,8 @@ select is((select p.pause_reason from perdure.pending_activities p where p.run_i
     'a second pause changes nothing');
 select is(t.condition('w'), 'Paused: A is paused by ' || session_user || ': under repair, for 1 s',
     'its run says so');
-select results_eq($$select workflow_id collate "default" from perdure.list_workflows('Condition = "Paused"')$$, $$values ('w')$$,
+select results_eq($$select workflow_id collate "default" from perdure.list_workflows('Condition = "Paused"')$$,
+    $$values ('w')$$,
     'and lists find it');
 select t.at(500) \g /dev/null
 select is(t.seen_to() || t.claim_activities(), '', 'upkeep and workers leave it alone');

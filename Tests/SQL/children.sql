@@ -58,8 +58,10 @@ select t.start('p') \g /dev/null
 select is(t.decide('p', t.child('c')), 'completed', 'a run starts a child');
 select is(t.history('p', 5), '5 StartChildWorkflowExecutionInitiated', 'which it says');
 select is(t.event('p', 5),
-    '{"input": [{"data": 1, "encoding": "json/plain"}], "namespace": "default", "namespaceId": "default", "workflowId": "c", "workflowType": {"name": "C"},
-    "taskQueue": {"name": "q", "kind": "Normal"}, "parentClosePolicy": "Terminate", "workflowTaskCompletedEventId": 4, "workflowTaskTimeout": "10s",
+    '{"input": [{"data": 1, "encoding": "json/plain"}], "namespace": "default", "namespaceId": "default",
+    "workflowId": "c", "workflowType": {"name": "C"},
+    "taskQueue": {"name": "q", "kind": "Normal"}, "parentClosePolicy": "Terminate", "workflowTaskCompletedEventId": 4,
+    "workflowTaskTimeout": "10s",
     "workflowIdReusePolicy": "AllowDuplicate"}', 'with what Temporal fills in');
 select is(t.status('c'), null, 'nothing is started in the same transaction');
 select is((select jsonb_agg(jsonb_build_array(p.kind, p.event_id, p.target_workflow_id, p.attempts))
@@ -135,8 +137,10 @@ select t.decide('ends', t.child('e-failed'), t.child('e-canceled'), t.child('e-t
     t.child('e-timed-out', '{"workflowRunTimeout": "5s"}')) \g /dev/null
 select t.drain(), t.claim() \g /dev/null
 select is(t.history('ends', 5),
-    '5 StartChildWorkflowExecutionInitiated 6 StartChildWorkflowExecutionInitiated 7 StartChildWorkflowExecutionInitiated 8 StartChildWorkflowExecutionInitiated '
-    || '9 ChildWorkflowExecutionStarted 10 WorkflowTaskScheduled 11 ChildWorkflowExecutionStarted 12 ChildWorkflowExecutionStarted 13 ChildWorkflowExecutionStarted 14 WorkflowTaskStarted', 'four children');
+    '5 StartChildWorkflowExecutionInitiated 6 StartChildWorkflowExecutionInitiated '
+        '7 StartChildWorkflowExecutionInitiated 8 StartChildWorkflowExecutionInitiated '
+    || '9 ChildWorkflowExecutionStarted 10 WorkflowTaskScheduled 11 ChildWorkflowExecutionStarted '
+        '12 ChildWorkflowExecutionStarted 13 ChildWorkflowExecutionStarted 14 WorkflowTaskStarted', 'four children');
 select t.complete('e-failed', jsonb_build_array(t.command('FailWorkflowExecution', t.failure('no')
     || '{"cause": null}'))) \g /dev/null
 select t.complete('e-canceled', jsonb_build_array(t.command('CancelWorkflowExecution',
@@ -275,7 +279,8 @@ select is(coalesce(t.status('never'), 'none') || ' ' || t.history('bystander'),
     'none 1 WorkflowExecutionStarted 2 WorkflowTaskScheduled', 'nothing comes of it');
 
 select t.start('last-2') \g /dev/null
-select is(t.decide('last-2', t.signal_other('bystander'), t.completes()) || t.drain(), 'completed0', 'nor of a signal alone');
+select is(t.decide('last-2', t.signal_other('bystander'), t.completes()) || t.drain(), 'completed0',
+    'nor of a signal alone');
 
 -- Signals and requests to cancel
 select t.start('s1'), t.idle('s2'), t.idle('closed') \g /dev/null
@@ -288,7 +293,8 @@ select t.drain(), t.claim(), t.complete('s1') \g /dev/null
 select is((select string_agg(coalesce(h.attributes ->> 'cause', 'signaled'), ', '
     order by (h.attributes ->> 'initiatedEventId')::int) from perdure.history_events h where h.run_id = t.run('s1')
     and h.event_type in ('ExternalWorkflowExecutionSignaled', 'SignalExternalWorkflowExecutionFailed')),
-    'signaled, ExternalWorkflowExecutionNotFound, ExternalWorkflowExecutionNotFound, ExternalWorkflowExecutionNotFound, ExternalWorkflowExecutionNotFound, ExternalWorkflowExecutionNotFound',
+    'signaled, ExternalWorkflowExecutionNotFound, ExternalWorkflowExecutionNotFound, '
+        'ExternalWorkflowExecutionNotFound, ExternalWorkflowExecutionNotFound, ExternalWorkflowExecutionNotFound',
     'one arrives; nobody, a closed run, the run itself, what is no child and another workflow''s run are not found');
 select is(t.event('s2', 3), jsonb_build_object('signalName', 'go', 'input', t.data('"x"'), 'identity',
     'history-service', 'requestId', t.run('s1') || ':5',

@@ -83,7 +83,8 @@ select t.run_in('a', $$select t.complete('m', jsonb_build_array(t.timer('z', '10
 select ok(t.b_blocks(), 'a signal waits for a completion');
 select t.run_in('a', 'commit'), t.wait('b') \g /dev/null
 select is(t.history('m', 4),
-    '4 WorkflowTaskCompleted 5 TimerStarted 6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled 8 WorkflowExecutionSignaled', 'and comes behind it');
+    '4 WorkflowTaskCompleted 5 TimerStarted 6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled '
+        '8 WorkflowExecutionSignaled', 'and comes behind it');
 select t.terminate_all() \g /dev/null
 
 -- Two sessions end one activity

@@ -23,7 +23,9 @@ select is(t.cause(failure::jsonb), cause, cause) from (values
     ('{"message": "balance 12.50 of 7f0c0000-0000-4000-8000-000000000001 is 3 short\nmore"}',
         'balance ….… of … is … short'),
     ('{"message": "bad", "applicationFailureInfo": {"type": "KeyError"}, "stackTrace":
-        "  File \"/usr/lib/python3.11/asyncio/run.py\", line 7, in run\n  File \"/app/shop/pay.py\", line 12, in pay\n  File \"/venv/site-packages/http/client.py\", line 99, in get\n"}',
+        "  File \"/usr/lib/python3.11/asyncio/run.py\", line 7, in run\n'
+        '  File \"/app/shop/pay.py\", line 12, in pay\n'
+        '  File \"/venv/site-packages/http/client.py\", line 99, in get\n"}',
         'KeyError at pay.py:12'),
     ('{}', 'no message'), ('null', 'no message'), ('"text"', 'no message')
 ) f (failure, cause);

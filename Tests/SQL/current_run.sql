@@ -40,7 +40,8 @@ begin
         'PD003',
         'delete sees that it runs' || c_by);
     return next is(t.history(p_id),
-        '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowExecutionSignaled 4 WorkflowExecutionCancelRequested '
+        '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowExecutionSignaled '
+            '4 WorkflowExecutionCancelRequested '
         '5 WorkflowExecutionSignaled', 'its history has it all' || c_by);
     v_third := t.start(p_id, '{"workflowIdConflictPolicy": "TerminateExisting"}');
     return next is((select string_agg(w.status || w.run_number, ' ' order by w.run_number) from perdure.workflows w

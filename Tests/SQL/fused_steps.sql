@@ -135,9 +135,11 @@ select is(t.stale_after('late-' || n, what), 'stale none', 'a fused step is stal
     (4, 'the end of another activity', 'select t.claim_activities(1), t.finish(''late-4'', ''b'')'),
     (5, 'a termination', 'select perdure.terminate_workflow(''late-5'')'),
     (6, 'its activity was finished already',
-        'insert into t.activity_task values (1, ''late-6'', ''a'', t.run(''late-6''), 1, 5); select t.finish(''late-6'', ''a'')'),
+        'insert into t.activity_task values (1, ''late-6'', ''a'', t.run(''late-6''), 1, 5); '
+            'select t.finish(''late-6'', ''a'')'),
     (7, 'its activity was handed back',
-        'select perdure.release_tasks(0::smallint, t.worker(1), jsonb_build_array(jsonb_build_object(''kind'', ''activity'', ''runId'', t.run(''late-7''), ''scheduledEventId'', 5)))'),
+        'select perdure.release_tasks(0::smallint, t.worker(1), jsonb_build_array(jsonb_build_object(''kind'', '
+            '''activity'', ''runId'', t.run(''late-7''), ''scheduledEventId'', 5)))'),
     (8, 'a signal that another workflow task took in',
         'select perdure.signal_workflow(''late-8'', ''s''), t.claim(1), t.complete(''late-8'', ''[]'')'),
     (9, 'a signal that a workflow task takes in', 'select perdure.signal_workflow(''late-9'', ''s''), t.claim(1)')
@@ -162,7 +164,8 @@ select is(t.refusal($$select t.fused('wrong', '[]', '{}', 9)$$), 'PD007', 'an un
 select matches(t.fused('wrong', jsonb_build_array(t.command('Nonsense'))), '^failed',
     'a fused step with a command that cannot be fails');
 select is(t.history('wrong', 6),
-    '6 ActivityTaskStarted 7 ActivityTaskCompleted 8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskFailed 11 WorkflowTaskScheduled', 'with the events of the separate calls');
+    '6 ActivityTaskStarted 7 ActivityTaskCompleted 8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskFailed '
+        '11 WorkflowTaskScheduled', 'with the events of the separate calls');
 select is(t.claim(2) || ' ' || t.complete('wrong', jsonb_build_array(t.command('CompleteWorkflowExecution')), 2),
     'wrong completed', 'and is tried again');
 

@@ -12,22 +12,29 @@ select t.at(3), t.claim_activities(), t.at(4), t.finish('one', 'a', 'completed',
 select t.at(5), t.claim(), t.at(6), t.complete('one', jsonb_build_array(t.command('CompleteWorkflowExecution',
     jsonb_build_object('result', t.data('7'))))) \g /dev/null
 select is(t.history('one'),
-    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskCompleted 5 ActivityTaskScheduled 6 ActivityTaskStarted '
-    '7 ActivityTaskCompleted 8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskCompleted 11 WorkflowExecutionCompleted', 'one activity');
+    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskCompleted '
+        '5 ActivityTaskScheduled 6 ActivityTaskStarted '
+    '7 ActivityTaskCompleted 8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskCompleted '
+        '11 WorkflowExecutionCompleted', 'one activity');
 select is((select array_agg(t.event_second('one', e) order by e) from generate_series(1, 11) e),
     array[0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6]::numeric[],
     'each event has the time at which it happened, starts included');
 select results_eq(
     $$select h.event_id::int, h.attributes - 'originalExecutionRunId' - 'firstExecutionRunId'
         from perdure.history_events h where h.run_id = t.run('one') order by 1$$,
-    $$values (1, '{"input": [], "attempt": 1, "taskQueue": {"kind": "Normal", "name": "q"}, "workflowId": "one", "workflowType": {"name": "T"}, "workflowTaskTimeout": "10s"}'::jsonb),
+    $$values (1, '{"input": [], "attempt": 1, "taskQueue": {"kind": "Normal", "name": "q"}, "workflowId": "one", '
+        '"workflowType": {"name": "T"}, "workflowTaskTimeout": "10s"}'::jsonb),
         (2, '{"attempt": 1, "taskQueue": {"kind": "Normal", "name": "q"}, "startToCloseTimeout": "10s"}'),
         (3, '{"identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", "scheduledEventId": 2}'),
         (4, '{"identity": "worker-1", "binaryChecksum": "build-1", "startedEventId": 3, "scheduledEventId": 2}'),
-        (5, '{"input": [{"data": 5, "encoding": "json/plain"}], "taskQueue": {"kind": "Normal", "name": "q"}, "activityId": "a", "activityType": {"name": "A"},
-            "retryPolicy": {"initialInterval": "1s", "maximumInterval": "100s", "backoffCoefficient": 2}, "startToCloseTimeout": "10s", "workflowTaskCompletedEventId": 4}'),
-        (6, '{"attempt": 1, "identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", "scheduledEventId": 5}'),
-        (7, '{"result": [{"data": "done", "encoding": "json/plain"}], "identity": "worker-1", "startedEventId": 6, "scheduledEventId": 5}'),
+        (5, '{"input": [{"data": 5, "encoding": "json/plain"}], "taskQueue": {"kind": "Normal", "name": "q"},
+            "activityId": "a", "activityType": {"name": "A"},
+            "retryPolicy": {"initialInterval": "1s", "maximumInterval": "100s", "backoffCoefficient": 2},
+            "startToCloseTimeout": "10s", "workflowTaskCompletedEventId": 4}'),
+        (6, '{"attempt": 1, "identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", '
+            '"scheduledEventId": 5}'),
+        (7, '{"result": [{"data": "done", "encoding": "json/plain"}], "identity": "worker-1", "startedEventId": 6, '
+            '"scheduledEventId": 5}'),
         (8, '{"attempt": 1, "taskQueue": {"kind": "Normal", "name": "q"}, "startToCloseTimeout": "10s"}'),
         (9, '{"identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", "scheduledEventId": 8}'),
         (10, '{"identity": "worker-1", "binaryChecksum": "build-1", "startedEventId": 9, "scheduledEventId": 8}'),
@@ -42,7 +49,8 @@ select t.claim_activities(), t.at(101), t.finish('retry', 'a', 'failed', t.failu
 select t.at(102), t.upkeep(), t.claim_activities(), t.finish('retry', 'a', 'failed', t.failure('second')) \g /dev/null
 select t.at(104), t.upkeep(), t.claim_activities(), t.at(105), t.finish('retry', 'a') \g /dev/null
 select is(t.history('retry'),
-    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskCompleted 5 ActivityTaskScheduled 6 ActivityTaskStarted '
+    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskCompleted '
+        '5 ActivityTaskScheduled 6 ActivityTaskStarted '
     '7 ActivityTaskCompleted 8 WorkflowTaskScheduled', 'an activity that fails twice and then succeeds');
 select is(t.event('retry', 6) - 'requestId', '{"attempt": 3, "identity": "worker-1", "scheduledEventId": 5,
     "lastFailure": {"message": "second", "applicationFailureInfo": {"type": "Error"}}}',
@@ -55,13 +63,16 @@ select t.at(200), t.start('fails'), t.claim(), t.complete('fails',
 select t.claim_activities(), t.finish('fails', 'a', 'failed', t.failure('no')), t.claim(), t.complete('fails',
     jsonb_build_array(t.command('FailWorkflowExecution', t.failure('it failed')))) \g /dev/null
 select is(t.history('fails', 5),
-    '5 ActivityTaskScheduled 6 ActivityTaskStarted 7 ActivityTaskFailed 8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskCompleted '
+    '5 ActivityTaskScheduled 6 ActivityTaskStarted 7 ActivityTaskFailed 8 WorkflowTaskScheduled 9 WorkflowTaskStarted '
+        '10 WorkflowTaskCompleted '
     '11 WorkflowExecutionFailed', 'an activity that fails for good, and its workflow with it');
 select is(t.event('fails', 7),
-    '{"failure": {"message": "no", "applicationFailureInfo": {"type": "Error"}}, "identity": "worker-1", "retryState": "MaximumAttemptsReached",
+    '{"failure": {"message": "no", "applicationFailureInfo": {"type": "Error"}}, "identity": "worker-1",
+    "retryState": "MaximumAttemptsReached",
     "startedEventId": 6, "scheduledEventId": 5}', 'the event tells why it was not tried again');
 select is(t.event('fails', 11),
-    '{"failure": {"message": "it failed", "applicationFailureInfo": {"type": "Error"}}, "retryState": "RetryPolicyNotSet", "workflowTaskCompletedEventId": 10}',
+    '{"failure": {"message": "it failed", "applicationFailureInfo": {"type": "Error"}}, '
+        '"retryState": "RetryPolicyNotSet", "workflowTaskCompletedEventId": 10}',
     'and the workflow''s its failure');
 
 -- A timer
@@ -72,7 +83,8 @@ select is(t.history('timer', 5), '5 TimerStarted', 'a timer runs');
 select t.at(360), t.upkeep(), t.claim(), t.complete('timer', jsonb_build_array(t.command('CompleteWorkflowExecution')))
     \g /dev/null
 select is(t.history('timer', 5),
-    '5 TimerStarted 6 TimerFired 7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskCompleted 10 WorkflowExecutionCompleted', 'and fires');
+    '5 TimerStarted 6 TimerFired 7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskCompleted '
+        '10 WorkflowExecutionCompleted', 'and fires');
 select is(t.event('timer', 5), '{"timerId": "sleep", "startToFireTimeout": "60s", "workflowTaskCompletedEventId": 4}',
     'as it was started');
 select is(t.event('timer', 6), '{"timerId": "sleep", "startedEventId": 5}', 'by the id of its start');
@@ -110,8 +122,10 @@ select is((select buffered_events from perdure.pending_workflow_tasks where work
     'and is counted');
 select t.complete('buffer', jsonb_build_array(t.activity('c'))) \g /dev/null
 select is(t.history('buffer', 10),
-    '10 WorkflowTaskStarted 11 WorkflowTaskCompleted 12 ActivityTaskScheduled 13 ActivityTaskStarted 14 WorkflowExecutionSignaled '
-    '15 ActivityTaskStarted 16 TimerFired 17 WorkflowExecutionSignaled 18 WorkflowExecutionCancelRequested 19 ActivityTaskCompleted 20 ActivityTaskFailed 21 WorkflowTaskScheduled',
+    '10 WorkflowTaskStarted 11 WorkflowTaskCompleted 12 ActivityTaskScheduled 13 ActivityTaskStarted '
+        '14 WorkflowExecutionSignaled '
+    '15 ActivityTaskStarted 16 TimerFired 17 WorkflowExecutionSignaled 18 WorkflowExecutionCancelRequested '
+        '19 ActivityTaskCompleted 20 ActivityTaskFailed 21 WorkflowTaskScheduled',
     'then comes in the order in which it happened, but for the ends of activities, which come last');
 select is(t.event('buffer', 19) - 'identity', '{"startedEventId": 13, "scheduledEventId": 6}',
     'an activity''s end points at its own start');
@@ -127,8 +141,10 @@ select t.finish('cancel', 'a', 'canceled', jsonb_build_object('details', t.data(
     t.complete('cancel', jsonb_build_array(t.command('CancelWorkflowExecution',
         jsonb_build_object('details', t.data('"so far"'))))) \g /dev/null
 select is(t.history('cancel', 5),
-    '5 ActivityTaskScheduled 6 WorkflowExecutionCancelRequested 7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskCompleted '
-    '10 ActivityTaskCancelRequested 11 ActivityTaskStarted 12 ActivityTaskCanceled 13 WorkflowTaskScheduled 14 WorkflowTaskStarted 15 WorkflowTaskCompleted 16 WorkflowExecutionCanceled',
+    '5 ActivityTaskScheduled 6 WorkflowExecutionCancelRequested 7 WorkflowTaskScheduled 8 WorkflowTaskStarted '
+        '9 WorkflowTaskCompleted '
+    '10 ActivityTaskCancelRequested 11 ActivityTaskStarted 12 ActivityTaskCanceled 13 WorkflowTaskScheduled '
+        '14 WorkflowTaskStarted 15 WorkflowTaskCompleted 16 WorkflowExecutionCanceled',
     'a cancelled workflow cancels its activity and itself');
 select is(t.event('cancel', 6), '{"cause": "enough", "identity": "postgres"}', 'for the reason given');
 select is(t.event('cancel', 12) - 'identity',
@@ -142,7 +158,8 @@ select is(t.event('cancel', 16),
 select t.at(700), t.start('terminate'), t.claim(), perdure.signal_workflow('terminate', 'unseen'),
     perdure.terminate_workflow('terminate', 'because') \g /dev/null
 select is(t.history('terminate'),
-    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionSignaled 6 WorkflowExecutionTerminated',
+    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed '
+        '5 WorkflowExecutionSignaled 6 WorkflowExecutionTerminated',
     'a termination during a workflow task');
 select is(t.event('terminate', 4) - 'identity',
     '{"cause": "ForceCloseCommand", "startedEventId": 3, "scheduledEventId": 2}', 'fails it by force');
@@ -158,7 +175,8 @@ select is(t.history('bug'),
     '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed',
     'a workflow task that fails');
 select is(t.event('bug', 4),
-    '{"cause": "NonDeterministicError", "failure": {"source": "Swift", "message": "a bug"}, "identity": "worker-1", "binaryChecksum": "build-1",
+    '{"cause": "NonDeterministicError", "failure": {"source": "Swift", "message": "a bug"}, "identity": "worker-1",
+    "binaryChecksum": "build-1",
     "startedEventId": 3, "scheduledEventId": 2}', 'tells why');
 select t.at(802), t.claim(), t.fail('bug'), t.at(803), t.upkeep(), t.claim(), t.at(804),
     t.complete('bug', jsonb_build_array(t.command('CompleteWorkflowExecution'))) \g /dev/null
@@ -207,7 +225,8 @@ select is(t.history('both', 3),
 -- Timeouts of the run
 select t.at(1200), t.start('late', '{"workflowRunTimeout": "60s"}'), t.claim(), t.at(1260), t.upkeep() \g /dev/null
 select is(t.history('late'),
-    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionTimedOut', 'a run that times out');
+    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed '
+        '5 WorkflowExecutionTimedOut', 'a run that times out');
 select is(t.event('late', 5), '{"retryState": "RetryPolicyNotSet"}', 'is not tried again');
 
 -- Other commands
@@ -222,12 +241,17 @@ select perdure.signal_workflow('commands', 'go'), t.claim(),
     t.complete('commands', jsonb_build_array(t.command('RequestCancelActivityTask', '{"scheduledEventId": 8}')))
     \g /dev/null
 select is(t.history('commands', 4),
-    '4 WorkflowTaskCompleted 5 MarkerRecorded 6 UpsertWorkflowSearchAttributes 7 WorkflowPropertiesModified 8 ActivityTaskScheduled 9 TimerStarted '
-    '10 TimerCanceled 11 WorkflowExecutionSignaled 12 WorkflowTaskScheduled 13 WorkflowTaskStarted 14 WorkflowTaskCompleted 15 ActivityTaskCancelRequested 16 ActivityTaskCanceled '
+    '4 WorkflowTaskCompleted 5 MarkerRecorded 6 UpsertWorkflowSearchAttributes 7 WorkflowPropertiesModified '
+        '8 ActivityTaskScheduled 9 TimerStarted '
+    '10 TimerCanceled 11 WorkflowExecutionSignaled 12 WorkflowTaskScheduled 13 WorkflowTaskStarted '
+        '14 WorkflowTaskCompleted 15 ActivityTaskCancelRequested 16 ActivityTaskCanceled '
     '17 WorkflowTaskScheduled', 'every command, in the order given');
 select is(t.event('commands', 5),
-    '{"details": {"data": [{"data": 1, "encoding": "json/plain"}]}, "markerName": "version", "workflowTaskCompletedEventId": 4}', 'a marker');
-select is(t.event('commands', 6), '{"searchAttributes": {"customer": "c-1"}, "searchAttributeTypes": {"customer": "Keyword"}, "workflowTaskCompletedEventId": 4}',
+    '{"details": {"data": [{"data": 1, "encoding": "json/plain"}]}, "markerName": "version", '
+        '"workflowTaskCompletedEventId": 4}', 'a marker');
+select is(t.event('commands', 6),
+    '{"searchAttributes": {"customer": "c-1"}, "searchAttributeTypes": {"customer": "Keyword"}, '
+    '"workflowTaskCompletedEventId": 4}',
     'search attributes');
 select is(t.event('commands', 7),
     '{"upsertedMemo": {"note": {"data": "x", "encoding": "json/plain"}}, "workflowTaskCompletedEventId": 4}', 'a memo');

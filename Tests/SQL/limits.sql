@@ -61,8 +61,10 @@ select perdure.claim_queries(0::smallint, t.worker(1), 'q', 1) \g /dev/null
 create temp table way (name text, statement text, takes text);
 insert into way values
     ('start', 'perdure.start_workflow(0::smallint, ''default'', ''new'', ''T'', ''q'', $1)', 'payloads'),
-    ('start by name', 'perdure.start_workflow(workflow_type => ''T'', workflow_id => ''new'', task_queue => ''q'', input => $1)', 'data'),
-    ('memo', 'perdure.start_workflow(0::smallint, ''default'', ''new'', ''T'', ''q'', ''[]'', jsonb_build_object(''memo'', jsonb_build_object(''m'', $1 -> 0)))', 'payloads'),
+    ('start by name', 'perdure.start_workflow(workflow_type => ''T'', workflow_id => ''new'', task_queue => ''q'', '
+        'input => $1)', 'data'),
+    ('memo', 'perdure.start_workflow(0::smallint, ''default'', ''new'', ''T'', ''q'', ''[]'', '
+        'jsonb_build_object(''memo'', jsonb_build_object(''m'', $1 -> 0)))', 'payloads'),
     ('signal', 'perdure.signal_workflow(0::smallint, ''default'', ''open'', null, ''s'', $1)', 'payloads'),
     ('signal to a run that is busy', 'perdure.signal_workflow(0::smallint, ''default'', ''busy'', null, ''s'', $1)',
         'payloads'),
@@ -74,11 +76,14 @@ insert into way values
         'payloads'),
     ('query', 'perdure.start_query(0::smallint, ''default'', ''open'', null, ''q'', $1)', 'payloads'),
     ('terminate', 'perdure.terminate_workflow(0::smallint, ''default'', ''open'', null, ''r'', $1)', 'payloads'),
-    ('worker details', 'perdure.register_worker(t.worker(7), ''default'', ''w'', ''b'', array[''q''], ''10 s'', jsonb_build_object(''x'', $1))', 'small'),
+    ('worker details', 'perdure.register_worker(t.worker(7), ''default'', ''w'', ''b'', array[''q''], ''10 s'', '
+        'jsonb_build_object(''x'', $1))', 'small'),
     ('worker report', 'perdure.renew_lease(t.worker(1), false, jsonb_build_object(''x'', $1))', 'small'),
-    ('sources', 'perdure.register_sources(t.worker(1), jsonb_build_array(jsonb_build_object(''kind'', ''workflow'', ''type'', ''T'', ''file'', ''A/B.swift'', '
+    ('sources', 'perdure.register_sources(t.worker(1), jsonb_build_array(jsonb_build_object(''kind'', ''workflow'', '
+        '''type'', ''T'', ''file'', ''A/B.swift'', '
         '''firstLine'', 1, ''line'', 1, ''text'', ''x'', ''more'', $1)))', 'deep'),
-    ('start options', 'perdure.start_workflow(0::smallint, ''default'', ''new'', ''T'', ''q'', ''[]'', jsonb_build_object(''retryPolicy'', jsonb_build_object(''x'', $1)))', 'small');
+    ('start options', 'perdure.start_workflow(0::smallint, ''default'', ''new'', ''T'', ''q'', ''[]'', '
+        'jsonb_build_object(''retryPolicy'', jsonb_build_object(''x'', $1)))', 'small');
 create function t.refusal_of(p_statement text, p_value jsonb) returns text language plpgsql as $$
 declare
     v_hint text;
@@ -207,7 +212,8 @@ insert into text_way values
         'accepted'),
     ('identity', 'perdure.start_workflow(''T'', ''new'', ''q'', options => jsonb_build_object(''identity'', $1))',
         'accepted'),
-    ('memo key', 'perdure.start_workflow(''T'', ''new'', ''q'', options => jsonb_build_object(''memo'', jsonb_build_object($1, ''{"encoding": "binary/null"}''::jsonb)))', 'PD003'),
+    ('memo key', 'perdure.start_workflow(''T'', ''new'', ''q'', options => jsonb_build_object(''memo'', '
+        'jsonb_build_object($1, ''{"encoding": "binary/null"}''::jsonb)))', 'PD003'),
     ('signal name', 'perdure.signal_workflow(''open'', $1)', 'PD003'),
     ('signal identity', 'perdure.signal_workflow(0::smallint, ''default'', ''open'', null, ''s'', ''[]'', $1)',
         'accepted'),
@@ -252,7 +258,8 @@ from (values ('activity id', t.activity(repeat('x', 1001))),
 -- The names of queues that Temporal keeps for their partitions
 select is(t.refusal_of_text('perdure.start_workflow(''T'', ''reserved'', $1)', queue), code,
     'a run on the queue ' || queue)
-from (values ('/_sys/q', 'PD003'), ('/_sys/q/1', 'PD003'), ('/_sys', 'accepted'), ('/_sysq', 'accepted')) q (queue, code);
+from (values ('/_sys/q', 'PD003'), ('/_sys/q/1', 'PD003'), ('/_sys', 'accepted'),
+    ('/_sysq', 'accepted')) q (queue, code);
 select matches(t.outcome(jsonb_build_array(t.activity('z', '{"taskQueue": {"name": "/_sys/q"}}'))),
     '^failed task queue name cannot start with reserved prefix /_sys/', 'a command: an activity on such a queue');
 select is(t.refusal_of_text($$perdure.register_worker(gen_random_uuid(), 'default', 'w', '', array[$1], '1 hour')$$,
@@ -273,7 +280,8 @@ insert into attributes values
     ('101 of them', (select jsonb_object_agg('k' || n, 'x') from generate_series(1, 101) n), 'PD004'),
     ('45 kB in all', (select jsonb_object_agg('k' || n, repeat('x', 1500)) from generate_series(1, 30) n), 'PD004'),
     ('nested ones', jsonb_build_object('k1', t.nested(600)), 'PD004');
-select is(t.refusal_of('perdure.start_workflow(''T'', ''new'', ''q'', options => jsonb_build_object(''searchAttributes'', $1))', value), outcome, 'search attributes: ' || name)
+select is(t.refusal_of('perdure.start_workflow(''T'', ''new'', ''q'', '
+    'options => jsonb_build_object(''searchAttributes'', $1))', value), outcome, 'search attributes: ' || name)
 from attributes;
 select is(left(t.outcome(jsonb_build_array(t.command('UpsertWorkflowSearchAttributes',
     jsonb_build_object('searchAttributes', value)))), 6),
@@ -289,7 +297,8 @@ select matches(t.outcome((select jsonb_agg(t.command('ModifyWorkflowProperties',
 
 -- Failures are cut, and keep what is needed all the same.
 create function t.causes(p_depth int, p_message text) returns jsonb language sql as $$
-    select (repeat(format('{"message": %s, "stackTrace": "s", "applicationFailureInfo": {"type": "E", "nonRetryable": false}, "cause": ', to_jsonb(p_message)), p_depth)
+    select (repeat(format('{"message": %s, "stackTrace": "s", "applicationFailureInfo": {"type": "E", '
+        '"nonRetryable": false}, "cause": ', to_jsonb(p_message)), p_depth)
         || '{"message": "the root"}' || repeat('}', p_depth))::jsonb $$;
 create temp table failure (name text, failure jsonb);
 insert into failure values
@@ -335,19 +344,26 @@ exception
 end
 $$;
 create temp table large_failure as select jsonb_build_object('message', repeat('x', 8000000)) as failure;
-select is((select t.kept('select t.finish(''open'', ''c'', ''failed'', jsonb_build_object(''failure'', failure)) from large_failure',
-    'select max(octet_length(a.last_failure::text)) + max(octet_length(t.failure::text)) from perdure.activity_tasks a join perdure.activity_attempts t using (run_id, scheduled_event_id)'))
+select is((select t.kept('select t.finish(''open'', ''c'', ''failed'', jsonb_build_object(''failure'', failure)) '
+    'from large_failure',
+    'select max(octet_length(a.last_failure::text)) + max(octet_length(t.failure::text)) from perdure.activity_tasks a '
+        'join perdure.activity_attempts t using (run_id, scheduled_event_id)'))
     between 4096 and 20000, true, 'an attempt that is tried again keeps 4 kB of its failure');
-select is((select t.kept('select t.finish(''open'', ''c'', ''failed'', jsonb_build_object(''failure'', failure || ''{"applicationFailureInfo": {"nonRetryable": true}}'')) from large_failure',
+select is((select t.kept('select t.finish(''open'', ''c'', ''failed'', jsonb_build_object(''failure'', '
+    'failure || ''{"applicationFailureInfo": {"nonRetryable": true}}'')) from large_failure',
     'select max(octet_length(h.attributes::text)) from perdure.history_events h where h.workflow_id = ''open'''))
         between 524288 and 540000, true,
     'an activity that fails keeps 512 kB of it');
-select is((select t.kept('select t.complete(''fails'', jsonb_build_array(t.command(''FailWorkflowExecution'', jsonb_build_object(''failure'', failure)))) from large_failure',
+select is((select t.kept('select t.complete(''fails'', jsonb_build_array(t.command(''FailWorkflowExecution'', '
+    'jsonb_build_object(''failure'', failure)))) from large_failure',
     'select max(octet_length(h.attributes::text)) from perdure.history_events h where h.workflow_id = ''fails'''))
         between 524288 and 540000, true, 'so does a run that fails');
-select is((select t.kept('select perdure.fail_workflow_tasks(0::smallint, t.worker(1), jsonb_build_array(jsonb_build_object(''runId'', w.run_id, '
-        '''scheduledEventId'', w.scheduled_event_id, ''attempt'', 1, ''cause'', repeat(''c'', 5000), ''failure'', f.failure))) from large_failure f, t.workflow_task w where w.workflow_id = ''fails''',
-    'select octet_length(r.workflow_task_failure::text) + octet_length((select max(h.attributes::text) from perdure.history_events h where h.run_id = r.run_id and h.event_type = ''WorkflowTaskFailed'')) '
+select is((select t.kept('select perdure.fail_workflow_tasks(0::smallint, t.worker(1), '
+    'jsonb_build_array(jsonb_build_object(''runId'', w.run_id, '
+        '''scheduledEventId'', w.scheduled_event_id, ''attempt'', 1, ''cause'', repeat(''c'', 5000), ''failure'', '
+            'f.failure))) from large_failure f, t.workflow_task w where w.workflow_id = ''fails''',
+    'select octet_length(r.workflow_task_failure::text) + octet_length((select max(h.attributes::text) '
+        'from perdure.history_events h where h.run_id = r.run_id and h.event_type = ''WorkflowTaskFailed'')) '
     'from perdure.run_states r where r.workflow_id = ''fails''')) between 500000 and 560000, true,
         'and a workflow task that fails');
 

@@ -47,7 +47,8 @@ select is(pg_temp.found(filter), chosen, regexp_replace(left(filter, 100), '\s+'
     ('`WorkflowId` = "w-7"', 'w-7'),
     ('WorkflowId="w-7"or WorkflowId="w-8"', 'w-8 w-7'),
     ('WorkflowId IN (''w-7'', "w-9", "none")', 'w-9 w-7'),
-    ('WorkflowId != "w-7" and WorkflowId starts_with "w-" and StartTime <= "2026-01-01T00:00:08Z" and StartTime > "2026-01-01T00:00:06Z"', 'w-8'),
+    ('WorkflowId != "w-7" and WorkflowId starts_with "w-" and StartTime <= "2026-01-01T00:00:08Z" '
+        'and StartTime > "2026-01-01T00:00:06Z"', 'w-8'),
     ('WorkflowId STARTS_WITH "w-1"', 'w-1 ' || pg_temp.first(10, 19) || ' w-1'),
     ('WorkflowId NOT STARTS_WITH "w-"', $e$it's "odd"$e$),
     ('WorkflowId STARTS_WITH "w_1"', ''),

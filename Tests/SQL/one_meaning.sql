@@ -35,7 +35,8 @@ create function t.some_duration() returns jsonb language sql as $$
             '0.0000001s', '100000s') end)
 $$;
 create function t.some_sdk_metadata() returns jsonb language sql as $$
-    select case when t.rarely() then t.one_of('[]', 'null', '5') else t.one_of('{"sdkName": "s", "langUsedFlags": [1]}', '{}') end::jsonb
+    select case when t.rarely() then t.one_of('[]', 'null', '5')
+        else t.one_of('{"sdkName": "s", "langUsedFlags": [1]}', '{}') end::jsonb
 $$;
 create function t.some_retry_policy() returns jsonb language plpgsql as $$
 declare

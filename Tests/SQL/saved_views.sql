@@ -5,7 +5,8 @@ select no_plan();
 select perdure.save_view('default', 'Refunds <b>', 'query=Refund', 'ada') \g /dev/null
 select t.at(5), perdure.save_view('default', 'Refunds <b>', 'query=Refund&status=Failed', 'bob'),
     perdure.save_view('default', 'All', '', null) \g /dev/null
-select results_eq($$select name collate "default", address, saved_by collate "default", saved_time from perdure.list_views order by name
+select results_eq($$select name collate "default", address, saved_by collate "default", saved_time
+    from perdure.list_views order by name
     $$, $$values ('All', '', session_user::text collate "default", timestamptz '2026-01-01 00:00:05Z'),
         ('Refunds <b>', 'query=Refund&status=Failed', 'bob', '2026-01-01 00:00:05Z')$$, 'kept, and kept anew');
 select is(perdure.delete_view('default', 'All'), true, 'one is forgotten');

@@ -64,15 +64,22 @@ declare
         'select t.at(0)',
         'select t.register(%2$s, ''1000 days'', %3$L)',
         -- Text, bytes, numbers and times of every kind.
-        'select run_id is not null from perdure.start_workflow(0::smallint, ''default'', %1$L, ''T'', %3$L, ''[{"encoding": "json/plain",
-            "data": {"text": "a ü € 漢", "n": 0.1, "big": 123456789012345678901234567890.5}}, {"encoding": "binary/plain", "data": "AP9c"}]'',
-            ''{"memo": {"m": {"encoding": "json/plain", "data": "d"}}, "searchAttributes": {"price": 0.1234567890123456789,
-            "due": "2026-03-29T01:30:00.5+02:00", "note": "a.b", "tags": ["x", "NULL", ""]}, "workflowRunTimeout": "10000000s", "requestId": "r"}'')',
+        'select run_id is not null from perdure.start_workflow(0::smallint, ''default'', %1$L, ''T'', %3$L,
+            ''[{"encoding": "json/plain",
+            "data": {"text": "a ü € 漢", "n": 0.1, "big": 123456789012345678901234567890.5}},
+            {"encoding": "binary/plain", "data": "AP9c"}]'',
+            ''{"memo": {"m": {"encoding": "json/plain", "data": "d"}},
+            "searchAttributes": {"price": 0.1234567890123456789,
+            "due": "2026-03-29T01:30:00.5+02:00", "note": "a.b", "tags": ["x", "NULL", ""]},
+            "workflowRunTimeout": "10000000s", "requestId": "r"}'')',
         'select t.claim(%2$s, 10, %3$L)',
         'select (select history::text from t.workflow_task where workflow_id = %1$L)',
-        'select t.complete(%1$L, jsonb_build_array(t.activity(''a'', ''{"input": [{"encoding": "json/plain", "data": "s"}], "taskQueue": {"name": "%3$s"},
-            "heartbeatTimeout": "7.5s", "retryPolicy": {"initialInterval": "1.5s", "backoffCoefficient": 1.1, "maximumAttempts": 3}}''),
-            t.timer(''soon'', ''90.000001s''), t.timer(''months'', ''6912000s''), t.command(''UpsertWorkflowSearchAttributes'',
+        'select t.complete(%1$L, jsonb_build_array(t.activity(''a'',
+            ''{"input": [{"encoding": "json/plain", "data": "s"}], "taskQueue": {"name": "%3$s"},
+            "heartbeatTimeout": "7.5s", "retryPolicy": {"initialInterval": "1.5s", "backoffCoefficient": 1.1,
+            "maximumAttempts": 3}}''),
+            t.timer(''soon'', ''90.000001s''), t.timer(''months'', ''6912000s''),
+            t.command(''UpsertWorkflowSearchAttributes'',
             ''{"searchAttributes": {"price": 2.675}}'')), %2$s, true)',
         'select t.claim_activities(%2$s, 10, %3$L)',
         'select t.heartbeat(%1$L, ''a'', ''[{"encoding": "json/plain", "data": "."}]'', %2$s)',
@@ -84,7 +91,8 @@ declare
         'select t.at(20)',
         'select t.upkeep()',
         'select t.at(22), t.upkeep(), t.claim_activities(%2$s, 10, %3$L)',
-        'select t.finish(%1$L, ''a'', ''completed'', jsonb_build_object(''result'', t.data(''{"balance": 0.30000000000000004}'')), %2$s)',
+        'select t.finish(%1$L, ''a'', ''completed'', jsonb_build_object(''result'', '
+            't.data(''{"balance": 0.30000000000000004}'')), %2$s)',
         'select perdure.signal_workflow(%1$L, ''s ü'', ''{"x": 1e-7}'')',
         'select t.claim(%2$s, 10, %3$L)',
         'select (select history::text from t.workflow_task where workflow_id = %1$L)',
@@ -93,20 +101,26 @@ declare
         'select t.claim(%2$s, 10, %3$L)',
         'select t.fail(%1$L, ''WorkflowWorkerUnhandledFailure'', %2$s)',
         'select t.at(120), t.upkeep(), t.claim(%2$s, 10, %3$L), t.complete(%1$L, ''[]'', %2$s, true)',
-        'select query_id is not null from (select perdure.start_query(0::smallint, ''default'', %1$L, null, ''state'', ''[]'', ''10 s'') as query_id) q',
+        'select query_id is not null from (select perdure.start_query(0::smallint, ''default'', %1$L, null, ''state'', '
+            '''[]'', ''10 s'') as query_id) q',
         'select workflow_id, query_type from perdure.claim_queries(0::smallint, t.worker(%2$s), %3$L, 10)',
-        'select workflow_id from perdure.list_workflows(''price >= 2.675 AND price < 2.6750001 AND TaskQueue = "%3$s"'')',
+        'select workflow_id from perdure.list_workflows(''price >= 2.675 AND price < 2.6750001 AND '
+            'TaskQueue = "%3$s"'')',
         'select workflow_id from perdure.list_workflows(''due = "2026-03-28T23:30:00.5Z" AND WorkflowId = "%1$s"'')',
         'select workflow_id from perdure.list_workflows(''note = "a.b" AND WorkflowId = "%1$s" ORDER BY due DESC'')',
-        'select workflow_id from perdure.list_workflows(''StartTime >= "2026-01-01T00:00:00Z" AND StartTime < "2026-01-01T00:00:00.000001Z"
+        'select workflow_id from perdure.list_workflows(''StartTime >= "2026-01-01T00:00:00Z"
+            AND StartTime < "2026-01-01T00:00:00.000001Z"
             AND WorkflowId = "%1$s"'')',
         't.refusals',
         'select t.at(6912050), t.upkeep()',
         'select t.claim(%2$s, 10, %3$L), t.complete(%1$L, jsonb_build_array(t.command(''CompleteWorkflowExecution'',
             jsonb_build_object(''result'', t.data(''{"ok": 1.10}'')))), %2$s)',
-        'select (to_jsonb(w) - ''{run_id,duration,start_time,close_time,execution_time}''::text[])::text, extract(epoch from duration),
-            extract(epoch from start_time), extract(epoch from close_time) from perdure.workflows w where workflow_id = %1$L',
-        'select count(*) from perdure.list_workflows(''ExecutionDuration > "6912000s" AND WorkflowId = "%1$s" ORDER BY ExecutionDuration'')',
+        'select (to_jsonb(w) - ''{run_id,duration,start_time,close_time,execution_time}''::text[])::text,
+            extract(epoch from duration),
+            extract(epoch from start_time),
+            extract(epoch from close_time) from perdure.workflows w where workflow_id = %1$L',
+        'select count(*) from perdure.list_workflows(''ExecutionDuration > "6912000s" '
+            'AND WorkflowId = "%1$s" ORDER BY ExecutionDuration'')',
         -- The retention of 30 days ends on the second.
         'select t.at(6912050 + 30 * 86400 - 0.5), t.upkeep()',
         'select count(*) from perdure.workflows where workflow_id = %1$L'];
@@ -117,7 +131,8 @@ begin
             v_statement := 'select string_agg(t.refusal(sql), '' '' order by n) from (values
                 (1, ''select perdure.duration(to_jsonb(text ''''1x5s''''), ''''d'''')''),
                 (2, ''select perdure.list_workflows(''''price = 1x5'''')''),
-                (3, ''select perdure.start_workflow(workflow_type => null, workflow_id => ''''n'''', task_queue => ''''q'''')'')) r (n, sql)';
+                (3, ''select perdure.start_workflow(workflow_type => null, workflow_id => ''''n'''',
+                task_queue => ''''q'''')'')) r (n, sql)';
         end if;
         begin
             select r.value into v_answer from dblink(p_id, format('select row_to_json(x)::text from (%s) x',

@@ -17,7 +17,8 @@ select perdure.signal_workflow(0::smallint, 'default', 's', null, 'exact',
     '[{"encoding": "binary/plain", "data": "AAEC"}, {"encoding": "json/plain", "data": 2}]', 'me', 'request-1')
     \g /dev/null
 select is(t.event('s', 5),
-    '{"input": [{"data": "AAEC", "encoding": "binary/plain"}, {"data": 2, "encoding": "json/plain"}], "identity": "me", "requestId": "request-1", "signalName": "exact"}',
+    '{"input": [{"data": "AAEC", "encoding": "binary/plain"}, {"data": 2, "encoding": "json/plain"}], '
+        '"identity": "me", "requestId": "request-1", "signalName": "exact"}',
     'the engine form takes payloads as they are');
 select perdure.signal_workflow(0::smallint, 'default', 's', null, 'exact', '[]', 'me', 'request-1') \g /dev/null
 select is(t.history('s', 6), null, 'a repeat of a request does nothing');
@@ -90,10 +91,12 @@ select results_eq($$select r.status, r.result, r.failure, r.close_time
     cross join lateral perdure.workflow_result(i.id) r order by n$$, $$values
     ('Completed', '{"a": [1]}'::jsonb, null::jsonb, timestamptz '2026-01-01 00:01:40Z'),
     ('Failed', null, '{"message": "no", "applicationFailureInfo": {"type": "Error"}}', '2026-01-01 00:01:40Z'),
-    ('Canceled', null, '{"source": "Perdure", "message": "the workflow was canceled", "canceledFailureInfo": {"details": [{"data": 1, "encoding": "json/plain"}]}}', '2026-01-01 00:01:40Z'),
+    ('Canceled', null, '{"source": "Perdure", "message": "the workflow was canceled", '
+        '"canceledFailureInfo": {"details": [{"data": 1, "encoding": "json/plain"}]}}', '2026-01-01 00:01:40Z'),
     ('Terminated', null, '{"source": "Perdure", "message": "because", "terminatedFailureInfo": {}}',
         '2026-01-01 00:01:40Z'),
-    ('TimedOut', null, '{"source": "Perdure", "message": "the workflow timed out", "timeoutFailureInfo": {"timeoutType": "StartToClose"}}', '2026-01-01 00:01:50Z')$$,
+    ('TimedOut', null, '{"source": "Perdure", "message": "the workflow timed out", '
+        '"timeoutFailureInfo": {"timeoutType": "StartToClose"}}', '2026-01-01 00:01:50Z')$$,
     'a result for each way to end');
 select is_empty($$select from perdure.pending_activities where workflow_id = 'canceled'$$,
     'with a run end its activities');
@@ -188,13 +191,15 @@ select is(t.refusal(sql), code, regexp_replace(sql, '\s+', ' ', 'g')) from (valu
     ('select perdure.add_search_attribute(''b'', ''text'')', 'PD003'),
     ('select perdure.add_search_attribute('''', ''Text'')', 'PD003'),
     ('select perdure.add_search_attribute(''b'', ''Text'', ''none'')', 'PD005'),
-    ('select perdure.add_search_attribute(''i'', ''Int''), perdure.add_search_attribute(''d'', ''Double''), perdure.add_search_attribute(''b'', ''Bool''), perdure.add_search_attribute(''t'', ''Datetime''),
+    ('select perdure.add_search_attribute(''i'', ''Int''), perdure.add_search_attribute(''d'', ''Double''),
+        perdure.add_search_attribute(''b'', ''Bool''), perdure.add_search_attribute(''t'', ''Datetime''),
         perdure.add_search_attribute(''l'', ''KeywordList''), perdure.add_search_attribute(''x'', ''Text'')',
             'accepted')
 ) r (sql, code);
 select is(t.refusal(format('select t.start(%L, %L)', 'attribute-' || n,
     jsonb_build_object('searchAttributes', attributes))), code, attributes::text) from (values
-    (0, '{"i": 5, "d": 1.5, "b": true, "t": "2026-01-31T09:00:00Z", "l": ["x", "y"], "x": "some words", "a": "k"}'::jsonb, 'accepted'),
+    (0, '{"i": 5, "d": 1.5, "b": true, "t": "2026-01-31T09:00:00Z", "l": ["x", "y"], "x": "some words", '
+        '"a": "k"}'::jsonb, 'accepted'),
     (1, '{"i": 5.0}', 'accepted'),
     (2, '{"i": 5.5}', 'PD008'),
     (3, '{"i": "5"}', 'PD008'),

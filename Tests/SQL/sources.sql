@@ -45,8 +45,11 @@ select is(t.refusal(sql), code, sql) from (values
         'PD003'),
     ('select perdure.register_sources(t.worker(2), jsonb_build_array(t.source(''workflow'', ''Order'', ''x'', 9)))',
         'PD003'),
-    ('select perdure.register_sources(t.worker(2), jsonb_build_array(t.source(''workflow'', ''Order'', ''x'') || ''{"file": "/home/me/Order.swift"}''))', 'PD003'),
-    ('select perdure.register_sources(t.worker(2), jsonb_build_array(t.source(''workflow'', ''Order'', repeat(''x'', 1048577))))', 'PD004')
+    ('select perdure.register_sources(t.worker(2), '
+        'jsonb_build_array(t.source(''workflow'', ''Order'', ''x'') || ''{"file": "/home/me/Order.swift"}''))',
+        'PD003'),
+    ('select perdure.register_sources(t.worker(2), '
+        'jsonb_build_array(t.source(''workflow'', ''Order'', repeat(''x'', 1048577))))', 'PD004')
 ) r (sql, code);
 
 -- The code is kept as long as a worker of its build is among the present or past workers
@@ -75,7 +78,8 @@ select is((select content from perdure.source_code where kind = 'file' and build
 
 -- Throughput
 select t.at(1000), perdure.renew_lease(t.worker(2), null,
-    '{"finished": [{"taskQueue": "q", "kind": "workflow", "count": 3}, {"taskQueue": "q", "kind": "activity", "count": 5}], "slotsInUse": {"workflow": 1, "activity": 2}}') \g /dev/null
+    '{"finished": [{"taskQueue": "q", "kind": "workflow", "count": 3}, {"taskQueue": "q", "kind": "activity", '
+        '"count": 5}], "slotsInUse": {"workflow": 1, "activity": 2}}') \g /dev/null
 select t.at(1004), perdure.renew_lease(t.worker(2), null,
     '{"finished": [{"taskQueue": "q", "kind": "workflow", "count": 4}]}'), perdure.renew_lease(t.worker(2)) \g /dev/null
 select results_eq($$select kind collate "default", started_at, finished from perdure.finished_tasks order by kind$$,

@@ -62,13 +62,19 @@ select is((select count(*) from perdure.workflows where workflow_id = 'r'), 1::b
 
 -- What a run starts with
 select t.at(100), perdure.add_search_attribute('customer', 'Keyword') \g /dev/null
-select t.start('o', '{"workflowExecutionTimeout": "3600s", "workflowRunTimeout": "60.5s", "workflowTaskTimeout": "3s", "identity": "me", "priority": 1,
-    "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"}, "retryPolicy": {"maximumAttempts": 3}}') \g /dev/null
+select t.start('o', '{"workflowExecutionTimeout": "3600s", "workflowRunTimeout": "60.5s", "workflowTaskTimeout": "3s",
+    "identity": "me", "priority": 1,
+    "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"},
+    "retryPolicy": {"maximumAttempts": 3}}') \g /dev/null
 select is(t.event('o', 1) - 'originalExecutionRunId' - 'firstExecutionRunId',
-    '{"workflowExecutionExpirationTime": "2026-01-01T01:01:40.000000Z", "input": [], "attempt": 1, "identity": "me", "taskQueue": {"kind": "Normal", "name": "q"},
-    "workflowId": "o", "workflowType": {"name": "T"}, "workflowTaskTimeout": "3s", "workflowExecutionTimeout": "3600s", "workflowRunTimeout": "60.5s", "priority": {"priorityKey": 1},
-    "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"}, "searchAttributeTypes": {"customer": "Keyword"},
-    "retryPolicy": {"initialInterval": "1s", "maximumAttempts": 3, "maximumInterval": "100s", "backoffCoefficient": 2}}', 'its first event tells its options');
+    '{"workflowExecutionExpirationTime": "2026-01-01T01:01:40.000000Z", "input": [], "attempt": 1, "identity": "me",
+    "taskQueue": {"kind": "Normal", "name": "q"},
+    "workflowId": "o", "workflowType": {"name": "T"}, "workflowTaskTimeout": "3s", "workflowExecutionTimeout": "3600s",
+    "workflowRunTimeout": "60.5s", "priority": {"priorityKey": 1},
+    "memo": {"note": {"encoding": "json/plain", "data": "x"}}, "searchAttributes": {"customer": "c-1"},
+    "searchAttributeTypes": {"customer": "Keyword"},
+    "retryPolicy": {"initialInterval": "1s", "maximumAttempts": 3, "maximumInterval": "100s",
+    "backoffCoefficient": 2}}', 'its first event tells its options');
 select t.start('fair', '{"fairness": {"fairnessKey": "k", "fairnessWeight": 2.5}}'),
     t.start('both', '{"priority": 2, "fairness": {"fairnessKey": "k"}}') \g /dev/null
 select is(array[t.event('fair', 1) -> 'priority', t.event('both', 1) -> 'priority'],
@@ -158,7 +164,8 @@ select is(t.refusal(format('select perdure.start_workflow(%s)', arguments)), cod
     ('0::smallint, null, ''x'', ''T'', ''q''', 'PD005', 'no namespace'),
     ('0::smallint, ''default'', ''x'', ''T'', ''q'', ''[]'', null', 'PD003', 'no options'),
     ('0::smallint, ''default'', ''x'', ''T'', ''q'', ''[]'', ''[]''', 'PD003', 'options that are an array'),
-    ('0::smallint, ''default'', ''x'', ''T'', ''q'', jsonb_build_array(jsonb_build_object(''encoding'', ''json/plain'', ''data'', repeat(''x'', 2097152)))', 'PD004', 'more than 2 MiB'),
+    ('0::smallint, ''default'', ''x'', ''T'', ''q'', jsonb_build_array(jsonb_build_object(''encoding'', '
+        '''json/plain'', ''data'', repeat(''x'', 2097152)))', 'PD004', 'more than 2 MiB'),
     ('''T'', ''x'', ''q'', namespace => ''none''', 'PD005', 'an unknown namespace by name'),
     ('''T'', '''', ''q''', 'PD003', 'an empty workflow id by name')
 ) r (arguments, code, what);
@@ -193,7 +200,8 @@ select is(t.refusal(format('select perdure.start_workflow(0::smallint, ''default
     ('{"searchAttributes": {"customer": 1}}', 'PD008'),
     ('{"searchAttributes": {"customer": ["x"]}}', 'PD008')
 ) r (options, code);
-select results_eq('select (select count(*) from perdure.workflows), (select count(*) from perdure.history_events), (select count(*) from perdure.pending_timers),
+select results_eq('select (select count(*) from perdure.workflows), (select count(*) from perdure.history_events),
+    (select count(*) from perdure.pending_timers),
     (select count(*) from perdure.pending_workflow_tasks)', 'select * from before', 'nothing changed');
 
 -- Ids and options that look odd but are valid
@@ -203,8 +211,10 @@ select is(t.refusal(format('select perdure.start_workflow(0::smallint, ''default
     ($i$'; drop table perdure.executions; --$i$, '''[]''', 'one that looks like SQL'),
     (E'line\nbreak\ttab', '''[]''', 'one with control characters'),
     ('日本語 ✓', '''[]''', 'one in another script'),
-    ('two mebibytes', 'jsonb_build_array(jsonb_build_object(''encoding'', ''json/plain'', ''data'', repeat(''x'', 2097100)))', 'a payload just below 2 MiB'),
-    ('deep', 'jsonb_build_array(jsonb_build_object(''encoding'', ''json/plain'', ''data'', (repeat(''['', 200) || repeat('']'', 200))::jsonb))', 'JSON two hundred arrays deep'),
+    ('two mebibytes', 'jsonb_build_array(jsonb_build_object(''encoding'', ''json/plain'', ''data'', '
+        'repeat(''x'', 2097100)))', 'a payload just below 2 MiB'),
+    ('deep', 'jsonb_build_array(jsonb_build_object(''encoding'', ''json/plain'', ''data'', '
+        '(repeat(''['', 200) || repeat('']'', 200))::jsonb))', 'JSON two hundred arrays deep'),
     ('numbers', '''[{"encoding": "json/plain", "data": [1e400, 0.1, 12345678901234567890, -0]}]''',
         'numbers that a double cannot hold'),
     ('binary', '''[{"encoding": "binary/plain", "data": "AAEC"}, {"encoding": "binary/null"}]''', 'binary and no data')

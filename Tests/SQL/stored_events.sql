@@ -71,9 +71,12 @@ create table t.program (name text, options jsonb, commands jsonb);
 insert into t.program values
     ('usual', '{}', jsonb_build_array(t.activity('a', '{"input": []}'),
         t.activity('b', '{"input": [{"encoding": "json/plain", "data": 1}]}'))),
-    ('unusual', '{"workflowTaskTimeout": "20s", "workflowRunTimeout": "1000s", "identity": "me", "memo": {"m": {"encoding": "json/plain", "data": null}}}', jsonb_build_array(
-        t.activity('a', '{"input": [], "taskQueue": {"name": "elsewhere"}, "scheduleToCloseTimeout": "100.500s", "startToCloseTimeout": "060s"}'),
-        t.activity('b', '{"input": [], "heartbeatTimeout": "30s", "scheduleToStartTimeout": "50s", "retryPolicy": {"initialInterval": "0.5s", "maximumAttempts": 3, "nonRetryableErrorTypes": ["Never"]}}')));
+    ('unusual', '{"workflowTaskTimeout": "20s", "workflowRunTimeout": "1000s", "identity": "me", '
+        '"memo": {"m": {"encoding": "json/plain", "data": null}}}', jsonb_build_array(
+        t.activity('a', '{"input": [], "taskQueue": {"name": "elsewhere"}, "scheduleToCloseTimeout": "100.500s", '
+            '"startToCloseTimeout": "060s"}'),
+        t.activity('b', '{"input": [], "heartbeatTimeout": "30s", "scheduleToStartTimeout": "50s", '
+            '"retryPolicy": {"initialInterval": "0.5s", "maximumAttempts": 3, "nonRetryableErrorTypes": ["Never"]}}')));
 select bag_eq(
     format('select t.walk(%L, %s, false, options, commands) from t.program where name = %L', name || '-short', n * 100,
         name),

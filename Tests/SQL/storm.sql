@@ -35,7 +35,8 @@ create function t.some_answers(p_task jsonb) returns jsonb language sql as $$
                 jsonb_build_object('messageId', m.message -> 'id')) order by u.ordinality, m.n)
             filter (where m.message #>> '{body,@type}' not like '%Rejection'), '[]')
             || case t.below(3) when 0 then '[]' else t.some_commands() end,
-        'messages', coalesce(jsonb_agg(m.message order by u.ordinality, m.n) filter (where m.message is not null), '[]'))
+        'messages', coalesce(jsonb_agg(m.message order by u.ordinality, m.n)
+            filter (where m.message is not null), '[]'))
     from jsonb_array_elements(nullif(p_task -> 'updates', 'null')) with ordinality u
     cross join lateral (select t.below(6) as choice, u.value #>> '{meta,updateId}' as id offset 0) c
     left join lateral (

@@ -72,7 +72,8 @@ select is((select updates from t.delivered where workflow_id = 'idle'),
 select results_eq($$select scheduled_event_id, started_event_id,
     jsonb_path_query_array(history, '$[*].events[*].eventType') from t.workflow_task where workflow_id = 'idle'$$,
     $$values (5::bigint, 6::bigint,
-        '["WorkflowExecutionStarted", "WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskCompleted", "WorkflowTaskScheduled", "WorkflowTaskStarted"]'::jsonb)$$,
+        '["WorkflowExecutionStarted", "WorkflowTaskScheduled", "WorkflowTaskStarted", "WorkflowTaskCompleted", '
+            '"WorkflowTaskScheduled", "WorkflowTaskStarted"]'::jsonb)$$,
     'whose events it is told');
 select is(t.history('idle', 4), '4 WorkflowTaskCompleted', 'though nothing is written yet');
 select t.sound();
@@ -83,9 +84,11 @@ select is(t.history('idle', 4),
     || '8 WorkflowExecutionUpdateAccepted 9 WorkflowExecutionUpdateCompleted', 'and now all is written');
 select is(t.event('idle', 8),
     '{"protocolInstanceId": "u1", "acceptedRequestMessageId": "u1/request", "acceptedRequestSequencingEventId": 2,
-    "acceptedRequest": {"meta": {"updateId": "u1", "identity": "postgres"}, "input": {"name": "add", "args": [{"encoding": "json/plain", "data": {"n": 1}}]}}}', 'the request');
+    "acceptedRequest": {"meta": {"updateId": "u1", "identity": "postgres"},
+    "input": {"name": "add", "args": [{"encoding": "json/plain", "data": {"n": 1}}]}}}', 'the request');
 select is(t.event('idle', 9),
-    '{"meta": {"updateId": "u1", "identity": "postgres"}, "acceptedEventId": 8, "outcome": {"success": [{"encoding": "json/plain", "data": "done"}]}}', 'and the outcome');
+    '{"meta": {"updateId": "u1", "identity": "postgres"}, "acceptedEventId": 8, '
+        '"outcome": {"success": [{"encoding": "json/plain", "data": "done"}]}}', 'and the outcome');
 select is(t.outcome('idle', 'u1'), 'completed "done"', 'which the client reads');
 select is(t.update('idle', 'u1'), 'completed', 'a repeat finds it');
 select is(t.take(), '', 'and makes no workflow task');
@@ -116,7 +119,8 @@ select is(t.says('idle', jsonb_build_array(t.responds('u2', '{"failure": {"messa
     'completed', 'completes it');
 select is(t.outcome('idle', 'u2'), 'completed broken', 'with a failure');
 select is(t.history('idle', 10),
-    '10 WorkflowTaskScheduled 11 WorkflowTaskStarted 12 WorkflowTaskCompleted 13 WorkflowExecutionUpdateAccepted 14 WorkflowExecutionSignaled '
+    '10 WorkflowTaskScheduled 11 WorkflowTaskStarted 12 WorkflowTaskCompleted 13 WorkflowExecutionUpdateAccepted '
+        '14 WorkflowExecutionSignaled '
     || '15 WorkflowTaskScheduled 16 WorkflowTaskStarted 17 WorkflowTaskCompleted 18 WorkflowExecutionUpdateCompleted',
         'as Temporal writes it');
 select t.sound();
@@ -141,11 +145,13 @@ select is(t.take(), 'busy:b', 'waits for the next');
 select t.update('busy', 'c'), perdure.signal_workflow('busy', 'again') \g /dev/null
 select is(t.says('busy', jsonb_build_array(t.rejects('b'))), 'completed', 'a signal that came while it ran keeps it');
 select is(t.history('busy', 9),
-    '9 WorkflowTaskScheduled 10 WorkflowTaskStarted 11 WorkflowTaskCompleted 12 WorkflowExecutionSignaled 13 WorkflowTaskScheduled', 'written');
+    '9 WorkflowTaskScheduled 10 WorkflowTaskStarted 11 WorkflowTaskCompleted 12 WorkflowExecutionSignaled '
+        '13 WorkflowTaskScheduled', 'written');
 select is(t.take(), 'busy:c', 'the next one delivers what else came');
 select is(t.says('busy', '[]'), 'completed', 'a worker that says nothing');
 select is(t.outcome('busy', 'c'),
-    'rejected Workflow Update is rejected because it wasn''t processed by worker. Probably, Workflow Update is not supported by the worker.', 'rejects');
+    'rejected Workflow Update is rejected because it wasn''t processed by worker. Probably, '
+        'Workflow Update is not supported by the worker.', 'rejects');
 select t.update('busy', 'd') \g /dev/null
 select is(t.take() || t.says('busy', '[]'), 'busy:ddropped', 'an update that it does not know, too');
 select t.sound();
@@ -161,7 +167,8 @@ select t.sound();
 select is(t.take(), 'ill:a,b', 'the next attempt delivers all');
 select is(t.says('ill', jsonb_build_array(t.rejects('a'), t.accepts('b'), t.responds('b'))), 'completed', 'and counts');
 select is(t.history('ill', 8),
-    '8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskCompleted 11 WorkflowExecutionUpdateAccepted 12 WorkflowExecutionUpdateCompleted', 'as ever');
+    '8 WorkflowTaskScheduled 9 WorkflowTaskStarted 10 WorkflowTaskCompleted 11 WorkflowExecutionUpdateAccepted '
+        '12 WorkflowExecutionUpdateCompleted', 'as ever');
 select t.update('ill', 'c'), t.take() \g /dev/null
 select t.update('ill', 'd') \g /dev/null
 select is(perdure.release_tasks(0::smallint, t.worker(1),
@@ -237,7 +244,8 @@ select is(t.says('ends', jsonb_build_array(t.accepts('a'), t.responds('a')), jso
         '{"commandType": "ProtocolMessage", "attributes": {"messageId": "a/complete"}}'::jsonb,
     t.command('CompleteWorkflowExecution'))), 'completed', 'an update that ends its run');
 select is(t.history('ends', 7),
-    '7 WorkflowTaskCompleted 8 WorkflowExecutionUpdateAccepted 9 ActivityTaskScheduled 10 WorkflowExecutionUpdateCompleted 11 WorkflowExecutionCompleted', 'its events stand where the commands say');
+    '7 WorkflowTaskCompleted 8 WorkflowExecutionUpdateAccepted 9 ActivityTaskScheduled '
+        '10 WorkflowExecutionUpdateCompleted 11 WorkflowExecutionCompleted', 'its events stand where the commands say');
 select is(t.outcome('ends', 'a'), 'completed "done"', 'and it has its outcome');
 select perdure.delete_workflow(0::smallint, 'default', 'ends', t.run('ends')) \g /dev/null
 select is_empty($$select from perdure.workflow_updates where workflow_id = 'ends'$$, 'which goes with the run');
@@ -265,7 +273,8 @@ select is(t.update_with_start('both', 'a'), 'found admitted', 'and finds');
 select is(t.take() || t.says('both', jsonb_build_array(t.accepts('a'), t.responds('a'))), 'both:acompleted',
     'in one task');
 select is(t.history('both'),
-    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskCompleted 5 WorkflowExecutionUpdateAccepted 6 WorkflowExecutionUpdateCompleted', 'as Temporal writes it');
+    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskCompleted '
+        '5 WorkflowExecutionUpdateAccepted 6 WorkflowExecutionUpdateCompleted', 'as Temporal writes it');
 select is(t.update_with_start('both', 'b'), 'found admitted', 'another update of the run that there is');
 select is(t.refusal($$select t.update_with_start('both', 'c', '{"workflowIdConflictPolicy": "Fail"}')$$), 'PD002',
     'if the policy allows');
@@ -281,7 +290,8 @@ select t.take(), t.says('both', jsonb_build_array(t.rejects('b'))) \g /dev/null
 select t.update('both', 'open'), t.take(), t.says('both', jsonb_build_array(t.accepts('open'))) \g /dev/null
 select is(t.update_with_start('both', 'open'), 'found accepted', 'an accepted update of an open run is found');
 select perdure.terminate_workflow('both') \g /dev/null
-select is(t.update_with_start('both', 'open'), 'started admitted', 'of a closed run one that it did not complete is not');
+select is(t.update_with_start('both', 'open'), 'started admitted',
+    'of a closed run one that it did not complete is not');
 select t.sound();
 
 -- Limits

@@ -49,12 +49,14 @@ select * from perdure.signal_with_start_workflow(0::smallint, 'default', 'linked
     jsonb_build_object('links', :'links'::jsonb)) \g /dev/null
 select perdure.request_cancel_workflow(0::smallint, 'default', 'linked', null, p_links => :'links') \g /dev/null
 select perdure.terminate_workflow(0::smallint, 'default', 'linked', null, p_links => :'links') \g /dev/null
-select results_eq(format('select t.links(%L, %L)', 'linked', type), format('select %L::jsonb from generate_series(1, %s)', :'links', n),
+select results_eq(format('select t.links(%L, %L)', 'linked', type),
+    format('select %L::jsonb from generate_series(1, %s)', :'links', n),
     type || ' keeps its links')
 from (values ('WorkflowExecutionStarted', 1), ('WorkflowExecutionSignaled', 2), ('WorkflowExecutionCancelRequested', 1),
     ('WorkflowExecutionTerminated', 1)) v (type, n);
 select t.start('unlinked', '{"links": []}') \g /dev/null
-select results_eq($$select t.links('unlinked', 'WorkflowExecutionStarted')$$, $$values (null::jsonb)$$, 'no links are not kept');
+select results_eq($$select t.links('unlinked', 'WorkflowExecutionStarted')$$, $$values (null::jsonb)$$,
+    'no links are not kept');
 select throws_ok($$select t.start('x', '{"links": {}}')$$, 'PD003', null, 'links are an array');
 select throws_ok($$select t.start('x', '{"links": [5]}')$$, 'PD003', null, 'of objects');
 select throws_ok($$select perdure.signal_workflow(0::smallint, 'default', 'w', null, 's', p_links =>
@@ -66,7 +68,8 @@ select throws_ok($$select perdure.signal_workflow(0::smallint, 'default', 'w', n
 select perdure.add_search_attribute('colour', 'Keyword') \g /dev/null
 select t.start('typed', '{"searchAttributes": {"colour": "red"}}') \g /dev/null
 select perdure.remove_search_attribute('colour') \g /dev/null
-select is(t.event('typed', 1) -> 'searchAttributeTypes', '{"colour": "Keyword"}', 'the event of the start says their types');
+select is(t.event('typed', 1) -> 'searchAttributeTypes', '{"colour": "Keyword"}',
+    'the event of the start says their types');
 
 -- Limits
 select throws_ok($$select t.start('x', '{"header": {"trace": 5}}')$$, 'PD003', null, 'a header holds payloads');

@@ -115,7 +115,8 @@ select is((select jsonb_path_query_array(history, '$[last].events[*].eventType')
         'a later attempt is handed out with both events that it will write');
 select perdure.terminate_workflow('f') \g /dev/null
 select is(t.history('f'),
-    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed 5 WorkflowExecutionTerminated', 'but a termination writes neither');
+    '1 WorkflowExecutionStarted 2 WorkflowTaskScheduled 3 WorkflowTaskStarted 4 WorkflowTaskFailed '
+        '5 WorkflowExecutionTerminated', 'but a termination writes neither');
 
 -- A worker with a fixed build registers: tasks in backoff can be claimed at once
 select t.start('g'), t.claim(), t.fail('g'), t.claim(), t.fail('g') \g /dev/null
@@ -179,7 +180,8 @@ select is(t.history('ha', 11), '11 ActivityTaskStarted 12 ActivityTaskCompleted 
 select is((t.event('ha', 12) ->> 'startedEventId')::int, 11, 'and names its start');
 select t.claim(), t.fail('ha'), t.claim(), t.finish('ha', 'b'), t.fail('ha') \g /dev/null
 select is(t.history('ha', 14),
-    '14 WorkflowTaskStarted 15 WorkflowTaskFailed 16 ActivityTaskStarted 17 ActivityTaskCompleted 18 WorkflowTaskScheduled', 'another during an attempt');
+    '14 WorkflowTaskStarted 15 WorkflowTaskFailed 16 ActivityTaskStarted 17 ActivityTaskCompleted '
+        '18 WorkflowTaskScheduled', 'another during an attempt');
 select is((t.event('ha', 17) ->> 'startedEventId')::int, 16, 'which names its start');
 select perdure.terminate_workflow('ha') \g /dev/null
 
@@ -188,7 +190,8 @@ select perdure.terminate_workflow('ha') \g /dev/null
 select t.start('hs'), t.claim(), t.complete('hs', jsonb_build_array(t.timer('x', '1000s')), p_sticky => true),
     perdure.signal_workflow('hs', 's'), t.claim(), t.fail('hs') \g /dev/null
 select is(t.history('hs', 6),
-    '6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskFailed 10 WorkflowTaskScheduled', 'the cached run fails: the next task is a first one');
+    '6 WorkflowExecutionSignaled 7 WorkflowTaskScheduled 8 WorkflowTaskStarted 9 WorkflowTaskFailed '
+        '10 WorkflowTaskScheduled', 'the cached run fails: the next task is a first one');
 select is(t.claim(2), 'hs', 'for any worker');
 select t.fail('hs', p_worker => 2), t.claim(), t.fail('hs') \g /dev/null
 select is(t.history('hs', 11), '11 WorkflowTaskStarted 12 WorkflowTaskFailed',
@@ -229,12 +232,14 @@ select t.complete('k', '[{"commandType": "RecordMarker", "attributes": {"markerN
     perdure.signal_workflow('k', 's'), t.claim(1) \g /dev/null
 select is((select jsonb_path_query_array(history, '$[*].events[*].eventType') from t.workflow_task
     where workflow_id = 'k' and worker = 1),
-    '["WorkflowTaskStarted", "WorkflowTaskCompleted", "MarkerRecorded", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]',
+    '["WorkflowTaskStarted", "WorkflowTaskCompleted", "MarkerRecorded", "WorkflowExecutionSignaled", '
+        '"WorkflowTaskScheduled", "WorkflowTaskStarted"]',
     'but for events that hold more than their commands');
 select perdure.signal_workflow('k', 'between'), t.complete('k', p_sticky => true), t.claim(1) \g /dev/null
 select is((select jsonb_path_query_array(history, '$[*].events[*].eventType') from t.workflow_task
     where workflow_id = 'k' and worker = 1),
-    '["WorkflowTaskStarted", "WorkflowTaskCompleted", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", "WorkflowTaskStarted"]',
+    '["WorkflowTaskStarted", "WorkflowTaskCompleted", "WorkflowExecutionSignaled", "WorkflowTaskScheduled", '
+        '"WorkflowTaskStarted"]',
     'and for a batch with news');
 select t.complete('k', p_sticky => true), perdure.signal_workflow('k', 's') \g /dev/null
 select t.at(2004.9), t.upkeep() \g /dev/null

@@ -140,7 +140,8 @@ begin
         end if;
     when p_type = 'Duration' then
         v_parts := regexp_match(v_text,
-            '^(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,10}(?:[.][0-9]{1,9})?)s)?(?:([0-9]{1,13}(?:[.][0-9]{1,9})?)ms)?$');
+            '^(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?'
+                '(?:([0-9]{1,10}(?:[.][0-9]{1,9})?)s)?(?:([0-9]{1,13}(?:[.][0-9]{1,9})?)ms)?$');
         v_text := case
             when not v_quoted and v_text ~ '^[0-9]{1,18}$' then (v_text::numeric / 1000000000)::text
             when v_quoted and v_text ~ '^[0-9]{1,6}:[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?$'
@@ -204,7 +205,9 @@ begin
     from (
         select m.match[1] as token, (sum(length(m.match[1])) over (order by m.n) - length(m.match[1]))::int + 1 as first
         from regexp_matches(coalesce(p_filter, ''),
-            e'[[:space:]]+|''(?:[^'']|'''')*''|"(?:[^"]|"")*"|`[^`]+`|[[:alpha:]_\\u0080-\\uffff][[:alnum:]_.\\u0080-\\uffff]*|[-+]?[0-9.][[:alnum:].]*(?:[eE][-+][0-9]+)?|<=|>=|!=|<>|.', 'g')
+            e'[[:space:]]+|''(?:[^'']|'''')*''|"(?:[^"]|"")*"|`[^`]+`|'
+                || e'[[:alpha:]_\\u0080-\\uffff][[:alnum:]_.\\u0080-\\uffff]*'
+                '|[-+]?[0-9.][[:alnum:].]*(?:[eE][-+][0-9]+)?|<=|>=|!=|<>|.', 'g')
             with ordinality m (match, n)) t;
     v_count := cardinality(v_tokens);
     v_place := array_position(v_tokens, any_quote) from unnest(array['''', '"', '`']) any_quote
@@ -492,7 +495,8 @@ begin
         condition := 'true';
     end if;
     if order_keys = '[]' then
-        order_keys := '[{"name": "StartTime", "expression": "e.start_time", "cast": "timestamptz", "descending": true}]';
+        order_keys := '[{"name": "StartTime", "expression": "e.start_time", "cast": "timestamptz", '
+            '"descending": true}]';
     end if;
     -- In every order, run ids decide between runs that are equal in it, so that the order is total.
     if not order_keys @> '[{"name": "RunId"}]' then

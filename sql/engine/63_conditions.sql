@@ -168,7 +168,8 @@ begin
             where s.namespace = p_namespace and s.kind = 'workflow' and s.type_name = p_workflow_type
             order by s.last_registered_at desc limit 1) code
         cross join lateral regexp_matches(code.content,
-            '@WorkflowSignal(?:[[:space:]]*[(][[:space:]]*name:[[:space:]]*"([^"]+)"[^)]*[)])?[[:space:]]+(?:[a-z@]+[[:space:]]+)*func[[:space:]]+([[:alnum:]_]+)',
+            '@WorkflowSignal(?:[[:space:]]*[(][[:space:]]*name:[[:space:]]*"([^"]+)"[^)]*[)])?[[:space:]]+'
+                '(?:[a-z@]+[[:space:]]+)*func[[:space:]]+([[:alnum:]_]+)',
             'g') with ordinality m (match, n)
         order by m.n limit 10);
 end
