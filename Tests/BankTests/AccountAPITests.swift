@@ -29,7 +29,8 @@ import WebCommon
             #expect(withdrawn.status == 200)
             #expect(
                 withdrawn.text == #"""
-                    {"account_number":"account_A","previous_balance":1000.0,"amount_withdrawn":0.29,"new_balance":999.71}
+                    {"account_number":"account_A","previous_balance":1000.0,"amount_withdrawn":0.29,\#
+                    "new_balance":999.71}
                     """#)
             let deposited = try await request("POST", "\(url)/accounts/account_F/deposit", body: #"{"amount":0.29}"#)
             #expect(

@@ -39,7 +39,8 @@ struct BankDatabase: Sendable {
             uniqueKeysWithValues: rows.map { (try $0.decode(String.self, at: 0), try $0.decode(Int64.self, at: 1)) })
         let proof = try await pool.query(
             """
-            select wrong_entries = 0 and wrong_balances = 0 and sum_of_postings = 0 and conserved and in_transit_cents = 0
+            select wrong_entries = 0 and wrong_balances = 0 and sum_of_postings = 0 and conserved
+                and in_transit_cents = 0
             from bank.audit
             """)
         return (balances, try proof[0].decode(at: 0))

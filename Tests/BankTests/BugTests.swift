@@ -22,7 +22,8 @@ extension EndToEnd {
                         try await setting.count(
                             """
                             select count(*) from perdure.workflows
-                            where status = 'Running' and workflow_task_attempt >= 1 and workflow_task_failure is not null
+                            where status = 'Running' and workflow_task_attempt >= 1
+                                and workflow_task_failure is not null
                             """) == 20)
                     #expect(await workers[0].stop() == 0)
                 }

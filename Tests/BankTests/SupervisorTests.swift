@@ -79,7 +79,10 @@ extension EndToEnd {
                 #expect(try await setting.database.audit().isProven)
                 #expect(
                     try await setting.count(
-                        "select count(*) from perdure.worker_lives where state = 'Lost' and identity like \("\(victim)@%")"
+                        """
+                        select count(*) from perdure.worker_lives where state = 'Lost'
+                            and identity like \("\(victim)@%")
+                        """
                     )
                         == 1)
                 let shown = try await request("GET", "\(page)/workers").text

@@ -194,14 +194,16 @@ import WebCommon
             for (number, input) in odd.enumerated() {
                 _ = try await database.pool.query(
                     """
-                    select perdure.start_workflow(workflow_type => 'TransferWorkflow', workflow_id => \("odd-\(number)"),
+                    select perdure.start_workflow(workflow_type => 'TransferWorkflow',
+                        workflow_id => \("odd-\(number)"),
                         task_queue => 'bank', input => \(input)::text::jsonb,
                         options => '{"searchAttributes": {"from_account": "account_A"}}')
                     """)
             }
             _ = try await database.pool.query(
                 """
-                select perdure.start_workflow(workflow_type => 'TransferWorkflow', workflow_id => '..', task_queue => 'bank')
+                select perdure.start_workflow(workflow_type => 'TransferWorkflow', workflow_id => '..',
+                    task_queue => 'bank')
                 """)
             for path in ["/", "/books", "/compare", "/workers", "/api/workflows/odd-0", "/api/accounts"] {
                 #expect(try await request("GET", url + path).status == 200, "\(path)")
@@ -228,7 +230,10 @@ import WebCommon
     @Test func balancesAreShownAsTheLedgerHoldsThem() async throws {
         try await withAPI { url, database in
             _ = try await database.pool.query(
-                "update bank.accounts set balance_cents = 9223372036854775807 where account_id in ('account_A', 'account_B')"
+                """
+                update bank.accounts set balance_cents = 9223372036854775807
+                    where account_id in ('account_A', 'account_B')
+                """
             )
             let accounts = try await request("GET", "\(url)/api/accounts")
             #expect(accounts.text.contains(#""account_A":{"balance":92233720368547758.07}"#))

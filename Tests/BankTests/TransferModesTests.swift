@@ -30,7 +30,9 @@ import WebCommon
     ) async throws {
         try await BankDatabase.with { database in
             _ = try await database.pool.query(
-                "select from bank.set_real_world_mode(true, hang_rate => 0, error_rate => 0.5, lost_answer_share => 0.5)"
+                """
+                select from bank.set_real_world_mode(true, hang_rate => 0, error_rate => 0.5, lost_answer_share => 0.5)
+                """
             )
             let script = Mutex(fates.flatMap(\.draws))
             let routes = AccountRoutes(ledger: Ledger(database.pool)) {

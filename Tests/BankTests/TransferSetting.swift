@@ -34,7 +34,10 @@ struct TransferSetting: Sendable {
     /// Whatever has happened, no rule of the engine is broken and no cent is lost.
     func expectNoViolations(sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let broken = try await database.pool.query(
-            "select to_jsonb(v)::text from perdure.violations() v union all select to_jsonb(b)::text from bank.violations() b"
+            """
+            select to_jsonb(v)::text from perdure.violations() v union all select to_jsonb(b)::text
+                from bank.violations() b
+            """
         ).map { try $0.decode(String.self, at: 0) }
         #expect(broken.isEmpty, sourceLocation: sourceLocation)
     }

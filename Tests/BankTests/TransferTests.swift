@@ -75,7 +75,8 @@ extension EndToEnd {
                     let refunds = try await setting.database.pool.query(
                         """
                         select count(*) from perdure.history_events
-                        where workflow_id = \(id) and event_type = 'ActivityTaskScheduled' and attributes ->> 'activityId' = 'refund'
+                        where workflow_id = \(id) and event_type = 'ActivityTaskScheduled'
+                            and attributes ->> 'activityId' = 'refund'
                         """)
                     #expect(try refunds[0].decode(Int.self, at: 0) == 1)
                 }

@@ -83,7 +83,8 @@ extension EndToEnd {
                         returns %1$s language plpgsql security definer as $$
                         #variable_conflict use_column
                         declare
-                            v_states text[] := array['57014', '55P03', '53100', '40P01', 'XX000', '25006', '42501', '42883'];
+                            v_states text[] := array['57014', '55P03', '53100', '40P01', 'XX000', '25006',
+                                '42501', '42883'];
                             v_refuses boolean := random() < 0.5;
                         begin
                             return query select * from perdure.real_%2$s(p_shard, p_worker_id, p_items);
@@ -92,7 +93,8 @@ extension EndToEnd {
                                 raise exception 'refused by the test' using errcode = v_states[1 + floor(random() * 8)];
                             end if;
                         end $$
-                        $format$, pg_get_function_result(format('perdure.%I(smallint, uuid, jsonb)', v_name)::regprocedure), v_name);
+                        $format$, pg_get_function_result(format('perdure.%I(smallint, uuid, jsonb)',
+                            v_name)::regprocedure), v_name);
                     execute format('alter function perdure.%1$I(smallint, uuid, jsonb) rename to real_%1$s', v_name);
                     execute format('alter function perdure.replaced(smallint, uuid, jsonb) rename to %I', v_name);
                 end loop;

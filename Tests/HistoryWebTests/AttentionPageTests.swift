@@ -45,7 +45,10 @@ import WebCommon
                     + "Cause = 'withdraw: IOError at AccountClient.swift:88'".escapedForAddress
             ).text
             let fields = asked.matches(of: #/<input type="hidden" name="([^"]+)" value="([^"]*)">/#).map { match in
-                "\(match.1)=\(String(match.2).replacing("&#39;", with: "'").replacing("&lt;", with: "<").escapedForAddress)"
+                """
+                \(match.1)=\
+                \(String(match.2).replacing("&#39;", with: "'").replacing("&lt;", with: "<").escapedForAddress)
+                """
             }.joined(separator: "&")
             let done = try await client.post("/namespaces/default/batch", fields)
             #expect(try await client.get(try #require(done.headers[.location])).text.contains("1 done"))
@@ -86,8 +89,10 @@ import WebCommon
         try await TestSite.with { site, client in
             try await site.pool.query(
                 """
-                insert into perdure.queue_samples (namespace, minute, task_queue, kind, waiting, oldest_seconds, failing, finished)
-                select 'default', date_bin('1 minute', clock_timestamp(), '2000-01-01Z') - n * interval '1 minute', q, 'activity',
+                insert into perdure.queue_samples (namespace, minute, task_queue, kind, waiting, oldest_seconds,
+                    failing, finished)
+                select 'default', date_bin('1 minute', clock_timestamp(), '2000-01-01Z') - n * interval '1 minute', q,
+                    'activity',
                     n, 90, 3, 600 from generate_series(0, 29) n cross join unnest(array['bank', 'night <b>']) q
                 """)
             let page = try await client.get("\(Self.page)?span=1h").text

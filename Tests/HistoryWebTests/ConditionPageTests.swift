@@ -98,7 +98,8 @@ import WebCommon
             let page = try await client.get(Self.list).text
             #expect(
                 page.contains(
-                    "href=\"\(Self.list)?status=Failed&amp;column=id\" title=\"Saved by perdure_test_pages\">Fails &lt;b&gt;</a>"
+                    "href=\"\(Self.list)?status=Failed&amp;column=id\" "
+                        + "title=\"Saved by perdure_test_pages\">Fails &lt;b&gt;</a>"
                 ))
             #expect(
                 try await client.post(views, "name=x&address=", origin: "https://evil.example").status == .forbidden)

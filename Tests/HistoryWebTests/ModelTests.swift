@@ -57,12 +57,14 @@ private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: S
         }
         #expect(Step.steps(of: events)[0].outcome == .waiting)
         let backingOff = try outcome(
-            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Scheduled", "attempt": 4, "last_failure": {"message": "down"}}"#
+            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Scheduled", "attempt": 4, "#
+                + #""last_failure": {"message": "down"}}"#
         )
         #expect(backingOff.outcomeText == "Waits for attempt 4")
         #expect(backingOff.failure?.message == "down")
         let running = try outcome(
-            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Started", "attempt": 2, "last_started_time": "2027-01-15T08:00:02Z"}"#
+            #"{"activity_id": "1", "activity_type": "withdraw", "state": "Started", "attempt": 2, "#
+                + #""last_started_time": "2027-01-15T08:00:02Z"}"#
         )
         #expect(running.outcomeText == "Running attempt 2")
     }
@@ -71,8 +73,10 @@ private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: S
         let failure = Failure(
             shown: try json(
                 """
-                {"message": "outer", "activityFailureInfo": {"activityType": {"name": "withdraw"}, "retryState": "MaximumAttemptsReached"},
-                 "cause": {"message": "inner", "stackTrace": "line 1", "applicationFailureInfo": {"type": "IOError", "nonRetryable": true}}}
+                {"message": "outer", "activityFailureInfo": {"activityType": {"name": "withdraw"}, \
+                "retryState": "MaximumAttemptsReached"},
+                 "cause": {"message": "inner", "stackTrace": "line 1", \
+                "applicationFailureInfo": {"type": "IOError", "nonRetryable": true}}}
                 """))
         #expect(Array(failure.chain).map(\.message) == ["outer", "inner"])
         #expect(failure.root.shownType == "IOError")
@@ -108,7 +112,8 @@ private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: S
         let failed = try event(
             7, 0, "ActivityTaskFailed",
             """
-            {"scheduledEventId": 5, "startedEventId": 6, "retryState": "MaximumAttemptsReached", "failure": {"message": "m",
+            {"scheduledEventId": 5, "startedEventId": 6, "retryState": "MaximumAttemptsReached", \
+            "failure": {"message": "m",
              "cause": {"message": "c", "timeoutFailureInfo": {"timeoutType": "StartToClose",
              "lastHeartbeatDetails": [{"encoding": "json/plain", "data": 1}]}}}}
             """
@@ -144,7 +149,8 @@ private func event(_ id: Int, _ seconds: Double, _ type: String, _ attributes: S
         let failure = Failure(
             shown: try json(
                 """
-                {"message": "outer at Shop/Order.swift:9", "stackTrace": "run() at /build/Shop/Order.swift:12\\nOther.swift:3",
+                {"message": "outer at Shop/Order.swift:9", \
+                "stackTrace": "run() at /build/Shop/Order.swift:12\\nOther.swift:3",
                  "cause": {"message": "inner", "stackTrace": "Order.swift:40\\nBank/Order.swift:41\\nxOrder.swift:42"}}
                 """))
         #expect(failure.lines(in: "Shop/Order.swift").map(\.line) == [40, 12, 9])

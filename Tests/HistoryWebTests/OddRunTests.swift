@@ -39,7 +39,8 @@ import WebCommon
                 _ = try await site.pool.query(
                     """
                     update perdure.history h set events[1] = h.events[1] || jsonb_build_object('given',
-                        coalesce(h.events[1] -> 'given', '{}') || jsonb_build_object('input', \(unescaped: input)::jsonb))
+                        coalesce(h.events[1] -> 'given', '{}')
+                            || jsonb_build_object('input', \(unescaped: input)::jsonb))
                     from perdure.executions e
                     where e.shard = h.shard and e.run_id = h.run_id and e.workflow_id = \(name)
                     """)
@@ -154,7 +155,8 @@ import WebCommon
                 "\(path)?kind=x",
                 "\(path)?order=x", "/namespaces/default/workflows?after=x",
                 "/namespaces/default/workflows?after=%7B%7D",
-                "/namespaces/default/workflows?after=%7B%22start_time%22%3A%22999999-01-01T00%3A00%3A00Z%22%2C%22run_id%22%3A%22x%22%7D",
+                "/namespaces/default/workflows?after=%7B%22start_time%22%3A"
+                    + "%22999999-01-01T00%3A00%3A00Z%22%2C%22run_id%22%3A%22x%22%7D",
                 "/namespaces/default/workflows?after=%5B%5D", "/namespaces/default/workflows?since=x",
                 "/namespaces/default/workflows?query=%FF", "/namespaces/default/workflows?query=%00",
                 "/namespaces/default/start?workflow=transfer-done&run=x", "/namespaces/default/batch?action=x",

@@ -48,7 +48,8 @@ import WebCommon
             // Many in one moment, so that the page ends between runs of the same time.
             try await site.pool.query(
                 """
-                select perdure.start_workflow(workflow_type => 'Bulk', workflow_id => 'bulk-' || n, task_queue => 'bulk')
+                select perdure.start_workflow(workflow_type => 'Bulk', workflow_id => 'bulk-' || n,
+                    task_queue => 'bulk')
                 from generate_series(1, 120) n
                 """)
             var address: String? = "/namespaces/default/workflows?query=\(order)"
@@ -123,7 +124,8 @@ import WebCommon
         try await TestSite.with { site, client in
             try await site.pool.query(
                 """
-                select perdure.start_workflow(workflow_type => 'Bulk', workflow_id => 'bulk-' || n, task_queue => 'bulk')
+                select perdure.start_workflow(workflow_type => 'Bulk', workflow_id => 'bulk-' || n,
+                    task_queue => 'bulk')
                 from generate_series(1, 120) n
                 """)
             func count(_ sql: String) async throws -> Int {
@@ -131,7 +133,10 @@ import WebCommon
             }
             let batch = "/namespaces/default/batch"
             let signals =
-                "select count(*)::int from perdure.history_events where event_type = 'WorkflowExecutionSignaled' and workflow_id like 'bulk-%'"
+                """
+                select count(*)::int from perdure.history_events where event_type = 'WorkflowExecutionSignaled'
+                    and workflow_id like 'bulk-%'
+                """
             func form(_ page: String) -> String {
                 page.matches(of: #/<input type="hidden" name="([^"]+)" value="([^"]*)">/#).map { match in
                     let value = match.2.replacing("&#39;", with: "'").replacing("&quot;", with: "\"")
@@ -289,7 +294,8 @@ import WebCommon
             let path = try await client.run(Self.hostile)
             #expect(
                 path.hasPrefix(
-                    "/namespaces/default/workflows/stuck%20%3Cscript%3Ealert%281%29%3C%2Fscript%3E%20%22%27%26%252F%2F..%C3%BC/"
+                    "/namespaces/default/workflows/"
+                        + "stuck%20%3Cscript%3Ealert%281%29%3C%2Fscript%3E%20%22%27%26%252F%2F..%C3%BC/"
                 ))
             for address in [
                 path, "/namespaces/default/workflows", "\(path)/queries", "\(path)/actions/signal", "\(path)/events/1",
@@ -365,7 +371,10 @@ import WebCommon
             #expect(try await client.get("\(path)/actions/terminate").text.contains("cannot be taken back"))
             func types() async throws -> [String] {
                 try await site.pool.query(
-                    "select event_type from perdure.history_events where workflow_id = 'transfer-waiting' order by event_id"
+                    """
+                    select event_type from perdure.history_events where workflow_id = 'transfer-waiting'
+                        order by event_id
+                    """
                 ).map { try $0.decode(at: 0) }
             }
             let before = try await types()
@@ -410,17 +419,24 @@ import WebCommon
                 while !Task.isCancelled {
                     try await site.pool.query(
                         """
-                        select (select count(*) from perdure.complete_workflow_tasks(0::smallint, \(worker)::text::uuid, jsonb_build_array(
-                            jsonb_build_object('runId', c.run_id, 'scheduledEventId', c.scheduled_event_id, 'attempt', c.attempt,
+                        select (select count(*)
+                            from perdure.complete_workflow_tasks(0::smallint, \(worker)::text::uuid, jsonb_build_array(
+                            jsonb_build_object('runId', c.run_id, 'scheduledEventId', c.scheduled_event_id,
+                                'attempt', c.attempt,
                                 'commands', case when m.is_bad then '[]'::jsonb else jsonb_build_array(
-                                    jsonb_build_object('commandType', 'ProtocolMessage', 'attributes', '{"messageId": "a"}'::jsonb),
-                                    jsonb_build_object('commandType', 'ProtocolMessage', 'attributes', '{"messageId": "c"}'::jsonb)) end,
-                                'messages', case when m.is_bad then jsonb_build_array(jsonb_build_object('id', 'r', 'protocolInstanceId', m.id,
-                                        'body', '{"@type": "temporal.api.update.v1.Rejection", "failure": {"message": "not <now>"}}'::jsonb))
+                                    jsonb_build_object('commandType', 'ProtocolMessage',
+                                        'attributes', '{"messageId": "a"}'::jsonb),
+                                    jsonb_build_object('commandType', 'ProtocolMessage',
+                                        'attributes', '{"messageId": "c"}'::jsonb)) end,
+                                'messages', case when m.is_bad then jsonb_build_array(
+                                    jsonb_build_object('id', 'r', 'protocolInstanceId', m.id,
+                                        'body', '{"@type": "temporal.api.update.v1.Rejection", '
+                                            '"failure": {"message": "not <now>"}}'::jsonb))
                                     else jsonb_build_array(jsonb_build_object('id', 'a', 'protocolInstanceId', m.id,
                                             'body', '{"@type": "temporal.api.update.v1.Acceptance"}'::jsonb),
                                         jsonb_build_object('id', 'c', 'protocolInstanceId', m.id, 'body', '{"@type":
-                                            "temporal.api.update.v1.Response", "outcome": {"success": []}}'::jsonb)) end))))
+                                            "temporal.api.update.v1.Response",
+                                            "outcome": {"success": []}}'::jsonb)) end))))
                         from perdure.claim_workflow_tasks(0::smallint, \(worker)::text::uuid, 'bank', 10) c
                         cross join lateral (select c.updates #>> '{0,meta,updateId}' as id,
                             c.updates #>> '{0,input,name}' = 'bad' as is_bad) m
@@ -438,7 +454,10 @@ import WebCommon
             let page = try await client.get(path).text
             #expect(page.contains("raise"))
             let types = try await site.pool.query(
-                "select event_type from perdure.history_events where workflow_id = 'transfer-waiting' and event_type like '%Update%' order by event_id"
+                """
+                select event_type from perdure.history_events where workflow_id = 'transfer-waiting'
+                    and event_type like '%Update%' order by event_id
+                """
             ).map { try $0.decode(String.self, at: 0) }
             #expect(types == ["WorkflowExecutionUpdateAccepted", "WorkflowExecutionUpdateCompleted"])
         }
@@ -456,11 +475,17 @@ import WebCommon
                 while !Task.isCancelled {
                     try await site.pool.query(
                         """
-                        select (select count(*) from perdure.answer_queries(0::smallint, \(worker)::text::uuid, jsonb_build_array(
-                            jsonb_build_object('queryId', q.query_id, 'result', jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data',
-                                case q.query_type when '__stack_trace' then '"Bank/TransferWorkflow.swift:16: waits for activity withdraw, id 2"'
-                                when '__temporal_workflow_metadata' then '{"definition": {"type": "Transfer", "queryDefinitions": [
-                                    {"name": "get_state", "description": "Where it <stands>."}, {"name": "__stack_trace"}],
+                        select (select count(*)
+                            from perdure.answer_queries(0::smallint, \(worker)::text::uuid, jsonb_build_array(
+                            jsonb_build_object('queryId', q.query_id,
+                                'result', jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data',
+                                case q.query_type when '__stack_trace' then
+                                    '"Bank/TransferWorkflow.swift:16: waits for activity '
+                                    'withdraw, id 2"'
+                                when '__temporal_workflow_metadata' then '{"definition":
+                                    {"type": "Transfer", "queryDefinitions": [
+                                    {"name": "get_state", "description": "Where it <stands>."},
+                                    {"name": "__stack_trace"}],
                                     "signalDefinitions": [{"name": "approve", "description": ""}]},
                                     "currentDetails": "halfway <there>"}'
                                 else '"half <done>"' end::jsonb))))))
@@ -597,7 +622,8 @@ import WebCommon
             try await site.pool.query(
                 """
                 insert into perdure.applied_files (path, kind, checksum, duration_ms) values
-                    ('migrations/0001_engine.sql', 'migration', '0bad', 1), ('migrations/0099_<later>.sql', 'migration', '0f0f', 1)
+                    ('migrations/0001_engine.sql', 'migration', '0bad', 1),
+                    ('migrations/0099_<later>.sql', 'migration', '0f0f', 1)
                 """)
             let health = try await client.get("/namespaces/default/health").text
             #expect(health.contains("migrations/0001_engine.sql was edited after it had been applied"))

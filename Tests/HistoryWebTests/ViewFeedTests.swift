@@ -109,7 +109,8 @@ private final class Marks: Sendable {
     @Test func viewsComeBackFromTheirAddresses() throws {
         let views: [LiveView] = [
             .runs(
-                ListFilter(namespace: "..", text: "a = 'ü&' ORDER BY b", status: .running, since: .hour), lengths: true),
+                ListFilter(namespace: "..", text: "a = 'ü&' ORDER BY b", status: .running, since: .hour),
+                lengths: true),
             Self.list,
             .run(namespace: "a/b", workflowID: ".", runID: "00000000-0000-4000-8000-000000000000"),
             .queues(namespace: "~."),

@@ -134,7 +134,10 @@ private struct Doubling {
         try await withRoles { database, _, reader, _ in
             try await database.connected(as: reader) { connection in
                 let views = try await connection.query(
-                    "select c.relname::text from pg_class c where relnamespace = 'perdure'::regnamespace and relkind = 'v'"
+                    """
+                    select c.relname::text from pg_class c where relnamespace = 'perdure'::regnamespace
+                        and relkind = 'v'
+                    """
                 ).map { try $0.decode(String.self, at: 0) }
                 #expect(views.count >= 6)
                 for view in views { try await connection.query("select * from perdure.\(unescaped: view) limit 1") }
@@ -164,13 +167,15 @@ private struct Doubling {
                 let functions = try await connection.query(
                     """
                     select p.oid::regprocedure::text from pg_proc p
-                    where pronamespace::regnamespace::text in ('perdure', 'bank') and has_function_privilege(p.oid, 'execute')
+                    where pronamespace::regnamespace::text in ('perdure', 'bank')
+                        and has_function_privilege(p.oid, 'execute')
                     """
                 ).map { try $0.decode(String.self, at: 0) }
                 #expect(functions.isEmpty, "\(functions)")
                 let relations = try await connection.query(
                     """
-                    select c.oid::regclass::text from pg_class c where relnamespace::regnamespace::text in ('perdure', 'bank')
+                    select c.oid::regclass::text from pg_class c
+                        where relnamespace::regnamespace::text in ('perdure', 'bank')
                     and relkind in ('r', 'v', 'p', 'm')
                     and has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
                     """)
@@ -184,7 +189,8 @@ private struct Doubling {
             let unsafe = try await database.connected { connection in
                 try await connection.query(
                     """
-                    select p.oid::regprocedure::text from pg_proc p where pronamespace::regnamespace::text in ('perdure', 'bank')
+                    select p.oid::regprocedure::text from pg_proc p
+                        where pronamespace::regnamespace::text in ('perdure', 'bank')
                     and prosecdef and not coalesce(proconfig @> array['search_path=pg_catalog, pg_temp'], false)
                     and not coalesce(proconfig @> array['search_path=""'], false)
                     """

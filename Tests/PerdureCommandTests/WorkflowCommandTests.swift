@@ -263,7 +263,10 @@ import Testing
             try await database.migrator().migrate()
             try await database.connected {
                 _ = try await $0.query(
-                    "select * from perdure.start_workflow(workflow_type => 'W', workflow_id => 'order-7', task_queue => 'q', input => '1')"
+                    """
+                    select * from perdure.start_workflow(workflow_type => 'W', workflow_id => 'order-7',
+                        task_queue => 'q', input => '1')
+                    """
                 )
             }
             for script in scripts.sorted() {

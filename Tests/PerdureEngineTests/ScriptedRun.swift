@@ -221,7 +221,8 @@ struct Stage: Sendable {
     func startMany(_ name: String, _ count: Int) async throws {
         try await database.pool.query(
             """
-            select perdure.start_workflow(workflow_type => \(name), workflow_id => \(name) || '-' || n, task_queue => \(Self.queue))
+            select perdure.start_workflow(workflow_type => \(name), workflow_id => \(name) || '-' || n,
+                task_queue => \(Self.queue))
             from generate_series(1, \(Int64(count))) n
             """)
     }

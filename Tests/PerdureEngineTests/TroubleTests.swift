@@ -29,7 +29,8 @@ struct TroubleTests {
                 Self.sql(
                     """
                     update perdure.history set events[1] = jsonb_set(events[1], '{given,input}', \
-                    jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data', \(Self.deep)))) where first_event_id = 1
+                    jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data', \(Self.deep)))) \
+                    where first_event_id = 1
                     """))
             try await stage.startMany("W", 20)
             try await stage.withWorker(code) {
@@ -38,7 +39,9 @@ struct TroubleTests {
                     try await stage.database.pool.query(
                         """
                         select count(*) from perdure.pending_workflow_tasks \
-                        where workflow_id = 'bad' and last_failure #>> '{failure,message}' like '%history of the run cannot be read%nested deeper%'
+                        where workflow_id = 'bad' \
+                        and last_failure #>> '{failure,message}' \
+                        like '%history of the run cannot be read%nested deeper%'
                         """)[0].decode(Int64.self, at: 0) == 1
                 }
             }
@@ -65,7 +68,8 @@ struct TroubleTests {
                 try await pool.query(
                     Self.sql(
                         """
-                        update perdure.activity_tasks set input = jsonb_build_array(jsonb_build_object('encoding', 'json/plain', \
+                        update perdure.activity_tasks \
+                        set input = jsonb_build_array(jsonb_build_object('encoding', 'json/plain', \
                         'data', \(Self.deep))) where workflow_id = 'bad'
                         """))
                 try await stage.withWorker(activityCode) {
@@ -81,10 +85,12 @@ struct TroubleTests {
                 let query = try await pool.query(
                     Self.sql(
                         """
-                        insert into perdure.queries (shard, query_id, run_id, namespace, workflow_id, workflow_type, task_queue, query_type, input, \
-                        created_at, deadline) \
-                        select e.shard, gen_random_uuid(), e.run_id, e.namespace, e.workflow_id, e.workflow_type, e.task_queue, 'signals', \
-                        jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data', \(Self.deep))), now(), now() + interval '1 minute' \
+                        insert into perdure.queries (shard, query_id, run_id, namespace, workflow_id, workflow_type, \
+                        task_queue, query_type, input, created_at, deadline) \
+                        select e.shard, gen_random_uuid(), e.run_id, e.namespace, e.workflow_id, e.workflow_type, \
+                        e.task_queue, 'signals', \
+                        jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data', \(Self.deep))), now(), \
+                        now() + interval '1 minute' \
                         from perdure.executions e where e.workflow_id = 'bad' returning query_id
                         """))[0].decode(UUID.self, at: 0)
                 try await eventually("the query has failed") {

@@ -184,7 +184,10 @@ struct DeterminismTests {
         error = try await self.error(WaitingForEver.self)
         #expect(
             error.description
-                == "event \(try recorded().events.count) is WorkflowExecutionCompleted, but the code decided nothing there"
+                == """
+                event \(try recorded().events.count) is WorkflowExecutionCompleted, but the code decided nothing \
+                there
+                """
         )
     }
 

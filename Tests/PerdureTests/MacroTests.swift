@@ -84,7 +84,8 @@ struct MacroTests {
                 "private var _count = WorkflowVariable(0)",
                 "private var _note: WorkflowVariable<String?> = WorkflowVariable(nil)",
                 "nonmutating set { _count.value = newValue }",
-                #"SourceCode(file: "Test/Test.swift", firstLine: 1, line: 1, text: "@Workflow(name: \"order\")\npublic struct Order {\n    var count = 0\n"#,
+                #"SourceCode(file: "Test/Test.swift", firstLine: 1, line: 1, text: "#
+                    + #""@Workflow(name: \"order\")\npublic struct Order {\n    var count = 0\n"#,
             ])
         let expansions = try await compile(["Test.swift": source]).expansions
         for name in ["fixed", "shared", "double"] { #expect(!expansions.contains("_\(name)")) }
@@ -165,7 +166,9 @@ struct MacroTests {
             }
             """#,
             contains: [
-                #"struct Price: WorkflowQueryDefinition { typealias Workflow = Order static var name: String { "Price" } init() {} static var description: String? { "How much it is, in \"cents\".\nTaxes \\ included." }"#,
+                #"struct Price: WorkflowQueryDefinition { typealias Workflow = Order "#
+                    + #"static var name: String { "Price" } init() {} "#
+                    + #"static var description: String? { "How much it is, in \"cents\".\nTaxes \\ included." }"#,
                 #"static var description: String? { "Stops at once." }"#,
                 #"static var name: String { "Go" } init() {} func run("#,
                 #"static var description: String? { "This" + one }"#,
@@ -175,14 +178,22 @@ struct MacroTests {
     @Test("The text of a declaration is kept with the comment that touches it, and with its place")
     func sourceText() async throws {
         try await expectExpansion(
-            "\n\n// Of the file.\n\n/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    // \u{1}\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}",
+            "\n\n// Of the file.\n\n/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    // \u{1}\n    "
+                + "func run(context: WorkflowContext<Self>, input: Int) async throws {\n"
+                + "\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}",
             contains: [
-                #"SourceCode(file: "Test/Test.swift", firstLine: 5, line: 7, text: "/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    // \u{1}\n    func run(context: WorkflowContext<Self>, input: Int) async throws {\n\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}")"#
+                #"SourceCode(file: "Test/Test.swift", firstLine: 5, line: 7, "#
+                    + #"text: "/// Sells.\n// Well.\n@Workflow\nstruct Order {\n    // \u{1}\n    "#
+                    + #"func run(context: WorkflowContext<Self>, input: Int) async throws {\n"#
+                    + #"\t\t_ = \"\"\"\n\t\tText\n\t\t\"\"\"\n    }\n}")"#
             ])
         try await expectExpansion(
-            "\n@ActivityContainer struct Mail {\n    /// To one.\n    @Activity func send() {}\n    @Activity func drop() {}\n}",
+            "\n@ActivityContainer struct Mail {\n    /// To one.\n    "
+                + "@Activity func send() {}\n    @Activity func drop() {}\n}",
             contains: [
-                #"enum Activities { static let sourceCode = SourceCode(file: "Test/Test.swift", firstLine: 2, line: 2, text: "@ActivityContainer struct Mail {\n    /// To one."#,
+                #"enum Activities { static let sourceCode = "#
+                    + #"SourceCode(file: "Test/Test.swift", firstLine: 2, line: 2, "#
+                    + #"text: "@ActivityContainer struct Mail {\n    /// To one."#,
                 "static var sourceCode: SourceCode? { Activities.sourceCode.beginning(atLine: 4) }",
                 "static var sourceCode: SourceCode? { Activities.sourceCode.beginning(atLine: 5) }",
             ])
@@ -233,7 +244,8 @@ struct MacroTests {
                     var note = ""
                     func run(context: WorkflowContext<Self>, input: Int) async throws -> Int {
                         _ = try await context.executeActivity(
-                            Mail.Activities.Price.self, options: .init(startToCloseTimeout: .seconds(1)), input: Test.Price())
+                            Mail.Activities.Price.self, options: .init(startToCloseTimeout: .seconds(1)), \
+            input: Test.Price())
                         return 1
                     }
                     /// Any.

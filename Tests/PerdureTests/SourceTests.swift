@@ -131,7 +131,10 @@ struct SourceTests {
                 #expect(try await handle.result() == "boiled peas")
                 try await eventually("the worker tells what it finished") {
                     try await count(
-                        "select coalesce(sum(finished), 0)::bigint from perdure.task_queue_throughput where task_queue = 'kitchen' and kind = 'activity'"
+                        """
+                        select coalesce(sum(finished), 0)::bigint from perdure.task_queue_throughput
+                            where task_queue = 'kitchen' and kind = 'activity'
+                        """
                     ) >= finished
                 }
                 running.cancel()
@@ -145,7 +148,10 @@ struct SourceTests {
             #expect(try await count("select count(distinct content_hash) from perdure.source_code") == 2)
             #expect(
                 try await count(
-                    "select count(*) from perdure.source_code where kind = 'workflow' and type_name = 'Recipe' and file = 'PerdureTests/SourceTests.swift' and content like '%async let boiled%'"
+                    """
+                    select count(*) from perdure.source_code where kind = 'workflow' and type_name = 'Recipe'
+                        and file = 'PerdureTests/SourceTests.swift' and content like '%async let boiled%'
+                    """
                 ) == 1)
             let large = String(repeating: "x", count: 1 << 20)
             let files = [

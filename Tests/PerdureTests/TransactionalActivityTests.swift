@@ -331,7 +331,9 @@ struct TransactionalActivityTests {
     private func noTransactionIsOpen(_ database: TestDatabase) async throws {
         try await eventually("no transaction is open") {
             try await database.pool.query(
-                "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
+                """
+                select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'
+                """
             ).isEmpty
         }
     }
@@ -450,7 +452,9 @@ struct TransactionalActivityTests {
             let long = try await start(client, .init(label: "long"))
             try await eventually("it has the connection") {
                 try await database.pool.query(
-                    "select 1 from pg_stat_activity where datname = current_database() and state = 'idle in transaction'"
+                    """
+                    select 1 from pg_stat_activity where datname = current_database() and state = 'idle in transaction'
+                    """
                 ).count == 1
             }
             let handle = try await start(client)

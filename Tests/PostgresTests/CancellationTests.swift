@@ -92,7 +92,10 @@ func untilActive(
             // The server notices too, and does not sleep on.
             try await withConnection { other in
                 try await other.query(
-                    "select pg_terminate_backend(pid) from pg_stat_activity where position(\(marker) in query) > 0 and pid <> pg_backend_pid()"
+                    """
+                    select pg_terminate_backend(pid) from pg_stat_activity where position(\(marker) in query) > 0
+                        and pid <> pg_backend_pid()
+                    """
                 )
             }
         }

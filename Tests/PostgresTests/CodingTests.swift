@@ -48,7 +48,10 @@ import Testing
     @Test func `an integer is read from any width that fits, and refused otherwise`() async throws {
         try await withConnection { connection async throws in
             let row = try await connection.query(
-                "select 7::int2, 7::int4, 7::int8, 7::numeric, 7::oid, 40000::int4, 1e30::numeric, 7.5::numeric, 'NaN'::numeric"
+                """
+                select 7::int2, 7::int4, 7::int8, 7::numeric, 7::oid, 40000::int4, 1e30::numeric,
+                    7.5::numeric, 'NaN'::numeric
+                """
             )[0]
             for index in 0..<5 {
                 #expect(try row.decode(Int16.self, at: index) == 7)
@@ -225,7 +228,10 @@ import Testing
         try await withConnection { connection async throws in
             try await connection.simpleQuery("create type pg_temp.mood as enum ('sad', 'glad')")
             let row = try await connection.query(
-                "select \(Mood.glad)::pg_temp.mood, \([Mood.sad.rawValue, "glad"])::text[]::pg_temp.mood[], 'angry', 3::int4"
+                """
+                select \(Mood.glad)::pg_temp.mood, \([Mood.sad.rawValue, "glad"])::text[]::pg_temp.mood[],
+                    'angry', 3::int4
+                """
             )[0]
             #expect(try row.decode(Mood.self, at: 0) == .glad)
             #expect(try row.decode([String].self, at: 1) == ["sad", "glad"])

@@ -180,7 +180,8 @@ import Testing
                         try await holder.value(
                             """
                             select count(*) from pg_locks where locktype = 'advisory' and not granted
-                            and objid = \(key)::oid and database = (select oid from pg_database where datname = current_database())
+                            and objid = \(key)::oid
+                            and database = (select oid from pg_database where datname = current_database())
                             """, as: Int.self) == 64
                     }
                     try await holder.query("select pg_advisory_unlock(\(key))")

@@ -84,7 +84,8 @@ import Testing
             let error = try await postgresError {
                 try await withConnection(
                     PostgresConfiguration(
-                        "host=127.0.0.1 port=\(server.port) user=postgres sslmode=verify-full sslrootcert=\(certificate)"
+                        "host=127.0.0.1 port=\(server.port) user=postgres "
+                            + "sslmode=verify-full sslrootcert=\(certificate)"
                     )
                 ) { _ in }
             }

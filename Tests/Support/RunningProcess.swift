@@ -46,7 +46,8 @@ public final class RunningProcess: Sendable {
 
     /// The shell lets go of whatever else is open in the tests, and becomes the program.
     private static let letsGo = """
-        cd "$0"; for fd in /proc/self/fd/*; do fd=${fd##*/}; if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi; done; exec "$@"
+        cd "$0"; for fd in /proc/self/fd/*; do fd=${fd##*/}; \
+        if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi; done; exec "$@"
         """
 
     /// Its exit status, or the signal that ended it.
