@@ -40,9 +40,9 @@ struct FrontendSettings: Sendable {
             let advice = "or set PERDURE_FRONTEND_OPEN=yes if the network lets nobody else in"
             guard clientAuthority != nil || !keys.isEmpty else {
                 throw FrontendFailure(
-                    "PERDURE_FRONTEND_HOST is \(host), and whoever reaches it may do anything: ask clients for an API key "
-                        + "(PERDURE_FRONTEND_API_KEYS_FILE) or a certificate (PERDURE_FRONTEND_CLIENT_CA), listen on "
-                        + "127.0.0.1, \(advice)")
+                    "PERDURE_FRONTEND_HOST is \(host), and whoever reaches it may do anything: ask clients for an API "
+                        + "key (PERDURE_FRONTEND_API_KEYS_FILE) or a certificate (PERDURE_FRONTEND_CLIENT_CA), "
+                        + "listen on 127.0.0.1, \(advice)")
             }
             guard certificate != nil else {
                 throw FrontendFailure(

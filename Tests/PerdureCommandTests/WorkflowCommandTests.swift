@@ -170,7 +170,8 @@ import Testing
             try await database.connected { connection in
                 try await connection.simpleQuery(
                     """
-                    select perdure.start_batch_job('reset', 'WorkflowType = "Order"', '{"buildId": "bad"}', name => 'other')
+                    select perdure.start_batch_job('reset', 'WorkflowType = "Order"', '{"buildId": "bad"}',
+                        name => 'other')
                     """)
             }
             let other = try await database.connected { connection in

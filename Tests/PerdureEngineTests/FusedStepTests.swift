@@ -99,7 +99,7 @@ struct FusedStepTests {
     }
 
     @Test(
-        "What happens to a run while its activity runs makes the fused step wait its turn, and nothing is lost or done twice"
+        "What happens to a run while its activity runs makes the fused step wait, and nothing is lost or done twice"
     )
     func stale() async throws {
         try await Stage.with { stage in

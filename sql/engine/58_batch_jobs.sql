@@ -102,9 +102,9 @@ comment on function perdure.start_batch_job(text, text, jsonb, text, text, text,
     boolean) is
     'Asks for an operation (reset, terminate, cancel, signal or delete) on all runs that a list filter chooses, or '
     'that are named. Options of a reset are those of reset_workflow and one of eventId, type, buildId and patch; of a '
-    'signal signalName, input (payloads) and header; of a termination details (payloads). A running perdure-frontend changes '
-    'the runs, or else perdure.run_batch_job; perdure.batch_job_progress tells how far it is. Returns the job. Raises '
-    'PD002, PD003, PD004 or PD005.';
+    'signal signalName, input (payloads) and header; of a termination details (payloads). A running perdure-frontend '
+    'changes the runs, or else perdure.run_batch_job; perdure.batch_job_progress tells how far it is. Returns the job. '
+    'Raises PD002, PD003, PD004 or PD005.';
 
 create or replace function perdure.list_runs_of_batch_job(p_job_id uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -110,7 +110,8 @@ struct TaskQueueCalls: Sendable {
         let finished: Int64 = try await database.row(
             """
             select coalesce(sum(t.finished), 0)::bigint from perdure.task_queue_throughput t \
-            where t.namespace = \(queue.namespace) and t.task_queue = \(queue.name) and t.kind = \(queue.kind.rawValue) \
+            where t.namespace = \(queue.namespace) and t.task_queue = \(queue.name) \
+            and t.kind = \(queue.kind.rawValue) \
             and t.started_at > statement_timestamp() - interval '40 s' \
             and t.started_at <= statement_timestamp() - interval '10 s'
             """

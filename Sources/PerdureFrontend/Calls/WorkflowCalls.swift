@@ -72,7 +72,8 @@ struct WorkflowCalls: Sendable {
                     + "WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING")
         case (_, "Fail") where request.given("signalName") != nil:
             throw CallError.invalidArgument(
-                "Invalid WorkflowIDConflictPolicy: WORKFLOW_ID_CONFLICT_POLICY_FAIL is not supported for this operation."
+                "Invalid WorkflowIDConflictPolicy: "
+                    + "WORKFLOW_ID_CONFLICT_POLICY_FAIL is not supported for this operation."
             )
         default: break
         }
@@ -260,7 +261,8 @@ struct WorkflowCalls: Sendable {
             try await database.row(
                 """
                 select perdure.terminate_workflow(\(shard), \
-                \(namespace), \(workflowID), \(runID), \(request.given("reason") ?? "terminated by user via frontend"), \
+                \(namespace), \(workflowID), \(runID), \
+                \(request.given("reason") ?? "terminated by user via frontend"), \
                 \(request["details"]), \(request.given("identity")), \(try request.runID("firstExecutionRunId")), \
                 \(request.links))
                 """
@@ -332,8 +334,9 @@ struct WorkflowCalls: Sendable {
             }
             return try await database.row(
                 """
-                select perdure.start_query(\(shard), \(namespace), \(workflowID), \(named), \(query.text("queryType")), \
-                \(query["queryArgs"] ?? []), \(Self.longestQuery + .seconds(1)), \(query.header))
+                select perdure.start_query(\(shard), \(namespace), \(workflowID), \(named), \
+                \(query.text("queryType")), \(query["queryArgs"] ?? []), \
+                \(Self.longestQuery + .seconds(1)), \(query.header))
                 """
             ).decode(at: 0)
         }

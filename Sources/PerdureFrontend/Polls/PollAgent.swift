@@ -191,8 +191,8 @@ final class PollAgent: Sendable {
         for shard in try await database.shards() {
             let found = try await database.rows(
                 """
-                select * from perdure.claimable_tasks(\(shard), \(queue.namespace), \(queue.name), \(queue.kind.rawValue), \
-                \(Array(parked.keys)), \(Int32(parked.values.reduce(0, +))))
+                select * from perdure.claimable_tasks(\(shard), \(queue.namespace), \(queue.name), \
+                \(queue.kind.rawValue), \(Array(parked.keys)), \(Int32(parked.values.reduce(0, +))))
                 """)
             var left = 0
             var queries = 0

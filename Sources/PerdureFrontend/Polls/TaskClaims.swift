@@ -66,7 +66,8 @@ struct TaskClaims: Sendable {
     ) async throws -> [ClaimedTask] {
         try await database.rows(
             """
-            select t from perdure.claim_workflow_tasks_with_queries(\(shard), \(worker), \(queue.name), \(Int32(limit))) t
+            select t from perdure.claim_workflow_tasks_with_queries(\(shard), \(worker), \(queue.name), \
+            \(Int32(limit))) t
             """
         ).map { row in workflowTask(try row.decode(at: 0), queue, shard, worker) }
     }
