@@ -16,7 +16,8 @@ alter table perdure.batch_jobs
         check (operation in ('reset', 'terminate', 'cancel', 'signal', 'delete')),
     add column name text collate "C",
     add column named_runs jsonb,
-    add column operations_per_second double precision check (operations_per_second > 0),
+    add column operations_per_second double precision
+        check (operations_per_second between 0.001 and 1000000),
     add column listed_up_to jsonb,
     add column is_listed boolean not null default true,
     add column closed_at timestamptz,

@@ -26,28 +26,31 @@ struct BatchJobs: Sendable {
                 for job in jobs where turns[job.jobID].map({ $0 <= .now }) ?? true {
                     var limit = Self.turn
                     if let rate = job.operationsPerSecond {
-                        limit = min(limit, max(1, Int(min(rate, Double(limit)))))
+                        limit = max(1, Int(min(rate, Double(limit))))
                         turns[job.jobID] = .now + .seconds(Double(limit) / rate)
                     }
-                    let wasCut = try await change(limit, runsOf: job.jobID)
+                    let wasCut = await change(limit, runsOf: job.jobID)
                     isMore = isMore || wasCut && job.operationsPerSecond == nil
                 }
             } catch {
-                logger.warning("Batch jobs failed; they are tried again", metadata: ["error": "\(error)"])
+                logger.warning("Batch jobs cannot be read; they are read again", metadata: ["error": "\(error)"])
             }
             if !isMore { try? await Task.sleep(for: Self.pause) }
         }
     }
 
+    /// What fails is logged and tried again in the job's next turn, so that the other jobs have theirs.
+    ///
     /// - Returns: whether the job may have more.
-    private func change(_ limit: Int, runsOf job: UUID) async throws -> Bool {
-        for changed in 0..<limit {
-            guard !Task.isCancelled, try await engine.runNext(ofBatchJob: job) != nil else {
-                if changed > 0 { agents.nudgeAll(.workflow) }
-                return false
-            }
+    private func change(_ limit: Int, runsOf job: UUID) async -> Bool {
+        var changed = 0
+        do {
+            while changed < limit, !Task.isCancelled, try await engine.runNext(ofBatchJob: job) != nil { changed += 1 }
+        } catch {
+            logger.warning(
+                "A batch job failed; it is tried again", metadata: ["job": "\(job)", "error": "\(error)"])
         }
-        agents.nudgeAll(.workflow)
-        return true
+        if changed > 0 { agents.nudgeAll(.workflow) }
+        return changed == limit
     }
 }

@@ -37,6 +37,13 @@ select is(t.refusal($$select perdure.start_batch_job('cancel', '', '[]')$$), 'PD
 select is(t.refusal($$select perdure.start_batch_job('cancel', null)$$), 'PD003', 'something chooses the runs');
 select is(t.refusal($$select perdure.start_batch_job('cancel', '', runs => '[]')$$), 'PD003', 'and not two things');
 select is(t.refusal($$select perdure.start_batch_job('cancel', null, runs => '{}')$$), 'PD003', 'runs are an array');
+select is(t.refusal($$select perdure.start_batch_job('cancel', null, runs => '[1]')$$), 'PD003', 'of objects');
+select is(t.refusal($$select perdure.start_batch_job('cancel', null, runs => '[{"runId": "x"}]')$$), 'PD003',
+    'with a workflow id');
+select is(t.refusal($$select perdure.start_batch_job('cancel', null, runs => '[{"workflowId": "w", "runId": "x"}]')$$),
+    'PD003', 'and a run id that is one');
+select is(t.refusal(format($$select perdure.start_batch_job('cancel', '', operations_per_second => %L)$$, r)), 'PD003',
+    r || ' is no rate') from unnest(array['0', '-1', 'NaN', 'Infinity', '1e-300']) r;
 select is(t.refusal($$select perdure.start_batch_job('cancel', 'Nonsense')$$), 'PD003', 'a filter can be read');
 select is(t.refusal($$select perdure.start_batch_job('cancel', repeat(' ', 10001), check_filter => false)$$), 'PD003',
     'and is not too long, checked or not');
@@ -125,4 +132,13 @@ select is(t.refusal($$select perdure.run_next_of_batch_job(0::smallint, t.run('f
 select is(t.refusal($$select perdure.list_runs_of_batch_job(t.run('f1'))$$), 'PD003', 'for the list neither');
 select is(perdure.stop_batch_job(t.run('f1')), false, 'nor to stop');
 select is(t.violations(), null, 'no rule is broken');
+
+-- Retention
+select t.terminate_all() \g /dev/null
+select t.job('cancel', '', '{}', 'still open') \g /dev/null
+select t.at(40 * 86400) \g /dev/null
+select perdure.delete_expired(0::smallint, 10000) from generate_series(1, 3) \g /dev/null
+select is((select string_agg(j.name, ' ' order by j.name) from perdure.batch_jobs j), 'first still open',
+    'a closed job is kept as long as histories, an open one until it is closed');
+select is((select count(*) from perdure.batch_job_runs), 0::bigint, 'the runs of closed jobs go with them');
 select * from finish();

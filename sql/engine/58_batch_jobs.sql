@@ -63,6 +63,16 @@ begin
     if runs is not null then
         perform perdure.check_array(runs, 'runs of a batch job');
         perform perdure.check_document(runs, 'runs of a batch job', perdure.maximum('payloads'));
+        if exists (select from jsonb_array_elements(runs) r
+            where jsonb_typeof(r) <> 'object' or coalesce(r ->> 'workflowId', '') = ''
+              or coalesce(r ->> 'runId', '') !~ '^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$') then
+            raise exception 'a run of a batch job is not named' using errcode = 'PD003',
+                hint = 'A run is {"workflowId": "…", "runId": "…"}, where runId may be left out.';
+        end if;
+    end if;
+    if operations_per_second not between 0.001 and 1000000 then
+        raise exception 'operations_per_second must be 0.001 to 1000000' using errcode = 'PD003',
+            hint = 'Leave it out to change runs as fast as possible.';
     end if;
     -- The namespace and the length of the filter are checked in each case.
     perform perdure.parse_list_filter(v_namespace,
@@ -74,7 +84,7 @@ begin
         named_runs, operations_per_second, is_listed)
     values (v_job_id, v_namespace, coalesce(name, v_job_id::text), operation, filter,
         options || perdure.present(jsonb_build_object('reason', reason)), coalesce(requested_by, session_user), v_now,
-        runs, nullif(operations_per_second, 0), runs is not null)
+        runs, operations_per_second, runs is not null)
     on conflict do nothing;
     if not found then
         raise exception 'there is a batch job named % already', quote_literal(left(name, 200)) using errcode = 'PD002',

@@ -873,14 +873,16 @@ begin
         select old.ctid from perdure.batch_jobs j
         join perdure.namespaces n on n.namespace = j.namespace
         join perdure.batch_job_runs old on old.job_id = j.job_id
-        where old.shard = p_shard and j.created_at < v_now - make_interval(secs => case when n.deleted_at is null
-            then least(extract(epoch from n.retention), 31557600000) else 0 end::double precision)
+        where old.shard = p_shard
+          and case when n.deleted_at is null then j.closed_at else j.created_at end
+              < v_now - make_interval(secs => case when n.deleted_at is null
+                  then least(extract(epoch from n.retention), 31557600000) else 0 end::double precision)
         limit v_limit for update of old skip locked);
     if p_shard = 0 then
         -- A job is deleted later than its runs on each shard.
         delete from perdure.batch_jobs j using perdure.namespaces n
         where n.namespace = j.namespace
-          and j.created_at < v_now - interval '1 day' - make_interval(secs => least(extract(epoch from n.retention),
+          and j.closed_at < v_now - interval '1 day' - make_interval(secs => least(extract(epoch from n.retention),
               31557600000)::double precision);
         delete from perdure.past_workers o where o.worker_id in (
             select old.worker_id from perdure.namespaces n

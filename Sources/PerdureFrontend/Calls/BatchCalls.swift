@@ -13,6 +13,9 @@ struct BatchCalls: Sendable {
         ]
     }
 
+    /// How many runs a job may be told to change in a second.
+    private static let rates = 0.001...1_000_000
+
     /// What is done to each run.
     private struct Operation {
         let name: String
@@ -41,13 +44,14 @@ struct BatchCalls: Sendable {
         }
         var runs: JSON?
         if filter == nil { runs = .array(try executions.map(Self.run) + targets.map(Self.target)) }
-        let rate = request["maxOperationsPerSecond"]?.doubleValue ?? 0
+        var rate = request["maxOperationsPerSecond"]?.doubleValue
+        if let asked = rate { rate = asked > 0 ? min(max(asked, Self.rates.lowerBound), Self.rates.upperBound) : nil }
         do {
             // As in Temporal, a query that cannot be read is a job that fails.
             _ = try await database.rows(
                 """
                 select perdure.start_batch_job(\(operation.name), \(filter), \(operation.options), \(reason), \
-                \(namespace), \(operation.identity), \(name), \(rate > 0 ? rate : nil), \(runs), false)
+                \(namespace), \(operation.identity), \(name), \(rate), \(runs), false)
                 """)
         } catch let error as EngineError where error.code == .workflowAlreadyStarted {
             throw CallError(.alreadyExists, error.message)
