@@ -2,7 +2,8 @@
 
     load.py worker ADDRESS                          runs until it is terminated; says ready when it polls
     load.py client ADDRESS SECONDS OUTSTANDING      starts workflows and waits for their results; prints a JSON object
-    load.py park ADDRESS POLLS                      parks so many polls; says parked, and runs until it is terminated
+    load.py park ADDRESS POLLS                      parks so many polls; says how many were not refused, and runs until it
+                                                    is terminated
 """
 
 import asyncio
@@ -68,6 +69,7 @@ async def load(address: str, seconds: float, outstanding: int) -> None:
 async def park(address: str, polls: int) -> None:
     from temporalio.api.taskqueue.v1 import TaskQueue
     from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
+    from temporalio.service import RPCStatusCode
 
     async def forever(client: Client, number: int) -> None:
         while True:
@@ -79,9 +81,12 @@ async def park(address: str, polls: int) -> None:
     clients = [await Client.connect(address) for _ in range(max(1, polls // 100))]
     tasks = [asyncio.create_task(forever(clients[number % len(clients)], number)) for number in range(polls)]
     await asyncio.sleep(5)
-    assert not any(task.done() for task in tasks), "a poll failed"
-    print("parked", flush=True)
-    await asyncio.gather(*tasks)
+    # A server may park fewer: Temporal's development server refuses more than 1,200 of a namespace.
+    for task in tasks:
+        if task.done() and getattr(task.exception(), "status", None) != RPCStatusCode.RESOURCE_EXHAUSTED:
+            raise task.exception() or AssertionError("a poll ended")
+    print(sum(not task.done() for task in tasks), flush=True)
+    await asyncio.gather(*(task for task in tasks if not task.done()))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ class Server:
 def running(*arguments: str):
     process = subprocess.Popen([*LOAD, *arguments], stdout=subprocess.PIPE, text=True)
     try:
-        if not process.stdout.readline():
+        process.said = process.stdout.readline().strip()
+        if not process.said:
             sys.exit(f"load.py {' '.join(arguments)} ended")
         yield process
     finally:
@@ -164,14 +165,15 @@ def one_round(kind: str, arguments) -> dict:
 def parked(kind: str, arguments) -> dict:
     with Server(kind, arguments) as server:
         clear = server.memory()
-        with running("park", server.address, str(arguments.polls)):
+        with running("park", server.address, str(arguments.polls)) as polls:
             time.sleep(5)
             memory = server.memory()
             before, began = server.processor(), time.monotonic()
             time.sleep(arguments.seconds)
             load = {name: (value - before[name]) / (time.monotonic() - began) * 100
                     for name, value in server.processor().items()}
-    return {"memory": {name: memory[name] - clear[name] for name in memory}, "total": memory, "load": load}
+    return {"polls": int(polls.said), "memory": {name: memory[name] - clear[name] for name in memory}, "total": memory,
+            "load": load}
 
 
 def median(rounds: list[dict], *path: str) -> float:
@@ -217,13 +219,17 @@ def report(measured: dict[str, list[dict]], polls: dict[str, dict], arguments) -
                   f"{median(ours, 'busy', 'workflows/s') / median(oracle, 'busy', 'workflows/s'):.2f} times its workflows/s, "
                   f"1/{median(oracle, 'busy', 'processor') / median(ours, 'busy', 'processor'):.1f} of its processor time, "
                   f"{median(ours, 'idle', 'p50') / median(oracle, 'idle', 'p50'):.2f} of its p50."]
+        sdk = median(ours, "busy", "worker") + median(ours, "busy", "client")
+        lines += ["", f"The SDK itself, worker and client, takes {sdk:.1f} ms of processor time a workflow: with a server that takes none, "
+                  f"these {os.cpu_count()} cores would do {os.cpu_count() * 1000 / sdk:.0f} workflows/s."]
     if polls:
-        lines += ["", f"| {arguments.polls} parked polls | memory for them, MiB | kB a poll | idle load, % of one core |",
-                  "| --- | ---: | ---: | ---: |"]
+        lines += ["", f"| of {arguments.polls} polls | parked | memory for them, MiB | kB a poll | idle load, % of one core |",
+                  "| --- | ---: | ---: | ---: | ---: |"]
         for kind, found in polls.items():
             for part in found["load"]:
                 more = found["memory"][part]
-                lines.append(f"| {NAMES[kind]}: {part} | {more:.0f} | {more * 1024 / arguments.polls:.1f} | {found['load'][part]:.1f} |")
+                lines.append(f"| {NAMES[kind]}: {part} | {found['polls']} | {more:.0f} | "
+                             f"{more * 1024 / max(1, found['polls']):.1f} | {found['load'][part]:.1f} |")
     return "\n".join(lines) + "\n"
 
 
