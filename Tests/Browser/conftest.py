@@ -48,8 +48,9 @@ def answers(url):
 
 
 class Services:
-    def __init__(self, url, process=None, state=None, histories=None):
+    def __init__(self, url, process=None, state=None, histories=None, frontend=None):
         self.url = url
+        self.frontend = frontend
         self.histories = histories
         self.process = process
         self.state = state
@@ -98,7 +99,7 @@ def services():
     environment["PERDURE_LEASE_SECONDS"] = "3"
     log = open(ROOT / ".build" / "browser-services.log", "w")
     process = subprocess.Popen(
-        [str(ROOT / "start_services.sh")], cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        [str(ROOT / "start_services.sh"), "--python"], cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         start_new_session=True,
         # Ctrl-C stops it, even where the tests run in the background of a script, whose children ignore that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -108,7 +109,8 @@ def services():
         wait_for(lambda: process.poll() is not None or all(answers(f"{server}/health") for server in servers), 900,
                  "the start of the services")
         assert process.poll() is None, f"start_services.sh ended; see {log.name}"
-        yield Services(url, process, state, environment["HISTORY_WEB_URL"])
+        yield Services(
+            url, process, state, environment["HISTORY_WEB_URL"], f"127.0.0.1:{ports['PERDURE_FRONTEND_PORT']}")
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

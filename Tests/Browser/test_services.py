@@ -1,9 +1,12 @@
 """What ./start_services.sh has started: who connects to the database as what, and what others of the machine can see."""
 
+import os
 import subprocess
 import urllib.request
 
-from conftest import wait_for
+from playwright.sync_api import expect
+
+from conftest import ROOT, wait_for
 
 
 def test_the_programs_connect_as_members_of_their_roles(services):
@@ -38,3 +41,24 @@ def test_no_password_stands_in_the_arguments_of_a_process(services):
     # What is given to a person for psql, who puts it into an argument, has none either.
     assert not any(secret in (services.state / "database_url").read_text() for secret in secrets)
     assert (services.state / "pgpass").stat().st_mode & 0o077 == 0
+
+
+def test_transfer_in_python_stands_beside_the_swift_one(services, open_page, screenshot):
+    services.processes()  # Skips where they were started elsewhere.
+    page = open_page()
+    page.get_by_label("From", exact=True).select_option("account_D")
+    page.get_by_label("To", exact=True).select_option("account_J")
+    page.get_by_label("Amount").fill("2.22")
+    page.get_by_role("button", name="Transfer", exact=True).click()
+    expect(page.locator("#outcome")).to_contain_text("Started: 2.22")
+    starter = subprocess.run(
+        [str(services.state / "python/bin/python"), str(ROOT / "Examples/python-transfer/starter.py"),
+         "account_D", "account_J", "1.11", "--id", "in-python"],
+        env=os.environ | {"TEMPORAL_ADDRESS": services.frontend}, capture_output=True, text=True, timeout=60)
+    assert starter.returncode == 0, starter.stdout + starter.stderr
+    page.goto(services.histories + "/namespaces/default/workflows")
+    rows = page.locator("#runs tbody tr")
+    expect(rows.filter(has_text="in-python")).to_contain_text("PythonTransfer")
+    expect(rows.filter(has_text="in-python")).to_contain_text("Completed")
+    expect(rows.filter(has_text="TransferWorkflow").first).to_be_visible()
+    screenshot(page, "python-transfer")

@@ -83,6 +83,44 @@ struct MetricsTests {
             ).isEmpty)
     }
 
+    @Test("Clients count and time their requests under the names and tags of Temporal's SDKs", .timeLimit(.minutes(5)))
+    func requests() async throws {
+        let metrics = TestMetrics()
+        try await TestDatabase.with { database in
+            let client = PerdureClient(pool: database.pool, metricsFactory: metrics)
+            let options = WorkflowOptions(id: "w", taskQueue: "nobody", idReusePolicy: .rejectDuplicate)
+            let handle = try await client.startWorkflow(name: "Weighing", options: options)
+            await #expect(throws: WorkflowAlreadyStartedError.self) {
+                try await client.startWorkflow(name: "Weighing", options: options)
+            }
+            try await handle.signal(signalName: "s")
+            _ = try await handle.describe()
+            try await handle.terminate()
+            await #expect(throws: WorkflowClosedError.self) { try await handle.signal(signalName: "s") }
+            await #expect(throws: EngineError.self) { try await client.listWorkflows("nonsense") }
+            _ = try await client.countWorkflows()
+        }
+        func tags(_ operation: String) -> [(String, String)] {
+            [("namespace", "default"), ("operation", operation)]
+        }
+        for (operation, count) in [
+            ("StartWorkflowExecution", 2), ("SignalWorkflowExecution", 2), ("DescribeWorkflowExecution", 1),
+            ("TerminateWorkflowExecution", 1), ("ListWorkflowExecutions", 1), ("CountWorkflowExecutions", 1),
+        ] {
+            let requests = metrics.counterTotal(label: "temporal_request", dimensions: tags(operation))
+            #expect(requests == count, "\(operation)")
+            let times = metrics.timers(label: "temporal_request_latency", dimensions: tags(operation))
+            #expect(times.reduce(0) { $0 + $1.values.count } == count, "\(operation)")
+        }
+        for (operation, status) in [
+            ("StartWorkflowExecution", "ALREADY_EXISTS"), ("SignalWorkflowExecution", "NOT_FOUND"),
+            ("ListWorkflowExecutions", "INVALID_ARGUMENT"),
+        ] {
+            let failed = tags(operation) + [("status_code", status)]
+            #expect(metrics.counterTotal(label: "temporal_request_failure", dimensions: failed) == 1, "\(operation)")
+        }
+    }
+
     @Test("A workflow task that is not deterministic is told apart from one with another bug")
     func failureReasons() {
         let metrics = TestMetrics()

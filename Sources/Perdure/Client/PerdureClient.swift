@@ -1,5 +1,6 @@
 public import Foundation
 public import Logging
+public import Metrics
 public import PerdureEngine
 public import Postgres
 
@@ -20,6 +21,7 @@ public struct PerdureClient: Sendable {
     let interceptors: ArraySlice<any ClientOutboundInterceptor>
     /// Shared by all copies.
     let notices: ResultNotices
+    private let metrics: ClientMetrics
     /// Told of each wait for the result of a workflow or of one run; returns what is to be called when it is over. Time
     /// of tests goes on meanwhile.
     package var onWait: (@Sendable (_ workflowID: String, _ runID: UUID?) -> @Sendable () -> Void)?
@@ -29,10 +31,13 @@ public struct PerdureClient: Sendable {
     ///   - identity: `pid@host` by default.
     ///   - interceptors: what surrounds its calls, the first outermost.
     ///   - dataConverter: how values and errors become what histories hold. That of workers should be alike.
+    ///   - metricsFactory: where the metrics of its requests go; nil for the backend of the application.
     public init(
         pool: PostgresPool, namespace: String = "default", identity: String? = nil,
-        interceptors: [any ClientInterceptor] = [], dataConverter: DataConverter = .default
+        interceptors: [any ClientInterceptor] = [], dataConverter: DataConverter = .default,
+        metricsFactory: (any MetricsFactory)? = nil
     ) {
+        metrics = ClientMetrics(namespace: namespace, factory: metricsFactory ?? MetricsSystem.factory)
         pooled = Engine(pool: pool)
         notices = ResultNotices(engine: pooled, namespace: namespace)
         self.namespace = namespace
@@ -122,7 +127,7 @@ extension PerdureClient {
             let input = try await dataConverter.encoded(dataConverter.encode(start.input))
             let wire = try await wire(options, start.headers)
             let run = try await translating(options.id, nil) {
-                try await retrying {
+                try await retrying(.startWorkflowExecution) {
                     try await engine.startWorkflow(
                         namespace: namespace, workflowID: options.id, workflowType: start.name,
                         taskQueue: options.taskQueue, input: input, options: wire)
@@ -177,7 +182,7 @@ extension PerdureClient {
             let signalInput = try await dataConverter.encoded(dataConverter.encode(start.signalInput))
             let wire = try await wire(options, start.headers)
             let run = try await translating(options.id, nil) {
-                try await retrying {
+                try await retrying(.signalWithStartWorkflowExecution) {
                     try await engine.signalWithStartWorkflow(
                         namespace: namespace, workflowID: options.id, workflowType: start.name,
                         taskQueue: options.taskQueue, input: input, signalName: start.signalName,
@@ -221,7 +226,9 @@ extension PerdureClient {
     public func listWorkflows(
         _ filter: String = "", after last: WorkflowSummary? = nil, limit: Int = 100
     ) async throws -> [WorkflowSummary] {
-        var runs = try await engine.listWorkflows(namespace: namespace, filter: filter, after: last, limit: limit)
+        var runs = try await metrics.measure(.listWorkflowExecutions) {
+            try await engine.listWorkflows(namespace: namespace, filter: filter, after: last, limit: limit)
+        }
         for place in runs.indices { runs[place].memo = try await dataConverter.decoded(memo: runs[place].memo) }
         return runs
     }
@@ -230,7 +237,9 @@ extension PerdureClient {
     ///
     /// - Parameter bound: how far each status is counted; nil counts all, which takes long when there are millions.
     public func countWorkflows(_ filter: String = "", upTo bound: Int? = nil) async throws -> [WorkflowStatus: Int] {
-        try await engine.countWorkflows(namespace: namespace, filter: filter, upTo: bound)
+        try await metrics.measure(.countWorkflowExecutions) {
+            try await engine.countWorkflows(namespace: namespace, filter: filter, upTo: bound)
+        }
     }
 }
 
@@ -258,12 +267,15 @@ extension PerdureClient {
     /// Repeats what may be repeated while the database comes back or recovers, for ten seconds, and twice at least: on
     /// a busy machine the first try alone may take as long. In a transaction nothing may be repeated.
     ///
-    /// - Parameter hasTakenEffect: asked when a repeat finds the run closed, and an answer was lost before: the run may
-    ///   have closed after the first try had been taken, or by it.
+    /// - Parameters:
+    ///   - request: what it is counted as.
+    ///   - hasTakenEffect: asked when a repeat finds the run closed, and an answer was lost before: the run may have
+    ///     closed after the first try had been taken, or by it.
     func retrying<Value>(
-        _ operation: () async throws -> Value, hasTakenEffect: () async throws -> Value? = { nil }
+        _ request: ClientRequest, _ operation: () async throws -> Value,
+        hasTakenEffect: () async throws -> Value? = { nil }
     ) async throws -> Value {
-        guard connection == nil else { return try await operation() }
+        guard connection == nil else { return try await metrics.measure(request, operation) }
         var retry = Backoff(from: .milliseconds(50), to: .seconds(1))
         let end = ContinuousClock.now + .seconds(10)
         var isUnknown = false
@@ -271,7 +283,7 @@ extension PerdureClient {
         while true {
             do {
                 tries += 1
-                return try await operation()
+                return try await metrics.measure(request, operation)
             } catch let error as EngineError where error.code == .workflowClosed && isUnknown {
                 guard let value = try await hasTakenEffect() else { throw error }
                 return value

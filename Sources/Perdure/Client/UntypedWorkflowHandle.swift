@@ -70,7 +70,7 @@ extension UntypedWorkflowHandle {
         var wait = Duration.milliseconds(2)
         while true {
             let outcome = try await client.translating(id, run) {
-                try await client.retrying {
+                try await client.retrying(.getWorkflowExecutionHistory) {
                     try await client.engine.workflowResult(namespace: client.namespace, workflowID: id, runID: run)
                 }
             }
@@ -120,7 +120,7 @@ extension UntypedWorkflowHandle {
             let requestID = UUID().uuidString
             let input = try await converter.encoded(converter.encode(signal.input))
             try await client.translating(signal.id, signal.runID) {
-                _ = try await client.retrying {
+                _ = try await client.retrying(.signalWorkflowExecution) {
                     try await client.engine.signalWorkflow(
                         namespace: client.namespace, workflowID: signal.id, runID: signal.runID,
                         signalName: signal.name, input: input, identity: client.identity, requestID: requestID,
@@ -154,14 +154,14 @@ extension UntypedWorkflowHandle {
             let input = try await converter.encoded(converter.encode(query.input))
             return try await client.translating(query.id, query.runID) {
                 // Asked twice, it is answered twice; a question changes nothing.
-                let queryID = try await client.retrying {
+                let queryID = try await client.retrying(.queryWorkflow) {
                     try await client.engine.startQuery(
                         namespace: client.namespace, workflowID: query.id, runID: query.runID,
                         queryType: query.queryName, input: input, timeout: timeout, headers: query.headers)
                 }
                 var poll = Backoff(from: .milliseconds(2), to: .milliseconds(100))
                 while true {
-                    let state = try await client.retrying {
+                    let state = try await client.retrying(.queryWorkflow) {
                         try await client.engine.queryAnswer(
                             namespace: client.namespace, workflowID: query.id, queryID: queryID)
                     }
@@ -187,7 +187,7 @@ extension UntypedWorkflowHandle {
         } around: { cancel in
             let requestID = UUID().uuidString
             try await client.translating(cancel.id, cancel.runID) {
-                _ = try await client.retrying {
+                _ = try await client.retrying(.requestCancelWorkflowExecution) {
                     try await client.engine.requestCancelWorkflow(
                         namespace: client.namespace, workflowID: cancel.id, runID: cancel.runID,
                         reason: cancel.reason, identity: client.identity, requestID: requestID,
@@ -213,7 +213,7 @@ extension UntypedWorkflowHandle {
         } around: { end in
             let details = try await converter.encoded(end.details)
             try await client.translating(end.id, end.runID) {
-                _ = try await client.retrying {
+                _ = try await client.retrying(.terminateWorkflowExecution) {
                     try await client.engine.terminateWorkflow(
                         namespace: client.namespace, workflowID: end.id, runID: end.runID, reason: end.reason,
                         details: details, identity: client.identity, firstRunID: end.firstExecutionRunID)
@@ -230,7 +230,7 @@ extension UntypedWorkflowHandle {
 
     /// The run, if its history holds such an event.
     private func run(that holds: (HistoryEvent) -> Bool) async throws -> UUID? {
-        let outcome = try await client.retrying {
+        let outcome = try await client.retrying(.getWorkflowExecutionHistory) {
             try await client.engine.workflowResult(namespace: client.namespace, workflowID: id, runID: runID)
         }
         let handle = UntypedWorkflowHandle(
@@ -250,7 +250,7 @@ extension UntypedWorkflowHandle {
             try await $0.describeWorkflow(input: $1, next: $2)
         } around: { input in
             try await client.translating(input.id, input.runID) {
-                try await client.retrying {
+                try await client.retrying(.describeWorkflowExecution) {
                     var json = try await client.engine.describeWorkflow(
                         namespace: client.namespace, workflowID: input.id, runID: input.runID)
                     if let memo = json["memo"] { json["memo"] = try await converter.decoded(memo: memo) }
@@ -267,13 +267,13 @@ extension UntypedWorkflowHandle {
             if let known = resultRunID ?? self.runID {
                 runID = known
             } else {
-                runID = try await client.retrying {
+                runID = try await client.retrying(.getWorkflowExecutionHistory) {
                     try await client.engine.workflowResult(namespace: client.namespace, workflowID: id).runID
                 }
             }
             var events: [HistoryEvent] = []
             while true {
-                let page = try await client.retrying {
+                let page = try await client.retrying(.getWorkflowExecutionHistory) {
                     try await client.engine.history(
                         namespace: client.namespace, workflowID: id, runID: runID,
                         from: (events.last?.eventId ?? 0) + 1)

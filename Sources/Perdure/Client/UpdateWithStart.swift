@@ -70,7 +70,7 @@ extension PerdureClient {
             let wire = try await wire(options, start.headers)
             while true {
                 let run = try await translating(options.id, nil) {
-                    try await retrying {
+                    try await retrying(.executeMultiOperation) {
                         try await engine.updateWithStartWorkflow(
                             namespace: namespace, workflowID: options.id, workflowType: start.name,
                             taskQueue: options.taskQueue, input: input, options: wire, updateID: start.updateID,

@@ -22,7 +22,7 @@ extension UntypedWorkflowHandle {
         } around: { reset in
             let requestID = UUID().uuidString
             let made = try await client.translating(reset.id, reset.runID) {
-                try await client.retrying {
+                try await client.retrying(.resetWorkflowExecution) {
                     try await client.engine.resetWorkflow(
                         namespace: client.namespace, workflowID: reset.id, runID: reset.runID, to: reset.point,
                         reason: reset.reason, requestID: requestID, identity: client.identity,

@@ -79,7 +79,7 @@ public struct UntypedWorkflowUpdateHandle: Sendable {
     private func look() async throws -> UpdateState {
         do {
             return try await client.translating(workflowID, workflowRunID) {
-                try await client.retrying {
+                try await client.retrying(.pollWorkflowExecutionUpdate) {
                     try await client.engine.updateState(
                         namespace: client.namespace, workflowID: workflowID, runID: workflowRunID, updateID: id)
                 }
@@ -94,7 +94,7 @@ public struct UntypedWorkflowUpdateHandle: Sendable {
 
 extension PerdureClient {
     func status(of workflowID: String, _ runID: UUID) async throws -> WorkflowStatus {
-        try await retrying {
+        try await retrying(.getWorkflowExecutionHistory) {
             try await engine.workflowResult(namespace: namespace, workflowID: workflowID, runID: runID).status
         }
     }
@@ -127,7 +127,7 @@ extension UntypedWorkflowHandle {
             let input = try await converter.encoded(converter.encode(update.input))
             while true {
                 let updated = try await client.translating(update.id, update.runID) {
-                    try await client.retrying {
+                    try await client.retrying(.updateWorkflowExecution) {
                         try await client.engine.updateWorkflow(
                             namespace: client.namespace, workflowID: update.id, runID: update.runID,
                             updateID: update.updateID, name: update.updateName, input: input,
