@@ -21,6 +21,7 @@ alter table perdure.batch_jobs
     add column listed_up_to jsonb,
     add column is_listed boolean not null default true,
     add column closed_at timestamptz,
+    add column list_tries int not null default 0,
     add column failure text,
     alter column filter drop not null;
 alter table perdure.reset_job_runs rename to batch_job_runs;
@@ -28,12 +29,18 @@ alter table perdure.batch_job_runs drop constraint reset_job_runs_pkey;
 alter table perdure.batch_job_runs add constraint batch_job_runs_pkey
     primary key (shard, job_id, workflow_id, run_id);
 alter table perdure.batch_job_runs drop constraint reset_job_runs_state_check;
+alter table perdure.batch_job_runs
+    add column tries int not null default 0,
+    add column next_at timestamptz;
 alter index perdure.reset_job_runs_waiting rename to batch_job_runs_waiting;
 
 update perdure.batch_job_runs set state = 'done' where state = 'reset';
 update perdure.batch_jobs j set name = j.job_id::text, closed_at = coalesce(j.stopped_at, (
     select max(r.done_at) from perdure.batch_job_runs r
     where r.job_id = j.job_id having bool_and(r.state <> 'waiting')));
+-- Until now a job went on only when somebody called for it. What was interrupted does not begin again by itself.
+update perdure.batch_jobs j set stopped_at = clock_timestamp(), closed_at = clock_timestamp()
+where j.closed_at is null;
 
 alter table perdure.batch_job_runs add constraint batch_job_runs_state_check
     check (state in ('waiting', 'done', 'failed'));
@@ -63,7 +70,10 @@ comment on column perdure.batch_jobs.listed_up_to is
 comment on column perdure.batch_jobs.is_listed is 'Whether all runs that the filter chooses have been written down.';
 comment on column perdure.batch_jobs.closed_at is
     'When nothing was left to do, or somebody stopped it, or it failed; null for an open job.';
-comment on column perdure.batch_jobs.failure is 'Why the filter could not be read; null for a job that did not fail.';
+comment on column perdure.batch_jobs.list_tries is
+    'How often in a row the runs that the filter chooses could not be listed. After ten times the job has failed.';
+comment on column perdure.batch_jobs.failure is
+    'Why the runs that the filter chooses could not be listed; null if they could.';
 comment on table perdure.batch_job_runs is 'One row is a run that a batch job changes.';
 comment on column perdure.batch_job_runs.run_id is
     'The run. Of a job that resets: the newest one of its workflow id that the filter chose.';
@@ -71,3 +81,6 @@ comment on column perdure.batch_job_runs.state is 'waiting, done or failed.';
 comment on column perdure.batch_job_runs.new_run_id is 'The run that a reset made.';
 comment on column perdure.batch_job_runs.error is 'Why it was not changed.';
 comment on column perdure.batch_job_runs.done_at is 'When it was changed, or failed to be.';
+comment on column perdure.batch_job_runs.tries is
+    'How often it could not be changed for a reason that may pass, such as a lock. After ten times it has failed.';
+comment on column perdure.batch_job_runs.next_at is 'When it is tried again; null for a run that was not tried.';

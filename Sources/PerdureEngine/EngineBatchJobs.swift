@@ -11,7 +11,7 @@ public struct BatchJobProgress: Sendable, Hashable {
     public let done: Int
     public let failed: Int
     public let isStopped: Bool
-    /// Why the filter could not be read.
+    /// Why the runs that the filter chooses could not be listed.
     public let failure: String?
 }
 
@@ -36,19 +36,30 @@ extension Engine {
         ).decode(at: 0)
     }
 
-    /// Changes one run of a batch job. Several may do so at once, and whoever comes later goes on.
+    /// Changes one run of a batch job. Several may do so at once, and whoever comes later goes on. A run that cannot be
+    /// changed now, because it is locked for example, is postponed.
     ///
-    /// - Returns: its workflow id; nil when none is left, or the job is closed.
+    /// - Returns: its workflow id; nil when none is left that can be changed now, or the job is closed.
+    /// - Throws: what the database refused. The run is postponed, so the next call takes another one.
     public func runNext(ofBatchJob jobID: UUID) async throws -> String? {
-        repeat {
-            for shard in try await shards() {
-                if let done = try await row("select perdure.run_next_of_batch_job(\(shard), \(jobID))")
-                    .decode(String?.self, at: 0)
-                {
-                    return done
+        let shards = try await shards()
+        var shard = shards[0]
+        do {
+            repeat {
+                for next in shards {
+                    shard = next
+                    if let done = try await row("select perdure.run_next_of_batch_job(\(shard), \(jobID))")
+                        .decode(String?.self, at: 0)
+                    {
+                        return done
+                    }
                 }
-            }
-        } while try await row("select perdure.list_runs_of_batch_job(\(jobID))").decode(Bool.self, at: 0)
+            } while try await row("select perdure.list_runs_of_batch_job(\(jobID))").decode(Bool.self, at: 0)
+        } catch let error as PostgresError where error.sqlState != nil {
+            // A time-out of the statement, for example.
+            _ = try await query("select perdure.postpone_batch_job(\(shard), \(jobID), \(error.message))")
+            throw error
+        }
         return nil
     }
 

@@ -19,23 +19,26 @@ struct BatchJobs: Sendable {
         /// When a job that may change only so many runs in a second has its next turn.
         var turns: [UUID: ContinuousClock.Instant] = [:]
         while !Task.isCancelled {
-            var isMore = false
+            var wake = ContinuousClock.now + Self.pause
             do {
                 let jobs = try await engine.openBatchJobs()
                 turns = turns.filter { turn in jobs.contains { $0.jobID == turn.key } }
-                for job in jobs where turns[job.jobID].map({ $0 <= .now }) ?? true {
+                for job in jobs {
+                    if let turn = turns[job.jobID], turn > .now {
+                        wake = min(wake, turn)
+                        continue
+                    }
                     var limit = Self.turn
                     if let rate = job.operationsPerSecond {
                         limit = max(1, Int(min(rate, Double(limit))))
                         turns[job.jobID] = .now + .seconds(Double(limit) / rate)
                     }
-                    let wasCut = await change(limit, runsOf: job.jobID)
-                    isMore = isMore || wasCut && job.operationsPerSecond == nil
+                    if await change(limit, runsOf: job.jobID) { wake = min(wake, turns[job.jobID] ?? .now) }
                 }
             } catch {
                 logger.warning("Batch jobs cannot be read; they are read again", metadata: ["error": "\(error)"])
             }
-            if !isMore { try? await Task.sleep(for: Self.pause) }
+            if wake > .now { try? await Task.sleep(until: wake) }
         }
     }
 
@@ -48,7 +51,8 @@ struct BatchJobs: Sendable {
             while changed < limit, !Task.isCancelled, try await engine.runNext(ofBatchJob: job) != nil { changed += 1 }
         } catch {
             logger.warning(
-                "A batch job failed; it is tried again", metadata: ["job": "\(job)", "error": "\(error)"])
+                "A run of a batch job could not be changed; it is tried again",
+                metadata: ["job": "\(job)", "error": .cut(error)])
         }
         if changed > 0 { agents.nudgeAll(.workflow) }
         return changed == limit

@@ -157,9 +157,12 @@ async def batch_without_runs(env):
 
 @program
 async def batch_whose_query_cannot_be_read(env):
-    job = await start(env, visibility_query="nonsense",
-                      termination_operation=BatchOperationTermination(identity=IDENTITY))
-    return await ended(env, job)
+    seen = []
+    for given in ("nonsense", f"{query(env)} ORDER BY StartTime", f"{query(env)} AND Unknown = 1"):
+        job = await start(env, visibility_query=given,
+                          termination_operation=BatchOperationTermination(identity=IDENTITY))
+        seen.append(await ended(env, job))
+    return seen
 
 
 @program

@@ -45,6 +45,8 @@ select is(t.refusal($$select perdure.start_batch_job('cancel', null, runs => '[{
 select is(t.refusal(format($$select perdure.start_batch_job('cancel', '', operations_per_second => %L)$$, r)), 'PD003',
     r || ' is no rate') from unnest(array['0', '-1', 'NaN', 'Infinity', '1e-300']) r;
 select is(t.refusal($$select perdure.start_batch_job('cancel', 'Nonsense')$$), 'PD003', 'a filter can be read');
+select is(t.refusal($$select perdure.start_batch_job('cancel', 'ORDER BY StartTime ASC')$$), 'PD003',
+    'without an order');
 select is(t.refusal($$select perdure.start_batch_job('cancel', repeat(' ', 10001), check_filter => false)$$), 'PD003',
     'and is not too long, checked or not');
 select is(t.refusal($$select perdure.start_batch_job('cancel', '', namespace => 'nowhere')$$), 'PD005',
@@ -104,6 +106,29 @@ select is(t.status('b1') || t.status('b2') || t.status('b3'), 'TerminatedTermina
 select perdure.start_workflow('W', 'b1', 'q') \g /dev/null
 select is(t.finish(t.job('delete', 'WorkflowId STARTS_WITH "b"')), '4 4 0 t', 'open and closed runs are deleted');
 select is((select count(*) from perdure.workflows w where w.workflow_id like 'b%'), 0::bigint, 'each run of an id');
+
+-- A run that cannot be changed for now
+select t.start('l' || i) from generate_series(1, 3) i \g /dev/null
+select t.job('signal', 'WorkflowId STARTS_WITH "l"', '{"signalName": "s"}') as job \gset
+select perdure.list_runs_of_batch_job(:'job') \g /dev/null
+select perdure.postpone_batch_job(0::smallint, :'job', 'canceling statement due to statement timeout') \g /dev/null
+select is((select concat_ws(' ', r.workflow_id, r.state, r.tries, r.error) from perdure.batch_job_results r
+    where r.job_id = :'job' and r.tries > 0), 'l1 waiting 1 canceling statement due to statement timeout',
+    'a run that raised an error is postponed, and people see why');
+select is(t.finish(:'job'), '3 2 0 f', 'the others are changed meanwhile');
+select t.at(2) \g /dev/null
+select is(t.finish(:'job'), '3 3 0 t', 'and it is later');
+select t.job('cancel', 'WorkflowId = "l1"') as job \gset
+select perdure.list_runs_of_batch_job(:'job') \g /dev/null
+select t.at(100 * i), perdure.postpone_batch_job(0::smallint, :'job', 'again') from generate_series(1, 10) i
+    \g /dev/null
+select is(t.finish(:'job'), '1 0 1 t', 'after ten times it has failed');
+select t.job('cancel', 'WorkflowId = "l1"') as job \gset
+select perdure.postpone_batch_job(0::smallint, :'job', 'too slow') from generate_series(1, 9) \g /dev/null
+select is((select p.failure || (p.closed_at is null) from perdure.batch_job_progress p where p.job_id = :'job'),
+    'too slowtrue', 'a list that fails is tried again');
+select perdure.postpone_batch_job(0::smallint, :'job', 'too slow') \g /dev/null
+select is(t.finish(:'job'), '0 0 0 t', 'and after ten times the job has failed');
 
 -- A filter that cannot be read fails a job that was not checked
 select perdure.start_batch_job('terminate', 'Nonsense', check_filter => false) as job \gset

@@ -360,6 +360,24 @@ select is_empty($$select w.run_id from perdure.workflows w where w.status = 'Run
             'WorkflowExecutionCancelRequested'))$$,
     'no run has news that no workflow task will tell it');
 
+-- Batch jobs
+select t.start('batch-' || i) from generate_series(1, 3) i \g /dev/null
+select perdure.start_batch_job('signal', 'WorkflowId STARTS_WITH "batch-"', '{"signalName": "s"}') as job \gset
+select perdure.list_runs_of_batch_job(:'job') \g /dev/null
+select format('select perdure.run_next_of_batch_job(0::smallint, %L)', :'job') as next \gset
+select t.run_in('a', 'begin') \g /dev/null
+select t.run_in('a', $$select run_id::text from perdure.run_states where run_id = t.run('batch-1') for update$$)
+    \g /dev/null
+select is(t.run_in('b', :'next'), 'batch-1', 'a batch job waits half a second for a run that is locked');
+select is((select r.state || r.tries from perdure.batch_job_results r where r.workflow_id = 'batch-1'), 'waiting1',
+    'postpones it');
+select is(t.run_in('b', :'next') || ' ' || t.run_in('b', :'next'), 'batch-2 batch-3', 'and goes on with the others');
+select t.run_in('a', 'commit') \g /dev/null
+update perdure.batch_job_runs set next_at = null;
+select is(t.run_in('b', :'next'), 'batch-1', 'later it is changed too');
+select is((select string_agg(r.state, ' ') from perdure.batch_job_results r), 'done done done', 'as all are');
+select t.terminate_all() \g /dev/null
+
 select is_empty('select * from perdure.violations()', 'and no rule of the engine is broken');
 
 select dblink_disconnect(s) from unnest(array['a', 'b', 'c', 'd']) s \g /dev/null

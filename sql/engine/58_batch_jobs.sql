@@ -39,6 +39,22 @@ $$;
 comment on function perdure.check_batch_options(text, jsonb) is
     'Raises PD003 or PD004 unless a batch job can have that operation with those options.';
 
+create or replace function perdure.check_batch_filter(p_namespace text, p_filter text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- In another order a run that starts meanwhile, or that a reset makes, would be chosen too, and the newest run of a
+    -- workflow id would not come first.
+    if (select p.order_keys from perdure.parse_list_filter(p_namespace, p_filter) p)
+        is distinct from (select p.order_keys from perdure.parse_list_filter(p_namespace, '') p) then
+        raise exception 'the filter of a batch job has no ORDER BY' using errcode = 'PD003',
+            hint = 'Runs are changed in no order that one could rely on.';
+    end if;
+end
+$$;
+comment on function perdure.check_batch_filter(text, text) is
+    'Raises PD003 for a filter that cannot be read or that orders runs, and PD005 without the namespace.';
+
 create or replace function perdure.start_batch_job(
     operation text, filter text, options jsonb default '{}', reason text default null,
     namespace text default 'default', requested_by text default null, name text default null,
@@ -75,7 +91,7 @@ begin
             hint = 'Leave it out to change runs as fast as possible.';
     end if;
     -- The namespace and the length of the filter are checked in each case.
-    perform perdure.parse_list_filter(v_namespace,
+    perform perdure.check_batch_filter(v_namespace,
         case when check_filter or length(filter) > 10000 then coalesce(filter, '') else '' end);
     if name is not null then
         perform perdure.check_name(name, 'name of a batch job');
@@ -142,6 +158,7 @@ begin
         return false;
     end if;
     begin
+        perform perdure.check_batch_filter(v_job.namespace, v_job.filter);
         -- The list has the newest runs first, so a run that starts now, such as one that this job makes, is not chosen.
         with page as materialized (
             select w.shard, w.workflow_id, w.run_id, w.status, w.ordinality,
@@ -167,7 +184,8 @@ begin
             update perdure.batch_jobs j set failure = sqlerrm, closed_at = v_now where j.job_id = p_job_id;
             return false;
     end;
-    update perdure.batch_jobs j set listed_up_to = coalesce(v_last, j.listed_up_to), is_listed = v_count < 1000
+    update perdure.batch_jobs j set listed_up_to = coalesce(v_last, j.listed_up_to), is_listed = v_count < 1000,
+        list_tries = 0, failure = null
     where j.job_id = p_job_id;
     return true;
 end
@@ -202,10 +220,14 @@ begin
             p_job.options ->> 'signalName', coalesce(p_job.options -> 'input', '[]'), p_job.requested_by,
             v_request_id, p_job.options -> 'header');
     when 'delete' then
-        if (perdure.find_run(p_shard, p_job.namespace, p_workflow_id, p_run_id)).status = 'Running' then
+        begin
             perform perdure.terminate_workflow(p_shard, p_job.namespace, p_workflow_id, p_run_id,
                 'Delete workflow execution', null, p_job.requested_by);
-        end if;
+        exception
+            when sqlstate 'PD006' then
+                -- It has ended. It is deleted all the same.
+                null;
+        end;
         perform perdure.delete_workflow(p_shard, p_job.namespace, p_workflow_id, p_run_id);
     end case;
     return null;
@@ -214,8 +236,53 @@ $$;
 comment on function perdure.change_run_of_batch_job(smallint, perdure.batch_jobs, text, uuid) is
     'Does the operation of a job to one run. Returns the run that a reset made.';
 
+create or replace function perdure.postpone_run_of_batch_job(p_next perdure.batch_job_runs, p_error text,
+    p_now timestamptz) returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+update perdure.batch_job_runs r set tries = r.tries + 1, error = left($2, 4000),
+    state = case when r.tries < 9 then 'waiting' else 'failed' end,
+    next_at = $3 + make_interval(secs => least(2 ^ r.tries, 60)),
+    done_at = case when r.tries < 9 then null else $3 end
+where r.shard = $1.shard and r.job_id = $1.job_id and r.workflow_id = $1.workflow_id and r.run_id = $1.run_id
+$$;
+comment on function perdure.postpone_run_of_batch_job(perdure.batch_job_runs, text, timestamptz) is
+    'Notes that a run could not be changed for now, so that the job goes on with the others. It is tried again after 1, '
+    '2, 4 … 60 seconds, and has failed after ten times.';
+
+create or replace function perdure.next_of_batch_job(p_shard smallint, p_job_id uuid, p_now timestamptz)
+returns perdure.batch_job_runs
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+select r.* from perdure.batch_job_runs r
+where r.shard = $1 and r.job_id = $2 and r.state = 'waiting' and (r.next_at is null or r.next_at <= $3)
+order by r.workflow_id, r.run_id limit 1 for update skip locked
+$$;
+comment on function perdure.next_of_batch_job(smallint, uuid, timestamptz) is
+    'Locks the next run of a job that nobody else is changing; null if there is none.';
+
+create or replace function perdure.postpone_batch_job(p_shard smallint, p_job_id uuid, p_error text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
+as $$
+declare
+    v_now timestamptz := perdure.clock();
+    v_next perdure.batch_job_runs := perdure.next_of_batch_job(p_shard, p_job_id, v_now);
+begin
+    if v_next.job_id is not null then
+        perform perdure.postpone_run_of_batch_job(v_next, p_error, v_now);
+        return;
+    end if;
+    update perdure.batch_jobs j set list_tries = j.list_tries + 1, failure = left(p_error, 4000),
+        closed_at = case when j.list_tries < 9 then null else v_now end
+    where j.job_id = p_job_id and j.closed_at is null and not j.is_listed;
+end
+$$;
+comment on function perdure.postpone_batch_job(smallint, uuid, text) is
+    'After run_next_of_batch_job or list_runs_of_batch_job raised an error: postpones the next run of a job, or counts '
+    'that its runs could not be listed, which may happen ten times in a row.';
+
 create or replace function perdure.run_next_of_batch_job(p_shard smallint, p_job_id uuid) returns text
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$
 declare
     v_now timestamptz := perdure.clock();
@@ -232,9 +299,7 @@ begin
     if v_job.closed_at is not null then
         return null;
     end if;
-    select * into v_next from perdure.batch_job_runs r
-    where r.shard = p_shard and r.job_id = p_job_id and r.state = 'waiting'
-    order by r.workflow_id, r.run_id limit 1 for update skip locked;
+    v_next := perdure.next_of_batch_job(p_shard, p_job_id, v_now);
     if v_next.job_id is null then
         return null;
     end if;
@@ -246,9 +311,10 @@ begin
             null;
         when others then
             if perdure.is_passing(sqlstate) then
-                raise;
+                perform perdure.postpone_run_of_batch_job(v_next, sqlerrm, v_now);
+                return v_next.workflow_id;
             end if;
-            v_error := sqlerrm;
+            v_error := left(sqlerrm, 4000);
     end;
     update perdure.batch_job_runs r set state = case when v_error is null then 'done' else 'failed' end,
         new_run_id = v_new_run_id, error = v_error, done_at = v_now
@@ -306,5 +372,5 @@ begin
 end
 $$;
 comment on procedure perdure.run_batch_job(uuid) is
-    'Changes the runs of a job that are left, each in a transaction of its own. Call it again to go on after an '
-    'interruption. Several sessions may run it at once.';
+    'Changes the runs of a job that are left, each in a transaction of its own, as fast as it can. Call it again to go '
+    'on after an interruption, or with runs that were locked. Several sessions may run it at once.';

@@ -35,7 +35,8 @@ begin
     -- The name of a deleted namespace is free once its runs are gone.
     delete from perdure.namespaces n
     where n.namespace = p_namespace and n.deleted_at is not null
-      and not exists (select from perdure.executions e where e.namespace = n.namespace);
+      and not exists (select from perdure.executions e where e.namespace = n.namespace)
+      and not exists (select from perdure.batch_jobs j where j.namespace = n.namespace);
     if exists (select from perdure.namespaces n where n.namespace = p_namespace and n.deleted_at is not null) then
         raise exception 'the namespace % is being deleted', quote_ident(left(p_namespace, 100)) using errcode = 'PD003',
             hint = 'Try again once its runs are gone, or choose another name.';

@@ -878,12 +878,17 @@ begin
               < v_now - make_interval(secs => case when n.deleted_at is null
                   then least(extract(epoch from n.retention), 31557600000) else 0 end::double precision)
         limit v_limit for update of old skip locked);
+    get diagnostics v_rows = row_count;
+    is_more := is_more or v_rows = v_limit;
     if p_shard = 0 then
-        -- A job is deleted later than its runs on each shard.
+        -- A job is deleted after its runs on each shard.
         delete from perdure.batch_jobs j using perdure.namespaces n
         where n.namespace = j.namespace
-          and j.closed_at < v_now - interval '1 day' - make_interval(secs => least(extract(epoch from n.retention),
-              31557600000)::double precision);
+          and (n.deleted_at is not null or j.closed_at < v_now - make_interval(
+              secs => least(extract(epoch from n.retention), 31557600000)::double precision))
+          and not exists (
+            select from generate_series(0, perdure.shard_count() - 1) s
+            join perdure.batch_job_runs r on r.shard = s and r.job_id = j.job_id);
         delete from perdure.past_workers o where o.worker_id in (
             select old.worker_id from perdure.namespaces n
             cross join lateral (

@@ -22,7 +22,8 @@ comment on column perdure.batch_job_progress.created_at is 'When the job was mad
 comment on column perdure.batch_job_progress.stopped_at is 'When it was stopped; null for a job that was not.';
 comment on column perdure.batch_job_progress.closed_at is
     'When nothing was left, or it was stopped, or it failed; null for an open job.';
-comment on column perdure.batch_job_progress.failure is 'Why the filter could not be read.';
+comment on column perdure.batch_job_progress.failure is
+    'Why the runs that the filter chooses could not be listed.';
 comment on column perdure.batch_job_progress.runs is 'How many runs have been written down so far.';
 comment on column perdure.batch_job_progress.waiting is 'How many of them are left.';
 comment on column perdure.batch_job_progress.done is 'How many were changed, or had gone before.';
@@ -33,7 +34,7 @@ comment on column perdure.batch_job_progress.named_runs is
     'The runs that were named: [{"workflowId", "runId"}]; null for those that a filter chooses.';
 
 create or replace view perdure.batch_job_results as
-select r.job_id, r.workflow_id, r.run_id, r.state, r.new_run_id, r.error, r.done_at
+select r.job_id, r.workflow_id, r.run_id, r.state, r.new_run_id, r.error, r.done_at, r.tries, r.next_at
 from perdure.batch_job_runs r;
 comment on view perdure.batch_job_results is 'One row is a run that a batch job changes.';
 comment on column perdure.batch_job_results.job_id is 'The job.';
@@ -41,5 +42,8 @@ comment on column perdure.batch_job_results.workflow_id is 'The workflow id.';
 comment on column perdure.batch_job_results.run_id is 'The run that the filter chose.';
 comment on column perdure.batch_job_results.state is 'waiting, done or failed.';
 comment on column perdure.batch_job_results.new_run_id is 'The run that a reset made.';
-comment on column perdure.batch_job_results.error is 'Why it was not changed.';
+comment on column perdure.batch_job_results.error is 'Why it was not changed, or could not be changed the last time.';
+comment on column perdure.batch_job_results.tries is
+    'How often it could not be changed for a reason that may pass, such as a lock.';
+comment on column perdure.batch_job_results.next_at is 'When it is tried again; null for a run that was not tried.';
 comment on column perdure.batch_job_results.done_at is 'When it was changed, or failed to be.';

@@ -194,6 +194,9 @@ struct BatchCalls: Sendable {
         let asked = request.integer("pageSize")
         let size = asked > 0 ? min(asked, 1000) : 1000
         let after = try request.given("nextPageToken").map { try JSON(token: $0) }
+        if let after, after.given("createdAt").flatMap({ Timestamp($0) }) == nil {
+            throw CallError.invalidArgument("Invalid token: it is not one that this server gave.")
+        }
         let rows = try await database.rows(
             """
             select p.job_id, p.name, p.operation, p.created_at, p.closed_at, \
