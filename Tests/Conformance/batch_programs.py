@@ -196,10 +196,10 @@ async def batches_that_are_refused(env):
 
 @program
 async def batches_are_listed(env):
-    jobs = [await start(env, termination_operation=BatchOperationTermination(identity=IDENTITY)) for _ in range(3)]
-    for job in jobs:
-        await ended(env, job)
-    found, token = [], b""
+    jobs, found, token = [], [], b""
+    for _ in range(3):
+        jobs.append(await start(env, termination_operation=BatchOperationTermination(identity=IDENTITY)))
+        await ended(env, jobs[-1])
 
     async def all_are_listed():
         answer = await env.client.workflow_service.list_batch_operations(ListBatchOperationsRequest(
