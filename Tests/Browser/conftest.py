@@ -1,5 +1,6 @@
 """Starts the services once for all browser tests, unless TRANSFER_WEB_URL says where they run."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -45,6 +46,18 @@ def answers(url):
         return urllib.request.urlopen(url, timeout=2).status == 200
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def running(command, url, **options):
+    """A server of a test's own, from when it answers until the test is done with it."""
+    server = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, **options)
+    try:
+        wait_for(lambda: answers(f"{url}/health"), 20, "the start of the server")
+        yield url
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0
 
 
 class Services:

@@ -1,38 +1,28 @@
 """Who looks at the transfer page: read-only pages, and the name that a proxy gives, in a real Chromium."""
 
-import contextlib
 import os
 import pathlib
-import subprocess
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from conftest import answers, free_port, wait_for
+from conftest import free_port, running
 
 
 @pytest.fixture
 def serving(services):
     """Starts another transfer-web beside the running one, with the same environment but for some settings."""
-    running, command = next(
+    pid, command = next(
         (pid, command) for pid, command in services.processes() if command[0].endswith(b"transfer-web"))
-    environment = dict(
-        entry.split("=", 1) for entry in pathlib.Path(f"/proc/{running}/environ").read_text().split("\0") if "=" in entry)
+    process = pathlib.Path(f"/proc/{pid}")
+    environment = dict(entry.split("=", 1) for entry in (process / "environ").read_text().split("\0") if "=" in entry)
 
-    @contextlib.contextmanager
     def serving(**settings):
         port = free_port()
-        server = subprocess.Popen(
-            [argument.decode() for argument in command], cwd="/", stdin=subprocess.DEVNULL,
-            executable=os.readlink(f"/proc/{running}/exe"), env=environment | {"TRANSFER_WEB_PORT": str(port)} | settings)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_for(lambda: answers(f"{url}/health"), 20, "the start of the server")
-            yield url
-        finally:
-            server.terminate()
-            assert server.wait(20) == 0
+        return running(
+            [argument.decode() for argument in command], f"http://127.0.0.1:{port}",
+            executable=os.readlink(process / "exe"), env=environment | {"TRANSFER_WEB_PORT": str(port)} | settings)
 
     return serving
 

@@ -1,36 +1,26 @@
 """Who looks at the history pages and how: names, read-only pages, time zones, namespaces, going to anything, building a
 filter, in a real Chromium."""
 
-import contextlib
 import os
 import re
-import subprocess
 import urllib.request
 
 import pytest
 from playwright.sync_api import expect
 
-from conftest import answers, free_port, wait_for
+from conftest import free_port, running, wait_for
 from test_attention_pages import accessible
 from test_history_pages import binary, pages, visit  # noqa: F401  fixtures
 
 LIST = "/namespaces/default/workflows"
 
 
-@contextlib.contextmanager
 def serving(pages, log=None, **settings):
     """Another server of the same pages, with settings of its own."""
     port = free_port()
-    server = subprocess.Popen(
-        [binary()], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        env=os.environ | {"DATABASE_URL": pages.database, "HISTORY_WEB_PORT": str(port), "LOG_LEVEL": "error"} | settings)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: answers(f"{url}/health"), 20, "the start of the server")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
+    environment = {"DATABASE_URL": pages.database, "HISTORY_WEB_PORT": str(port), "LOG_LEVEL": "error"}
+    return running(
+        [binary()], f"http://127.0.0.1:{port}", stdout=log, stderr=log, env=os.environ | environment | settings)
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ async def history_in_reverse(env):
 
 @program
 async def large_history(env):
-    """Seven megabytes are read by pages: by a worker that has nothing cached, and by clients in each way that there is."""
+    """Seven megabytes are read by pages: by a worker that has nothing cached, and by clients in each way there is."""
     async with env.worker(Large, activities=[make], max_cached_workflows=0):
         handle = await env.start(Large.run, 5, 1_500_000)
         seen = [await result(handle)]

@@ -202,8 +202,8 @@ struct EvictionTests {
             }
         }
         try await eventually("it is told") { complaints.withLock { $0 } == 1 }
-        // A turn whose wait is over before it begins takes no job, so there may be more turns than jobs. With the job that
-        // ends the last wait, no more come.
+        // A turn whose wait is over before it begins takes no job, so there may be more turns than jobs. With the job
+        // that ends the last wait, no more come.
         let stopped = turns.withLock { $0 }
         try await Task.sleep(for: .milliseconds(100))
         #expect(stopped > 0 && turns.withLock { $0 } == stopped)

@@ -100,7 +100,12 @@ public final class Storm: Sendable {
 
     private func run() async throws {
         let start = ContinuousClock.now
-        if options.workerProgram != nil { Bugs.shared.areFixed.store(true, ordering: .relaxed) }
+        let bugs = Bugs.folder(ofDatabase: database.configuration.database ?? "")
+        defer { try? FileManager.default.removeItem(at: bugs) }
+        if options.workerProgram != nil {
+            Bugs.shared.areFixed.store(true, ordering: .relaxed)
+            try FileManager.default.createDirectory(at: bugs, withIntermediateDirectories: true)
+        }
         await withTaskGroup(of: Void.self) { group in
             for number in 0..<options.workers { group.addTask { await self.troubles.keepWorker(number) } }
             if options.isTroubled { group.addTask { await self.troubles.make() } }

@@ -194,6 +194,7 @@ public struct StormWorker: Sendable {
         }
         var configuration = PostgresConfiguration(server)
         configuration.database = words[2]
+        Bugs.shared.folder.withLock { $0 = Bugs.folder(ofDatabase: words[2]) }
         let worker = StormWorker(configuration: configuration, name: words[0], seed: seed)
         let parent = getppid()
         let watch = Task.detached {

@@ -13,8 +13,8 @@ case $1 in
             | sort -u || true ;;
     # Tests/SQL/chains.sql (Wstat: 0 Tests: 20 Failed: 1)
     sql) sed -nE 's/^(Tests\/SQL\/[a-z0-9_]+\.sql) +\(Wstat: .*/\1/p' "$2" | sort -u ;;
-    # FAILED Tests/Browser/test_services.py::test_start[a b] - AssertionError: …  as the whole function, with every parameter,
-    # because a parameter may have spaces and brackets
+    # FAILED Tests/Browser/test_services.py::test_start[a b] - AssertionError: …  as the whole function, with every
+    # parameter, because a parameter may have spaces and brackets
     browser) sed -nE 's/^(FAILED|ERROR) ([^ ]+\.py::[^][ ]+).*/\2/p' "$2" | sort -u ;;
     # conformance: commands FAILED, or not ok signal_with_start and conformance: programs FAILED
     conformance)
