@@ -42,8 +42,8 @@ extension Money {
         }
     }
 
-    /// Reads a JSON number by its digits: `12.5` and `1.25e1` are 1250 cents, `0.1` is 10 and never 9.999…. Takes what
-    /// a ledger can hold, 64 bits of cents: a balance may be above what one movement may have.
+    /// Reads a JSON number by its digits: `12.5` and `1.25e1` are 1250 cents, `0.1` is 10 and never 9.999…. Takes
+    /// what a ledger can hold, 64 bits of cents: a balance may be above what one movement may have.
     public init(parsing text: String) throws(Invalid) {
         var rest = text[...]
         let isNegative = rest.first == "-"

@@ -47,8 +47,8 @@ begin
     -- workflow id would not come first.
     if (select p.order_keys from perdure.parse_list_filter(p_namespace, p_filter) p)
         is distinct from (select p.order_keys from perdure.parse_list_filter(p_namespace, '') p) then
-        raise exception 'the filter of a batch job has no ORDER BY' using errcode = 'PD003',
-            hint = 'Runs are changed in no order that one could rely on.';
+        raise exception 'the filter of a batch job cannot have ORDER BY' using errcode = 'PD003',
+            hint = 'Leave ORDER BY out: the job lists the newest runs first.';
     end if;
 end
 $$;
@@ -73,8 +73,8 @@ begin
     perform perdure.check_batch_options(operation, options);
     if (filter is null) = (runs is null) then
         raise exception 'a batch job needs a filter or runs' using errcode = 'PD003',
-            hint = 'The filter is that of list_workflows; runs is [{"workflowId": "…", "runId": "…"}], where runId may '
-                'be left out.';
+            hint = 'The filter is that of list_workflows; runs is [{"workflowId": "…", "runId": "…"}], where runId '
+                'may be left out.';
     end if;
     if runs is not null then
         perform perdure.check_array(runs, 'runs of a batch job');
@@ -247,8 +247,8 @@ update perdure.batch_job_runs r set tries = r.tries + 1, error = left($2, 4000),
 where r.shard = $1.shard and r.job_id = $1.job_id and r.workflow_id = $1.workflow_id and r.run_id = $1.run_id
 $$;
 comment on function perdure.postpone_run_of_batch_job(perdure.batch_job_runs, text, timestamptz) is
-    'Notes that a run could not be changed for now, so that the job goes on with the others. It is tried again after 1, '
-    '2, 4 … 60 seconds, and has failed after ten times.';
+    'Notes that a run could not be changed for now, so that the job goes on with the others. It is tried again after '
+    '1, 2, 4 … 60 seconds, and has failed after ten times.';
 
 create or replace function perdure.next_of_batch_job(p_shard smallint, p_job_id uuid, p_now timestamptz)
 returns perdure.batch_job_runs
