@@ -57,7 +57,7 @@ public func serve(
     onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
 ) async throws {
     let application = Application(
-        router: router,
+        router: router, server: .http1Connections,
         configuration: .init(address: .hostname(settings.host, port: settings.port)),
         onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? settings.port) },
         logger: logger)

@@ -35,7 +35,7 @@ extension EndToEnd {
                                     try await server.start()
                                 }
                             }
-                            try await setting.waitUntilAllHaveEnded(within: .seconds(120))
+                            try await setting.waitUntilAllHaveEnded()
                             for id in acknowledged {
                                 #expect(try await setting.transfer(id)["status"]?.stringValue == "COMPLETED")
                             }

@@ -16,11 +16,9 @@ func withServer<T: Sendable>(
     logger.logLevel = .critical
     let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
     let application = Application(
-        responder: GatedResponder(inner: router.buildResponder(), gate: gate),
+        responder: GatedResponder(inner: router.buildResponder(), gate: gate), server: .http1Connections,
         configuration: .init(address: .hostname("127.0.0.1", port: 0)),
         onServerRunning: { channel in continuation.yield(channel.localAddress?.port ?? 0) }, logger: logger)
-    // A server that is cancelled drops a connection that is being opened, which ends the program (NIOAsyncWriter); one
-    // that is asked to stop takes no more of them first.
     var configuration = ServiceGroupConfiguration(services: [.init(service: application)], logger: logger)
     configuration.maximumGracefulShutdownDuration = .seconds(3)
     let services = ServiceGroup(configuration: configuration)

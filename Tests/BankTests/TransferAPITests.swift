@@ -269,8 +269,8 @@ import WebCommon
                         }
                     }
                 }
-                try await eventually("all follow", within: .seconds(30)) { await routes.feed.viewerCount >= 250 }
-                try await eventually("each has heard of six readings", within: .seconds(30)) {
+                try await eventually("all follow") { await routes.feed.viewerCount >= 250 }
+                try await eventually("each has heard of six readings") {
                     readings.viewers(of: 6) >= 250
                 }
                 // Readings of their own would have been over a thousand.

@@ -27,7 +27,7 @@ extension EndToEnd {
                                     "account_\(letters[number % 10])", "account_\(letters[(number + 3) % 10])",
                                     Int64(number % 30 + 1)))
                         }
-                        try await setting.waitUntilAllHaveEnded(within: .seconds(90))
+                        try await setting.waitUntilAllHaveEnded()
                     }
                     for id in ids { #expect(try await setting.transfer(id)["status"]?.stringValue == "COMPLETED") }
                 }

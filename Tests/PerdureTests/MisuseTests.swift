@@ -355,7 +355,7 @@ struct MisuseTests {
             for row in runs {
                 let runID: UUID = try row.decode(at: 1)
                 let id: String = try row.decode(at: 0)
-                try await eventually("\(id): what it waits for has come, and its task fails", within: .seconds(30)) {
+                try await eventually("\(id): what it waits for has come, and its task fails") {
                     await World.shared.open(runID)
                     return try await self.failure(database, id) != nil
                 }

@@ -7,7 +7,7 @@ public import Testing
 /// Once one wait has failed, the others are short: what stalls one test stalls them all, and its message is the one to
 /// read.
 public func eventually(
-    _ what: Comment, within limit: Duration = .seconds(60), sourceLocation: SourceLocation = #_sourceLocation,
+    _ what: Comment, within limit: Duration = .seconds(180), sourceLocation: SourceLocation = #_sourceLocation,
     isolation: isolated (any Actor)? = #isolation, _ condition: () async throws -> Bool
 ) async throws {
     let limit = aWaitHasFailed.load(ordering: .relaxed) ? min(limit, .seconds(3)) : limit
