@@ -35,6 +35,11 @@ async def nothing() -> None:
 
 
 @activity.defn
+async def tell_priority() -> int | None:
+    return activity.info().priority.priority_key
+
+
+@activity.defn
 async def make(size: int) -> str:
     return "x" * size
 
@@ -119,7 +124,7 @@ async def waits_a_moment(milliseconds: int) -> int:
 
 
 ACTIVITIES = [
-    echo, nothing, make, add, fails_until, fails, hangs, hangs_later, beats_then_hangs, resumes, waits_for_cancel, waits_a_moment,
+    echo, nothing, tell_priority, make, add, fails_until, fails, hangs, hangs_later, beats_then_hangs, resumes, waits_for_cancel, waits_a_moment,
 ]
 
 # --- workflows -------------------------------------------------------------------------------------------------------
@@ -154,6 +159,18 @@ class HasFairChild:
         await workflow.execute_child_workflow(
             Nothing.run, id=workflow.info().workflow_id + "-child",
             priority=Priority(priority_key=4, fairness_key="of the child", fairness_weight=1.5))
+
+
+@workflow.defn
+class TellsPriorities:
+    """The priorities of the run, of an activity that has its own, and of one that has the run's."""
+
+    @workflow.run
+    async def run(self) -> list[int | None]:
+        own = await workflow.execute_activity(
+            tell_priority, start_to_close_timeout=timedelta(seconds=10), priority=Priority(priority_key=7))
+        of_run = await workflow.execute_activity(tell_priority, start_to_close_timeout=timedelta(seconds=10))
+        return [workflow.info().priority.priority_key, own, of_run]
 
 
 @workflow.defn
@@ -911,6 +928,12 @@ async def suggested_by_length(env):
 @with_worker([Nothing])
 async def priority(env):
     return await env.execute(Nothing.run, priority=Priority(priority_key=2))
+
+
+@with_worker([TellsPriorities])
+async def priorities_above_five(env):
+    """They are kept as they were given; a server with five levels claims them as 5."""
+    return [await env.execute(TellsPriorities.run, priority=Priority(priority_key=number)) for number in (6, 2**31 - 1)]
 
 
 @with_worker([Nothing, HasFairChild])

@@ -287,6 +287,13 @@ select is(t.history('p', 9),
         '13 ActivityTaskCompleted 14 ActivityTaskStarted 15 ActivityTaskCompleted '
     '16 ActivityTaskStarted 17 ActivityTaskCompleted', 'for which the workflow gets one task');
 
+select t.at(6100), t.start('p5', '{"priority": 9}'), t.claim(), t.complete('p5', jsonb_build_array(
+    t.activity('a'), t.activity('b', '{"priority": {"priorityKey": 2147483647}}'),
+    t.activity('c', '{"priority": {"priorityKey": 4}}'), t.activity('d', '{"priority": {"priorityKey": 0}}')))
+    \g /dev/null
+select is(array[t.claim_activities(p_limit => 1), t.claim_activities(p_limit => 1), t.claim_activities(p_limit => 2)],
+    array['p5/c#1', 'p5/a#1', 'p5/b#1 p5/d#1'], 'a priority above 5 counts as 5; 0 is that of the run');
+
 -- Handing back
 select t.with_activity('b', 7000), t.at(7005) \g /dev/null
 select is(perdure.release_tasks(0::smallint, t.worker(1),

@@ -204,7 +204,7 @@ select is(t.refusal($$select perdure.update_activity_options('c', 'a', '{"startT
     'one time-out must be there');
 select is(t.refusal($$select perdure.update_activity_options('c', 'a', '{"retryPolicy": {"maximumAttempts": -1}}')$$),
     'PD003', 'and the retry policy be one');
-select is(t.refusal($$select perdure.update_activity_options('c', 'a', '{"priority": {"priorityKey": 6}}')$$),
+select is(t.refusal($$select perdure.update_activity_options('c', 'a', '{"priority": {"priorityKey": -6}}')$$),
     'PD003', 'as the priority');
 select is(t.refusal($$select perdure.update_activity_options('c', 'a', '{"taskQueue": {"name": ""}}')$$),
     'PD003', 'and the queue');

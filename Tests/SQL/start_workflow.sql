@@ -98,9 +98,12 @@ select results_eq($$select * from perdure.workflow_result('o')$$,
 -- Priority and age decide who is first
 select t.claim() \g /dev/null
 select t.at(100), t.start('p3'), t.at(101), t.start('p5', '{"priority": 5}'), t.at(102),
-    t.start('p1', '{"priority": 1}'), t.at(103), t.start('p3b') \g /dev/null
-select is(array[t.claim(p_limit => 1), t.claim(p_limit => 1), t.claim(p_limit => 1), t.claim(p_limit => 1)],
-    array['p1', 'p3', 'p3b', 'p5'], 'priority first, then age');
+    t.start('p1', '{"priority": 1}'), t.at(103), t.start('p3b'), t.start('p9', '{"priority": 2147483647}'), t.at(104),
+    t.start('p5b', '{"priority": 5}') \g /dev/null
+select is(array[t.claim(p_limit => 1), t.claim(p_limit => 1), t.claim(p_limit => 1), t.claim(p_limit => 1),
+    t.claim(p_limit => 1), t.claim(p_limit => 1)],
+    array['p1', 'p3', 'p3b', 'p5', 'p9', 'p5b'], 'priority first, then age; a number above 5 counts as 5');
+select is(t.event('p9', 1) -> 'priority', '{"priorityKey": 2147483647}', 'and is kept as it was given');
 
 -- A delay
 select perdure.terminate_workflow(workflow_id) from perdure.list_workflows('ExecutionStatus = "Running"') \g /dev/null
@@ -183,7 +186,9 @@ select is(t.refusal(format('select perdure.start_workflow(0::smallint, ''default
     ('{"workflowTaskTimeout": "1m"}', 'PD003'),
     ('{"workflowStartDelay": "soon"}', 'PD003'),
     ('{"priority": 0}', 'PD003'),
-    ('{"priority": 6}', 'PD003'),
+    ('{"priority": -1}', 'PD003'),
+    ('{"priority": 2147483648}', 'PD003'),
+    ('{"priority": {"priorityKey": 1}}', 'PD003'),
     ('{"priority": "high"}', 'PD003'),
     ('{"priority": 2.5}', 'PD003'),
     ('{"memo": []}', 'PD003'),

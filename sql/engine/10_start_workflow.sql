@@ -24,6 +24,39 @@ $$;
 comment on function perdure.check_fairness(jsonb) is
     'Raises PD003 or PD004 unless it is a fairness key of 64 bytes at most, a weight above zero, or both.';
 
+create or replace function perdure.check_priority(p_priority jsonb) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(p_priority, 'null') in ('null', '{}') then
+        return;
+    end if;
+    if jsonb_typeof(p_priority) <> 'object' then
+        raise exception 'the priority must be an object' using errcode = 'PD003', hint = 'For example {"priorityKey": 1}.';
+    end if;
+    if p_priority ->> 'priorityKey' like '-%' then
+        raise exception 'priority key can''t be negative' using errcode = 'PD003',
+            hint = '1 is first; 3 is the default; a number above 5 counts as 5.';
+    end if;
+    if p_priority ->> 'priorityKey' !~ '^[0-9]{1,10}$' or (p_priority ->> 'priorityKey')::numeric >= 2 ^ 31 then
+        raise exception 'the priority key must be a whole number below 2147483648' using errcode = 'PD003',
+            hint = '1 is first; 3 is the default; a number above 5 counts as 5.';
+    end if;
+    perform perdure.check_fairness(p_priority - 'priorityKey');
+end
+$$;
+comment on function perdure.check_priority(jsonb) is
+    'Raises PD003 or PD004 unless it is temporal.api.common.v1.Priority, {"priorityKey": n, "fairnessKey": text, '
+    '"fairnessWeight": n}, or null.';
+
+create or replace function perdure.claim_priority(p_priority jsonb, p_otherwise smallint) returns smallint
+language sql immutable parallel safe
+return case when coalesce((p_priority ->> 'priorityKey')::int, 0) = 0 then p_otherwise
+    else least((p_priority ->> 'priorityKey')::int, 5)::smallint end;
+comment on function perdure.claim_priority(jsonb, smallint) is
+    'The priority by which a task is claimed, 1 to 5: that of temporal.api.common.v1.Priority, in which a number above '
+    '5 counts as 5, as in Temporal; p_otherwise if it names none.';
+
 create or replace function perdure.check_start_options(p_namespace text, p_options jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -43,8 +76,12 @@ begin
         raise exception 'unknown start options: %', v_unknown using errcode = 'PD003',
             hint = 'docs/reference/contract.md lists the options.';
     end if;
-    if coalesce(p_options ->> 'priority', '3') !~ '^[1-5]$' then
-        raise exception 'the priority must be 1 to 5' using errcode = 'PD003', hint = '1 is first; 3 is the default.';
+    if p_options ? 'priority' then
+        perform perdure.check_priority(jsonb_build_object('priorityKey', p_options -> 'priority'));
+        if (p_options ->> 'priority')::int = 0 then
+            raise exception 'the priority must be above zero' using errcode = 'PD003',
+                hint = '1 is first; 3 is the default; a number above 5 counts as 5.';
+        end if;
     end if;
     perform perdure.check_fairness(p_options -> 'fairness');
     perform perdure.check_memo(p_options -> 'memo', 'memo');
@@ -163,7 +200,7 @@ begin
             else jsonb_build_object('identity', p_options ->> 'identity') end;
     if p_options - array['workflowIdReusePolicy', 'workflowIdConflictPolicy', 'requestId', 'identity'] <> '{}' then
         perform perdure.check_start_options(p_namespace, p_options);
-        v_priority := coalesce(p_options ->> 'priority', '3')::smallint;
+        v_priority := least(coalesce(p_options ->> 'priority', '3')::int, 5)::smallint;
         v_execution_timeout := perdure.duration(p_options -> 'workflowExecutionTimeout', 'workflowExecutionTimeout');
         v_run_timeout := perdure.duration(p_options -> 'workflowRunTimeout', 'workflowRunTimeout');
         -- As in Temporal, the timeout of a run is at most that of its execution, and that of a workflow task at most
@@ -189,7 +226,8 @@ begin
             'initiator', case when v_cron_schedule is not null then 'CronSchedule' end,
             'firstWorkflowTaskBackoff', perdure.seconds(v_delay),
             'priority', case when p_options ?| array['priority', 'fairness']
-                then case when p_options ? 'priority' then jsonb_build_object('priorityKey', v_priority) else '{}' end
+                then case when p_options ? 'priority'
+                    then jsonb_build_object('priorityKey', (p_options ->> 'priority')::int) else '{}' end
                     || coalesce(p_options -> 'fairness', '{}') end,
             'memo', perdure.memo_entries(p_options -> 'memo'), 'searchAttributes', p_options -> 'searchAttributes',
             'searchAttributeTypes', case when p_options ? 'searchAttributes'

@@ -53,11 +53,7 @@ begin
                     message := format('activity %s has neither a startToCloseTimeout nor a scheduleToCloseTimeout',
                         v_a ->> 'activityId'); return;
                 end if;
-                if coalesce((v_a #>> '{priority,priorityKey}')::smallint, 3) not between 1 and 5
-                    or coalesce(jsonb_typeof(v_a -> 'priority'), 'object') <> 'object'
-                    or pg_column_size(v_a -> 'priority') > 1000 then
-                    message := format('activity %s has a priority that is not 1 to 5', v_a ->> 'activityId'); return;
-                end if;
+                perform perdure.check_priority(v_a -> 'priority');
                 perform perdure.check_task_queue(coalesce(v_a #>> '{taskQueue,name}', p_run.task_queue));
                 if v_a ->> 'activityId' = any (v_activity_ids) or exists (
                     select from perdure.activity_tasks t where t.shard = p_shard and t.run_id = p_run.run_id
@@ -432,8 +428,8 @@ begin
             v_events := v_events || case when v_a ? 'input' then v_event else v_event #- '{given,input}' end;
             perform perdure.write_activity(p_shard, v_run.run_id, v_id, v_run.namespace, v_queue, v_run.workflow_id,
                 v_run.workflow_type, v_a,
-                coalesce((v_a #>> '{priority,priorityKey}')::smallint, v_run.priority), v_now, v_to_close, v_to_start,
-                    v_start_to_close,
+                perdure.claim_priority(v_a -> 'priority', v_run.priority), v_now, v_to_close, v_to_start,
+                v_start_to_close,
                 nullif(perdure.duration(v_a -> 'heartbeatTimeout', 'heartbeatTimeout'), interval '0'), v_policy,
                 case when v_is_eager then p_worker.worker_id end, case when v_is_eager then p_worker.identity end, case
                     when v_is_eager then p_now end);

@@ -262,10 +262,7 @@ begin
     end if;
     perform perdure.check_retry_policy(p_options -> 'retryPolicy', 'retry policy');
     perform perdure.check_task_queue(p_options #>> '{taskQueue,name}');
-    if coalesce((p_options #>> '{priority,priorityKey}')::numeric, 0) not between 0 and 5
-        or pg_column_size(p_options -> 'priority') > 1000 then
-        raise exception 'a priority is 1 to 5' using errcode = 'PD003', hint = '1 is first, 5 last, 3 the default.';
-    end if;
+    perform perdure.check_priority(p_options -> 'priority');
     p_task.task_queue := p_options #>> '{taskQueue,name}';
     -- As in Temporal, the other timeouts are at most the schedule-to-close timeout.
     p_task.schedule_to_close_timeout := v_to_close;
@@ -279,7 +276,7 @@ begin
     end if;
     p_task.retry_policy := perdure.retry_policy(p_options -> 'retryPolicy');
     p_task.given_priority := nullif(p_options -> 'priority', 'null');
-    p_task.priority := coalesce(nullif((p_options #>> '{priority,priorityKey}')::smallint, 0), (
+    p_task.priority := perdure.claim_priority(p_options -> 'priority', (
         select r.priority from perdure.run_states r where r.shard = p_task.shard and r.run_id = p_task.run_id));
     return p_task;
 end

@@ -25,6 +25,7 @@ begin
     end if;
     perform perdure.duration(p_a -> t.name, t.name)
     from unnest(array['workflowExecutionTimeout', 'workflowRunTimeout', 'workflowTaskTimeout']) t (name);
+    perform perdure.check_priority(p_a -> 'priority');
     perform perdure.check_start_options(v_namespace, perdure.child_options(p_a));
 end
 $$;

@@ -205,7 +205,7 @@ begin
             interval '0');
         perform perdure.write_activity(p_shard, p_run.run_id, v_id, p_run.namespace,
             coalesce(v_a #>> '{taskQueue,name}', p_run.task_queue), p_run.workflow_id, p_run.workflow_type, v_a,
-            coalesce((v_a #>> '{priority,priorityKey}')::smallint, p_run.priority), p_now, v_to_close,
+            perdure.claim_priority(v_a -> 'priority', p_run.priority), p_now, v_to_close,
             nullif(perdure.duration(v_a -> 'scheduleToStartTimeout', 'scheduleToStartTimeout'), interval '0'),
             nullif(perdure.duration(v_a -> 'startToCloseTimeout', 'startToCloseTimeout'), interval '0'),
             nullif(perdure.duration(v_a -> 'heartbeatTimeout', 'heartbeatTimeout'), interval '0'),
@@ -507,7 +507,7 @@ begin
     v_new.workflow_id := p_workflow_id;
     v_new.workflow_type := v_base.workflow_type;
     v_new.task_queue := v_base.task_queue;
-    v_new.priority := coalesce((v_start #>> '{priority,priorityKey}')::smallint, smallint '3');
+    v_new.priority := perdure.claim_priority(v_start -> 'priority', smallint '3');
     v_new.workflow_task_timeout := coalesce(perdure.duration(v_start -> 'workflowTaskTimeout', 'workflowTaskTimeout'),
         interval '10 s');
     v_new.history_bytes := perdure.copy_history(p_shard, v_base, v_new.run_id, v_event_id);

@@ -16,7 +16,7 @@ public struct ActivityOptions: Hashable, Sendable {
     /// Shown in histories; the idempotency key is made of it. A number if nil. Unique among a run's open activities.
     public var activityID: String?
     public var cancellationType: CancellationType
-    /// 1 is claimed first, 5 last; the run's own if nil.
+    /// 1 is claimed first; the run's own if nil. A number above 5 counts as 5.
     public var priority: Int?
     /// By whom activities of a queue are to take turns. Kept and shown, and handed out; claims do not look at it.
     public var fairnessKey: String?

@@ -31,7 +31,7 @@ public struct WorkflowOptions: Sendable {
     /// When runs start, one after the other: five fields in UTC, as `0 9 * * MON-FRI`, with `CRON_TZ=Europe/Berlin` in
     /// front for another time zone; `@daily`; `@every 90s`. A run starts when the one before it has ended.
     public var cronSchedule: String?
-    /// 1, first, to 5; 3 by default.
+    /// 1 is claimed first; 3 by default. A number above 5 counts as 5.
     public var priority: Int?
     /// Notes about the run, shown with it.
     public var memo: [String: any Encodable & Sendable]

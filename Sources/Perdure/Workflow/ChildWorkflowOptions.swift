@@ -33,7 +33,7 @@ public struct ChildWorkflowOptions: Sendable {
     public var runTimeout: Duration?
     /// How long a worker may take over one workflow task; 10 s by default.
     public var taskTimeout: Duration?
-    /// 1, first, to 5; that of the parent by default.
+    /// 1 is claimed first; that of the parent by default. A number above 5 counts as 5.
     public var priority: Int?
     /// Notes about the run, shown with it.
     public var memo: [String: any Encodable & Sendable]

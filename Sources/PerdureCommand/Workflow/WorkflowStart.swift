@@ -34,7 +34,7 @@ struct StartOptions: ParsableArguments {
     var memo: [NamedValue] = []
     @Option(help: ArgumentHelp("What it can be listed by; once for each.", valueName: "name=json"))
     var searchAttribute: [NamedValue] = []
-    @Option(help: "1, first, to 5.")
+    @Option(help: "1 is claimed first; 3 by default. A number above 5 counts as 5.")
     var priority: Int?
 
     func start(with client: PerdureClient) async throws -> UntypedWorkflowHandle {
