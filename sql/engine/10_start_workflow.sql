@@ -32,7 +32,8 @@ begin
         return;
     end if;
     if jsonb_typeof(p_priority) <> 'object' then
-        raise exception 'the priority must be an object' using errcode = 'PD003', hint = 'For example {"priorityKey": 1}.';
+        raise exception 'the priority must be an object' using errcode = 'PD003',
+            hint = 'For example {"priorityKey": 1}.';
     end if;
     if p_priority ->> 'priorityKey' like '-%' then
         raise exception 'priority key can''t be negative' using errcode = 'PD003',
