@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: Swift, SQL, the browser, the scripts, the comparison with Temporal and a small chaos run. Installs what is
-# missing on Debian or Ubuntu, and uses a PostgreSQL cluster of its own that is gone afterwards.
+# Runs every test: Swift, SQL, the browser, the scripts, the comparison with Temporal and a small chaos run. Installs
+# what is missing on Debian or Ubuntu, and uses a PostgreSQL cluster of its own that is gone afterwards.
 #
 #   ./run_tests.sh                       everything
 #   ./run_tests.sh --only swift          one of: swift, sql, browser, scripts, conformance, chaos
@@ -89,13 +89,15 @@ port=0
 for candidate in $(shuf -i 20000-32000 -n 50); do
     if ! (exec 3<> "/dev/tcp/127.0.0.1/$candidate") 2> /dev/null; then port=$candidate; break; fi
 done
-as_postgres "$pg_bin/initdb" -D "$work/data" -U postgres -A trust -E UTF8 --no-instructions > "$work/initdb.log" 2>&1 || { cat "$work/initdb.log"; exit 1; }
-as_postgres "$pg_bin/pg_ctl" -D "$work/data" -w -l "$work/log" -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='' \
+as_postgres "$pg_bin/initdb" -D "$work/data" -U postgres -A trust -E UTF8 --no-instructions \
+    > "$work/initdb.log" 2>&1 || { cat "$work/initdb.log"; exit 1; }
+as_postgres "$pg_bin/pg_ctl" -D "$work/data" -w -l "$work/log" \
+    -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='' \
     -c max_connections=400 -c fsync=off -c shared_buffers=256MB -c max_wal_size=4GB" start > /dev/null
 export PERDURE_TEST_DATABASE_URL="postgresql://postgres@127.0.0.1:$port/postgres"
 export PERDURE_PG_BIN=$pg_bin
 
-# --- the suites --------------------------------------------------------------------------------------------------------
+# --- the suites -------------------------------------------------------------------------------------------------------
 passed=0 failed=0 unsteady=()
 run() { # limit command…; sets status, good and bad
     local limit=$1
@@ -155,14 +157,15 @@ if wanted sql; then suite "SQL" 10m Tests/SQL/run.sh; fi
 built=true
 if wanted swift || wanted browser || wanted chaos || wanted conformance; then
     say "Building"
-    if ! timeout --kill-after=20 40m swift build --build-tests 2>&1 | { grep --line-buffered -vE '^\[[0-9]+/[0-9]+\]' || true; }; then
+    if ! timeout --kill-after=20 40m swift build --build-tests 2>&1 \
+        | { grep --line-buffered -vE '^\[[0-9]+/[0-9]+\]' || true; }; then
         built=false failed=$((failed + 1))
         echo "the build FAILED"
     fi
 fi
 if $built && wanted swift; then
-    # Each test has a database and servers of its own. More of them at once keep two cores no busier (203 seconds with 24,
-    # 208 with 8), but each then takes ten times as long, and waits end in vain.
+    # Each test has a database and servers of its own. More of them at once keep two cores no busier (203 seconds with
+    # 24, 208 with 8), but each then takes ten times as long, and waits end in vain.
     suite "Swift" 20m swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width 8 \
         --xunit-output "$work/swift.xml" ${filter:+--filter "$filter"}
     # Alone, for their troubles take the time of others. About two minutes.

@@ -1,4 +1,5 @@
-"""Transfers while everything fails, with and without bad runs beside them. Called by Benchmarks/chaos, which says what it does."""
+"""Transfers while everything fails, with and without bad runs beside them. Called by Benchmarks/chaos, which says what
+it does."""
 
 import argparse
 import collections
@@ -46,7 +47,8 @@ class SessionEnded(Exception):
 
 
 class Session:
-    """A psql that goes on: to start one and its backend for each statement took as much processor time as the workers."""
+    """A psql that goes on: to start one and its backend for each statement took as much processor time as the
+    workers."""
 
     MARK = "--- the end of a script ---"
 
@@ -112,16 +114,20 @@ class Server:
         self.start()
 
     def command(self, program: str, *arguments: str) -> None:
-        done = subprocess.run([str(self.pg_bin / program), *arguments], cwd=self.work, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-                              stdin=subprocess.DEVNULL, timeout=120,
-                              **({"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []} if self.user else {}))
+        done = subprocess.run([str(self.pg_bin / program), *arguments], cwd=self.work, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=120,
+                              **({"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+                                 if self.user else {}))
         if done.returncode != 0:
-            raise Problem(f"{program} {' '.join(arguments)}: exit status {done.returncode}; see {self.work}/postgres.log")
+            raise Problem(
+                f"{program} {' '.join(arguments)}: exit status {done.returncode}; see {self.work}/postgres.log")
 
     def start(self) -> None:
-        settings = self.settings | {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": "''"}
+        settings = self.settings | {"port": str(self.port), "listen_addresses": "127.0.0.1",
+                                    "unix_socket_directories": "''"}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        self.command("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-l", str(self.work / "postgres.log"), "-o", options, "start")
+        self.command("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-l", str(self.work / "postgres.log"),
+                     "-o", options, "start")
 
     def stop_at_once(self) -> None:
         self.command("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
@@ -139,7 +145,8 @@ class Server:
         while True:
             try:
                 if database not in sessions:
-                    sessions[database] = Session([str(self.pg_bin / "psql"), "-XAtq", "-v", "VERBOSITY=verbose", self.url(database)], self.work)
+                    sessions[database] = Session(
+                        [str(self.pg_bin / "psql"), "-XAtq", "-v", "VERBOSITY=verbose", self.url(database)], self.work)
                 output, errors = sessions[database].run(script, variables)
                 found = [line for line in errors.splitlines() if "ERROR:  " in line or "FATAL:  " in line]
                 if not found:
@@ -170,7 +177,8 @@ class Program:
     def __init__(self, name: str, path: pathlib.Path, log: pathlib.Path, environment: dict):
         self.name = name
         with log.open("ab") as file:
-            self.process = subprocess.Popen([str(path)], stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=os.environ | environment, cwd=ROOT)
+            self.process = subprocess.Popen([str(path)], stdout=file, stderr=file, stdin=subprocess.DEVNULL,
+                                            env=os.environ | environment, cwd=ROOT)
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self.process.poll() is None:
@@ -187,7 +195,8 @@ class Program:
 class Round:
     """So many transfers, with what fails meanwhile, in a database of its own."""
 
-    def __init__(self, name: str, server: Server, options: argparse.Namespace, poisons: list[Poison], work: pathlib.Path):
+    def __init__(self, name: str, server: Server, options: argparse.Namespace, poisons: list[Poison],
+                 work: pathlib.Path):
         self.name, self.server, self.options, self.poisons, self.work = name, server, options, poisons, work
         self.database = f"chaos_{name}"
         self.random = random.Random(20_240_229)
@@ -197,7 +206,8 @@ class Round:
         self.problems: list[str] = []
         self.is_over = threading.Event()
         self.lock = threading.Lock()
-        # What was given: the kind by the workflow's id, what was refused, and what it looked like before it was taken away.
+        # What was given: the kind by the workflow's id, what was refused, and what it looked like before it was taken
+        # away.
         self.given: dict[str, Poison] = {}
         self.outcomes: dict[str, tuple[str, str]] = {}
         self.p50 = self.p99 = self.most = 0.0
@@ -209,22 +219,26 @@ class Round:
         self.server.sql("postgres", f'create database "{self.database}"')
         url = self.server.url(self.database)
         environment = {"DATABASE_URL": url, "PERDURE_ROOT": str(ROOT), "LOG_LEVEL": "info"}
-        migrated = subprocess.run([str(self.options.programs / "perdure"), "migrate"], env=os.environ | environment, cwd=ROOT, capture_output=True, text=True)
+        migrated = subprocess.run([str(self.options.programs / "perdure"), "migrate"], env=os.environ | environment,
+                                  cwd=ROOT, capture_output=True, text=True)
         if migrated.returncode != 0:
             raise Problem(f"perdure migrate: {migrated.stderr or migrated.stdout}")
         # The example's own, as its start applies it.
-        installed = subprocess.run([str(self.server.pg_bin / "psql"), "-XqAt", url, "-f", "sql/install_bank.psql"], cwd=ROOT, capture_output=True, text=True)
+        installed = subprocess.run([str(self.server.pg_bin / "psql"), "-XqAt", url, "-f", "sql/install_bank.psql"],
+                                   cwd=ROOT, capture_output=True, text=True)
         if installed.returncode != 0:
             raise Problem(f"sql/install_bank.psql: {installed.stderr}")
         self.server.sql(self.database, f"""
             select bank.open_account('chaos_' || n, {OPENING}) from generate_series(1, {ACCOUNTS}) n;
             select bank.open_account('chaos_closed'); select bank.close_account('chaos_closed');
-            select bank.set_real_world_mode(true, hang_rate => 0.01, error_rate => 0.15, lost_answer_share => 0.5, hang_seconds => 2);""")
+            select bank.set_real_world_mode(true, hang_rate => 0.01, error_rate => 0.15, lost_answer_share => 0.5,
+                hang_seconds => 2);""")
         port = free_port()
         self.environment = environment | {
-            "ACCOUNT_API_PORT": str(port), "ACCOUNT_API_URL": f"http://127.0.0.1:{port}", "PERDURE_HOST": "127.0.0.1", "ACCOUNT_API_TIMEOUT_SECONDS": "5",
-            "PERDURE_LEASE_SECONDS": f"{LEASE:g}"}
-        self.programs.append(Program("account-api", self.options.programs / "account-api", self.work / f"{self.name}-account-api.log", self.environment))
+            "ACCOUNT_API_PORT": str(port), "ACCOUNT_API_URL": f"http://127.0.0.1:{port}", "PERDURE_HOST": "127.0.0.1",
+            "ACCOUNT_API_TIMEOUT_SECONDS": "5", "PERDURE_LEASE_SECONDS": f"{LEASE:g}"}
+        self.programs.append(Program("account-api", self.options.programs / "account-api",
+                                     self.work / f"{self.name}-account-api.log", self.environment))
         self.workers = [self.worker(number) for number in range(self.options.workers)]
         end = time.monotonic() + 30
         while int(self.server.sql(self.database, "select count(*) from perdure.workers")) < self.options.workers:
@@ -233,7 +247,8 @@ class Round:
             time.sleep(0.1)
 
     def worker(self, number: int) -> Program:
-        return Program(f"worker-{number + 1}", self.options.programs / "chaos-worker", self.work / f"{self.name}-worker-{number + 1}.log",
+        return Program(f"worker-{number + 1}", self.options.programs / "chaos-worker",
+                       self.work / f"{self.name}-worker-{number + 1}.log",
                        self.environment | {"PERDURE_WORKER_NAME": f"worker-{number + 1}"})
 
     # What happens
@@ -242,7 +257,8 @@ class Round:
         seconds = self.options.minutes * 60
         self.begin = time.monotonic()
         threads = [threading.Thread(target=self.guarded, args=(body,)) for body in (
-            lambda: self.start_transfers(seconds), lambda: self.kill_workers(seconds), lambda: self.stop_server(seconds), *self.poisoners(seconds))]
+            lambda: self.start_transfers(seconds), lambda: self.kill_workers(seconds),
+            lambda: self.stop_server(seconds), *self.poisoners(seconds))]
         for thread in threads:
             thread.start()
         told = 0.0
@@ -251,7 +267,8 @@ class Round:
                 thread.join(timeout=0.2)
             if time.monotonic() - told > 20:
                 told = time.monotonic()
-                print(f"  {self.name}: {told - self.begin:.0f} of {seconds:.0f} s, {self.kills} kills, {self.outages} outages, {len(self.given)} bad runs", flush=True)
+                print(f"  {self.name}: {told - self.begin:.0f} of {seconds:.0f} s, {self.kills} kills, "
+                      f"{self.outages} outages, {len(self.given)} bad runs", flush=True)
 
     def guarded(self, body) -> None:
         try:
@@ -277,11 +294,13 @@ class Round:
                     source, target = chosen.sample(range(1, ACCOUNTS + 1), 2)
                     # Of each fifty one goes to a closed account: its money must come back.
                     target_name = "chaos_closed" if number % 50 == 49 else f"chaos_{target}"
-                    values.append(f"('innocent-{number}', 'chaos_{source}', '{target_name}', {chosen.randint(1, 5000) / 100})")
+                    values.append(
+                        f"('innocent-{number}', 'chaos_{source}', '{target_name}', {chosen.randint(1, 5000) / 100})")
                 # A start that is told twice, because its answer was lost, is one start.
                 self.server.sql(self.database, f"""
-                    select count(*) from (values {", ".join(values)}) v (id, source, target, amount) cross join lateral perdure.start_workflow(
-                        'TransferWorkflow', v.id, 'bank', jsonb_build_object('from_account', v.source, 'to_account', v.target, 'amount', v.amount,
+                    select count(*) from (values {", ".join(values)}) v (id, source, target, amount)
+                    cross join lateral perdure.start_workflow('TransferWorkflow', v.id, 'bank',
+                        jsonb_build_object('from_account', v.source, 'to_account', v.target, 'amount', v.amount,
                         'retry_seconds', 0.2), options => jsonb_build_object('requestId', v.id));""", patience=120)
                 done = due
             time.sleep(0.1)
@@ -305,12 +324,14 @@ class Round:
             self.outages = number + 1
 
     def poisoners(self, seconds: float) -> list:
-        given = [(poison, number) for poison in self.poisons for number in range(max(1, self.options.transfers // poison.every))]
+        given = [(poison, number) for poison in self.poisons
+                 for number in range(max(1, self.options.transfers // poison.every))]
         self.random.shuffle(given)
         # The first tenth of the time is the others' alone, and what comes in the last tenth must still show.
         times = [seconds * (0.1 + 0.7 * place / len(given)) for place in range(len(given))]
         lanes = 4
-        return [lambda lane=lane: self.give(list(zip(given, times))[lane::lanes]) for lane in range(lanes)] if given else []
+        return ([lambda lane=lane: self.give(list(zip(given, times))[lane::lanes]) for lane in range(lanes)]
+                if given else [])
 
     def give(self, poisons: list) -> None:
         later: list[tuple[float, str, Poison]] = []
@@ -351,14 +372,18 @@ class Round:
         """Waits for the good ones; looks at the bad ones, then takes them away."""
         end = time.monotonic() + self.options.patience
         while (left := int(self.server.sql(self.database, """
-                select count(*) from perdure.workflows where workflow_id like 'innocent-%' and status = 'Running'"""))) > 0:
+                select count(*) from perdure.workflows
+                where workflow_id like 'innocent-%' and status = 'Running'"""))) > 0:
             if time.monotonic() > end:
-                ids = self.server.sql(self.database, """select string_agg(workflow_id, ' ') from (select workflow_id from perdure.workflows
+                ids = self.server.sql(self.database, """select string_agg(workflow_id, ' ') from (
+                    select workflow_id from perdure.workflows
                     where workflow_id like 'innocent-%' and status = 'Running' order by start_time limit 5) w""")
-                self.problem(f"{left} innocent transfers are stuck, {self.options.patience:.0f} s after the load: {ids}")
+                self.problem(
+                    f"{left} innocent transfers are stuck, {self.options.patience:.0f} s after the load: {ids}")
                 break
             time.sleep(0.5)
-        # What a bad run is to show, it may show late: its task was held by a worker that was killed, and waits out its retries.
+        # What a bad run is to show, it may show late: its task was held by a worker that was killed, and waits out its
+        # retries.
         self.look_at_poisons()
         for name, poison in self.given.items():
             if poison.afterwards and self.outcomes[name][0] not in poison.outcomes:
@@ -382,9 +407,11 @@ class Round:
         if not self.given:
             return 0
         seen = {row["workflow_id"]: row for row in self.server.rows(self.database, """
-            select w.workflow_id, w.status::text, left(coalesce(w.failure, w.workflow_task_failure -> 'failure')::text, 4000) as failure,
+            select w.workflow_id, w.status::text,
+                left(coalesce(w.failure, w.workflow_task_failure -> 'failure')::text, 4000) as failure,
                 w.workflow_task_failure is not null as fails,
-                (select left(a.last_failure_message, 1000) from perdure.pending_activities a where a.run_id = w.run_id and a.last_failure_message is not null
+                (select left(a.last_failure_message, 1000) from perdure.pending_activities a
+                    where a.run_id = w.run_id and a.last_failure_message is not null
                     limit 1) as retries
             from perdure.workflows w where w.workflow_id like 'bad %'""")}
         wrong = 0
@@ -412,14 +439,19 @@ class Round:
         """Asserts what must hold, whatever has failed."""
         for row in self.server.rows(self.database, """
             with moved as (
-                select e.run_id, count(*) filter (where e.kind = 'withdrawal') as withdrawals, count(*) filter (where e.activity_id = 'deposit') as deposits,
-                    count(*) filter (where e.activity_id = 'refund') as refunds, count(*) - count(distinct e.activity_id) as doubled,
+                select e.run_id, count(*) filter (where e.kind = 'withdrawal') as withdrawals,
+                    count(*) filter (where e.activity_id = 'deposit') as deposits,
+                    count(*) filter (where e.activity_id = 'refund') as refunds,
+                    count(*) - count(distinct e.activity_id) as doubled,
                     coalesce(sum(e.amount_cents) filter (where e.kind = 'withdrawal'), 0) as withdrawn,
                     coalesce(sum(e.amount_cents) filter (where e.kind = 'deposit'), 0) as deposited
-                from bank.journal_entries e where e.outcome = 'posted' and e.workflow_id like 'innocent-%' group by e.run_id)
-            select w.workflow_id, w.status::text, perdure.plain(w.input) ->> 'to_account' as target, perdure.plain(w.input) ->> 'amount' as amount,
-                coalesce(m.withdrawals, 0) as withdrawals, coalesce(m.deposits, 0) as deposits, coalesce(m.refunds, 0) as refunds,
-                coalesce(m.doubled, 0) as doubled, coalesce(m.withdrawn, 0) as withdrawn, coalesce(m.deposited, 0) as deposited
+                from bank.journal_entries e where e.outcome = 'posted' and e.workflow_id like 'innocent-%'
+                group by e.run_id)
+            select w.workflow_id, w.status::text, perdure.plain(w.input) ->> 'to_account' as target,
+                perdure.plain(w.input) ->> 'amount' as amount, coalesce(m.withdrawals, 0) as withdrawals,
+                coalesce(m.deposits, 0) as deposits, coalesce(m.refunds, 0) as refunds,
+                coalesce(m.doubled, 0) as doubled, coalesce(m.withdrawn, 0) as withdrawn,
+                coalesce(m.deposited, 0) as deposited
             from perdure.workflows w left join moved m on m.run_id = w.run_id::text
             where w.workflow_id like 'innocent-%' and w.status <> 'Running'"""):
             refused = row["target"] == "chaos_closed"
@@ -427,27 +459,35 @@ class Round:
             shown = (row["status"], row["withdrawals"], row["deposits"], row["refunds"], row["doubled"])
             cents = round(float(row["amount"]) * 100)
             if shown not in expected or row["withdrawn"] != row["deposited"] or row["withdrawn"] not in (0, cents):
-                self.problem(f"{row['workflow_id']} to {row['target']} of {row['amount']}: {shown[0]} with {shown[1]} withdrawals, {shown[2]} deposits, "
+                self.problem(f"{row['workflow_id']} to {row['target']} of {row['amount']}: "
+                             f"{shown[0]} with {shown[1]} withdrawals, {shown[2]} deposits, "
                              f"{shown[3]} refunds ({row['withdrawn']} cents out, {row['deposited']} in)")
-        known = int(self.server.sql(self.database, "select count(*) from perdure.workflows where workflow_id like 'innocent-%'"))
+        known = int(self.server.sql(self.database,
+                                    "select count(*) from perdure.workflows where workflow_id like 'innocent-%'"))
         if known != self.options.transfers:
             self.problem(f"{self.options.transfers} transfers were started, and {known} are known")
         for row in self.server.rows(self.database, """
-                select wrong_entries, wrong_balances, conserved from bank.audit where not conserved or wrong_entries <> 0 or wrong_balances <> 0"""):
+                select wrong_entries, wrong_balances, conserved from bank.audit
+                where not conserved or wrong_entries <> 0 or wrong_balances <> 0"""):
             self.problem(f"the ledger is out of balance: {row}")
         for schema in ("perdure", "bank"):
-            if self.server.sql(self.database, f"select to_regprocedure('{schema}.violations()') is null and to_regprocedure('{schema}.violations(smallint)') is null") == "t":
+            if self.server.sql(
+                    self.database, f"select to_regprocedure('{schema}.violations()') is null "
+                    f"and to_regprocedure('{schema}.violations(smallint)') is null") == "t":
                 continue
             # What was under way when the bad runs were taken away may take an upkeep to go.
             end = time.monotonic() + 30
-            while (violations := self.server.rows(self.database, f"select * from {schema}.violations()")) and time.monotonic() < end:
+            while ((violations := self.server.rows(self.database, f"select * from {schema}.violations()"))
+                   and time.monotonic() < end):
                 time.sleep(1)
             for violation in violations[:10]:
                 self.problem(f"{schema}.violations(): {violation}")
         row = self.server.rows(self.database, """
-            select coalesce(percentile_cont(0.5) within group (order by s), 0) as p50, coalesce(percentile_cont(0.99) within group (order by s), 0) as p99,
+            select coalesce(percentile_cont(0.5) within group (order by s), 0) as p50,
+                coalesce(percentile_cont(0.99) within group (order by s), 0) as p99,
                 coalesce(max(s), 0) as most
-            from (select extract(epoch from close_time - start_time) as s from perdure.workflows where workflow_id like 'innocent-%' and close_time is not null) w""")[0]
+            from (select extract(epoch from close_time - start_time) as s from perdure.workflows
+                where workflow_id like 'innocent-%' and close_time is not null) w""")[0]
         self.p50, self.p99, self.most = row["p50"], row["p99"], row["most"]
 
     def stop(self) -> None:
@@ -456,8 +496,10 @@ class Round:
 
 
 def report(rounds: list[Round], options: argparse.Namespace) -> list[str]:
-    lines = ["| round | transfers | kills | outages | bad runs | p50 s | p99 s | longest s | problems |", "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    lines += [f"| {r.name} | {options.transfers:,} | {r.kills} | {r.outages} | {len(r.given):,} | {r.p50:.2f} | {r.p99:.2f} | {r.most:.2f} | {len(r.problems)} |"
+    lines = ["| round | transfers | kills | outages | bad runs | p50 s | p99 s | longest s | problems |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    lines += [f"| {r.name} | {options.transfers:,} | {r.kills} | {r.outages} | {len(r.given):,} | {r.p50:.2f} | "
+              f"{r.p99:.2f} | {r.most:.2f} | {len(r.problems)} |"
               for r in rounds]
     for r in rounds:
         if r.given:
@@ -495,11 +537,13 @@ def main() -> int:
     options.minutes = options.minutes or (0.3 if options.quick else 5)
     options.outages = options.outages if options.outages is not None else (2 if options.quick else 6)
     options.patience = options.patience or (120 if options.quick else 300)
-    wanted = [name.strip() for name in options.poisons.split(";")] if options.poisons else [poison.name for poison in POISONS]
+    wanted = ([name.strip() for name in options.poisons.split(";")] if options.poisons
+              else [poison.name for poison in POISONS])
     if unknown := set(wanted) - {poison.name for poison in POISONS}:
         print(f"Benchmarks/chaos: there is no bad run “{sorted(unknown)[0]}”; --list names them", file=sys.stderr)
         return 2
-    poisons = [poison for poison in POISONS if poison.name in wanted and not (options.quick and poison.every >= 1000 and not options.poisons)]
+    poisons = [poison for poison in POISONS
+               if poison.name in wanted and not (options.quick and poison.every >= 1000 and not options.poisons)]
     for how in (signal.SIGTERM, signal.SIGINT):
         signal.signal(how, lambda *_: sys.exit(130))
     work = pathlib.Path(tempfile.mkdtemp(prefix="perdure-chaos-"))
@@ -511,8 +555,10 @@ def main() -> int:
         for name, kinds in (("plain", []), ("poisoned", poisons)):
             if options.only not in (None, name):
                 continue
-            print(f"{name}: {options.transfers:,} transfers in {options.minutes * 60:.0f} s, a worker of {options.workers} killed every {options.kill_every:g} s, "
-                  f"PostgreSQL stopped {options.outages} times" + (f", {len(kinds)} kinds of bad runs" if kinds else ""), flush=True)
+            print(f"{name}: {options.transfers:,} transfers in {options.minutes * 60:.0f} s, "
+                  f"a worker of {options.workers} killed every {options.kill_every:g} s, "
+                  f"PostgreSQL stopped {options.outages} times"
+                  + (f", {len(kinds)} kinds of bad runs" if kinds else ""), flush=True)
             round_ = Round(name, server, options, kinds, work)
             rounds.append(round_)
             try:
@@ -530,11 +576,13 @@ def main() -> int:
             # In a small form the p99 is the one slowest transfer, which a kill in the wrong moment decides.
             limit = 2 * plain.p99 + (3 if options.quick else 0)
             if poisoned.p99 > limit:
-                problems.append(f"beside bad runs the p99 is {poisoned.p99:.2f} s, and {plain.p99:.2f} s without them: more than twice")
+                problems.append(f"beside bad runs the p99 is {poisoned.p99:.2f} s, and {plain.p99:.2f} s without them: "
+                                "more than twice")
         lines = report(rounds, options)
         print("\n".join(lines))
         if options.results:
-            options.results.write_text("\n".join(["# Chaos", "", *lines, "", *(f"- {problem}" for problem in problems or ["No problem was found."]), ""]))
+            options.results.write_text("\n".join([
+                "# Chaos", "", *lines, "", *(f"- {problem}" for problem in problems or ["No problem was found."]), ""]))
         shown = collections.Counter(problems)
         for problem, count in list(shown.items())[:60]:
             print(f"PROBLEM: {problem}" + (f" ({count} times)" if count > 1 else ""))

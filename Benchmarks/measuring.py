@@ -39,7 +39,8 @@ def quietly(*command: str) -> None:
 
 def measured(title: str, command: list[str], shows_progress: bool = False) -> dict:
     """The object that a command prints last."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=None if shows_progress else subprocess.PIPE, text=True, env=ENVIRONMENT)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=None if shows_progress else subprocess.PIPE,
+                          text=True, env=ENVIRONMENT)
     if done.returncode != 0:
         sys.exit(f"{title}: exit status {done.returncode}\n{done.stdout[-2000:]}\n{(done.stderr or '')[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -51,10 +52,13 @@ def machine(server: str, settings: str, python: str) -> list[str]:
         durable = ", ".join(f"{name} {connection.execute('select current_setting(%s)', (name,)).fetchone()[0]}"
                             for name in ("fsync", "synchronous_commit", "full_page_writes"))
     information = pathlib.Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in information.read_text().splitlines() if line.startswith("model name")] if information.exists() else []
+    names = ([line.split(":")[1].strip() for line in information.read_text().splitlines()
+              if line.startswith("model name")] if information.exists() else [])
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
-    peers = ", ".join(line.replace("==", " ") for line in packages.splitlines() if line.split("==")[0] in ("absurd-sdk", "dbos"))
-    return [f"{os.cpu_count()} cores ({names[0] if names else 'unknown'}), {memory:.0f} GiB, {platform.system()} {platform.release()}; server, workers and clients share them",
+    peers = ", ".join(line.replace("==", " ") for line in packages.splitlines()
+                      if line.split("==")[0] in ("absurd-sdk", "dbos"))
+    return [f"{os.cpu_count()} cores ({names[0] if names else 'unknown'}), {memory:.0f} GiB, "
+            f"{platform.system()} {platform.release()}; server, workers and clients share them",
             f"{version}; {durable}, {settings.replace(' ', ', ')}", f"{peers}, Python {platform.python_version()}",
             f"measured on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC"]

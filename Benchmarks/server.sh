@@ -20,8 +20,10 @@ settings=(shared_buffers=1GB max_wal_size=8GB checkpoint_timeout=15min wal_compr
 options=("-p $port" "-c listen_addresses=127.0.0.1" "-c unix_socket_directories=''")
 for setting in "${settings[@]}"; do options+=("-c $setting"); done
 if [ -n "${preload:-}" ]; then options+=("-c shared_preload_libraries=$preload"); fi
-(cd "$work" && as_postgres "$pg_bin/initdb" -D "$work/data" -U postgres -A trust -E UTF8 --no-instructions) > "$work/initdb.log" 2>&1 || { cat "$work/initdb.log" >&2; exit 1; }
-(cd "$work" && as_postgres "$pg_bin/pg_ctl" -D "$work/data" -w -l "$work/log" -o "${options[*]}" start) > /dev/null || { cat "$work/log" >&2; exit 1; }
+(cd "$work" && as_postgres "$pg_bin/initdb" -D "$work/data" -U postgres -A trust -E UTF8 --no-instructions) \
+    > "$work/initdb.log" 2>&1 || { cat "$work/initdb.log" >&2; exit 1; }
+(cd "$work" && as_postgres "$pg_bin/pg_ctl" -D "$work/data" -w -l "$work/log" -o "${options[*]}" start) > /dev/null ||
+    { cat "$work/log" >&2; exit 1; }
 # Read by the scripts that source this.
 # shellcheck disable=SC2034
 server="postgresql://postgres@127.0.0.1:$port"

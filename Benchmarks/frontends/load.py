@@ -2,7 +2,8 @@
 
     load.py worker ADDRESS                          runs until it is terminated; says ready when it polls
     load.py client ADDRESS SECONDS OUTSTANDING      starts workflows and waits for their results; prints a JSON object
-    load.py park ADDRESS POLLS                      parks so many polls; says how many were not refused, and runs until it
+    load.py park ADDRESS POLLS                      \
+parks so many polls; says how many were not refused, and runs until it
                                                     is terminated
 """
 

@@ -72,7 +72,8 @@ class Server:
         environment = dict(os.environ)
         if kind == "perdure":
             command = [arguments.frontend]
-            environment |= {"DATABASE_URL": arguments.database, "PERDURE_FRONTEND_PORT": str(self.port), "LOG_LEVEL": "error"}
+            environment |= {"DATABASE_URL": arguments.database, "PERDURE_FRONTEND_PORT": str(self.port),
+                            "LOG_LEVEL": "error"}
         else:
             command = [
                 arguments.temporal, "server", "start-dev", "--ip", "127.0.0.1", "--port", str(self.port), "--headless",
@@ -129,7 +130,8 @@ def running(*arguments: str):
 
 def clients(count: int, address: str, seconds: float, outstanding: int) -> list[dict]:
     processes = [
-        subprocess.Popen([*LOAD, "client", address, str(seconds), str(outstanding // count)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*LOAD, "client", address, str(seconds), str(outstanding // count)],
+                         stdout=subprocess.PIPE, text=True)
         for _ in range(count)
     ]
     return [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
@@ -187,17 +189,21 @@ def median(rounds: list[dict], *path: str) -> float:
 
 def report(measured: dict[str, list[dict]], polls: dict[str, dict], arguments) -> str:
     processor = pathlib.Path("/proc/cpuinfo").read_text()
-    name = next((line.split(":")[1].strip() for line in processor.splitlines() if line.startswith("model name")), "unknown")
+    name = next((line.split(":")[1].strip() for line in processor.splitlines() if line.startswith("model name")),
+                "unknown")
     versions = subprocess.run([arguments.temporal, "--version"], capture_output=True, text=True).stdout.strip()
     import temporalio
     lines = [
         "# Temporal's Python SDK against Temporal's server and against Perdure", "",
-        f"Written by `Benchmarks/frontend` on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC: {os.cpu_count()} cores ({name}), "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, temporalio {temporalio.__version__}, {versions}. "
+        f"Written by `Benchmarks/frontend` on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC: "
+        f"{os.cpu_count()} cores ({name}), {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, temporalio {temporalio.__version__}, {versions}. "
         "PostgreSQL with fsync and synchronous_commit on. Servers, worker and clients share the cores.", "",
-        f"A workflow has four trivial activities, one after the other; one worker process with the SDK's default settings. Medians of "
+        "A workflow has four trivial activities, one after the other; "
+        "one worker process with the SDK's default settings. Medians of "
         f"{arguments.rounds} rounds of {arguments.seconds:.0f} s each, in turn.", "",
-        f"| {arguments.outstanding} workflows at a time | workflows/s | p50, ms | p99, ms | server's processor, ms a workflow | worker's | client's |",
+        f"| {arguments.outstanding} workflows at a time | workflows/s | p50, ms | p99, ms | "
+        "server's processor, ms a workflow | worker's | client's |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for kind, rounds in measured.items():
@@ -205,25 +211,31 @@ def report(measured: dict[str, list[dict]], polls: dict[str, dict], arguments) -
         detail = " + ".join(f"{median(rounds, 'busy', 'processor', part):.2f}" for part in parts)
         if len(parts) > 1:
             detail = f"{median(rounds, 'busy', 'processor'):.2f} ({detail})"
-        lines.append(f"| {NAMES[kind]} | {median(rounds, 'busy', 'workflows/s'):.1f} | {median(rounds, 'busy', 'p50'):.0f} | "
+        lines.append(f"| {NAMES[kind]} | {median(rounds, 'busy', 'workflows/s'):.1f} | "
+                     f"{median(rounds, 'busy', 'p50'):.0f} | "
                      f"{median(rounds, 'busy', 'p99'):.0f} | {detail} | {median(rounds, 'busy', 'worker'):.1f} | "
                      f"{median(rounds, 'busy', 'client'):.1f} |")
     lines += ["", "Perdure's processor time is that of the frontend and of PostgreSQL, in brackets.", "",
-              "| one workflow at a time | p50, ms | p99, ms | server's processor, ms a workflow |", "| --- | ---: | ---: | ---: |"]
+              "| one workflow at a time | p50, ms | p99, ms | server's processor, ms a workflow |",
+              "| --- | ---: | ---: | ---: |"]
     for kind, rounds in measured.items():
         lines.append(f"| {NAMES[kind]} | {median(rounds, 'idle', 'p50'):.1f} | {median(rounds, 'idle', 'p99'):.1f} | "
                      f"{median(rounds, 'idle', 'processor'):.2f} |")
     if "memory" in measured and "perdure" in measured:
         oracle, ours = measured["memory"], measured["perdure"]
         lines += ["", "Perdure against the server in memory: "
-                  f"{median(ours, 'busy', 'workflows/s') / median(oracle, 'busy', 'workflows/s'):.2f} times its workflows/s, "
-                  f"1/{median(oracle, 'busy', 'processor') / median(ours, 'busy', 'processor'):.1f} of its processor time, "
+                  f"{median(ours, 'busy', 'workflows/s') / median(oracle, 'busy', 'workflows/s'):.2f} "
+                  "times its workflows/s, "
+                  f"1/{median(oracle, 'busy', 'processor') / median(ours, 'busy', 'processor'):.1f} "
+                  "of its processor time, "
                   f"{median(ours, 'idle', 'p50') / median(oracle, 'idle', 'p50'):.2f} of its p50."]
         sdk = median(ours, "busy", "worker") + median(ours, "busy", "client")
-        lines += ["", f"The SDK itself, worker and client, takes {sdk:.1f} ms of processor time a workflow: with a server that takes none, "
+        lines += ["", f"The SDK itself, worker and client, takes {sdk:.1f} ms of processor time a workflow: "
+                  "with a server that takes none, "
                   f"these {os.cpu_count()} cores would do {os.cpu_count() * 1000 / sdk:.0f} workflows/s."]
     if polls:
-        lines += ["", f"| of {arguments.polls} polls | parked | memory for them, MiB | kB a poll | idle load, % of one core |",
+        lines += ["", f"| of {arguments.polls} polls | parked | memory for them, MiB | kB a poll | "
+                  "idle load, % of one core |",
                   "| --- | ---: | ---: | ---: | ---: |"]
         for kind, found in polls.items():
             for part in found["load"]:

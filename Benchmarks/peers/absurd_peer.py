@@ -31,7 +31,8 @@ def worker(url: str, threads: int, poll_interval: float) -> None:
 
 
 def start_workers(url: str, processes: int, poll_interval: float):
-    started = [multiprocessing.Process(target=worker, args=(url, 1, poll_interval), daemon=True) for _ in range(processes)]
+    started = [multiprocessing.Process(target=worker, args=(url, 1, poll_interval), daemon=True)
+               for _ in range(processes)]
     for process in started:
         process.start()
     return started
@@ -70,7 +71,8 @@ def latency(url: str, workflows: int) -> dict:
             task = app.spawn("four_steps", {"value": number}, queue=QUEUE)
             while True:
                 row = watch.execute(
-                    "select state, completed_payload from absurd.t_bench where task_id = %s", (task["task_id"],)).fetchone()
+                    "select state, completed_payload from absurd.t_bench where task_id = %s",
+                    (task["task_id"],)).fetchone()
                 if row[0] == "completed":
                     break
                 time.sleep(0.0002)

@@ -48,8 +48,8 @@ def latency(workflows: int) -> dict:
 if __name__ == "__main__":
     options = arguments()
     config: DBOSConfig = {
-        "name": "bench", "system_database_url": options.url.replace("postgresql://", "postgresql+psycopg://"), "log_level": "ERROR",
-        "sys_db_pool_size": 20,
+        "name": "bench", "system_database_url": options.url.replace("postgresql://", "postgresql+psycopg://"),
+        "log_level": "ERROR", "sys_db_pool_size": 20,
     }
     DBOS(config=config)
     DBOS.launch()

@@ -39,8 +39,8 @@ class TransferState:
 class Accounts:
     """The steps of a transfer, which the account API does.
 
-    Each movement carries a key that is the same on every attempt: an attempt that follows a lost answer gets that answer, and the
-    money moves once.
+    Each movement carries a key that is the same on every attempt: an attempt that follows a lost answer gets that
+    answer, and the money moves once.
     """
 
     def __init__(self, url: str | None = None, timeout: float = 5.0) -> None:
@@ -86,10 +86,12 @@ class Accounts:
             # What the account API says of an account or an amount is final; when it fails, another attempt may succeed.
             final = message is not None and error.code in (400, 404, 410, 413, 422)
             raise ApplicationError(
-                message or f"the account API answered {error.code}", type="Refused" if final else "AccountAPIUnavailable",
+                message or f"the account API answered {error.code}",
+                type="Refused" if final else "AccountAPIUnavailable",
                 non_retryable=final) from None
         except OSError as error:
-            raise ApplicationError(f"the account API cannot be reached: {error}", type="AccountAPIUnavailable") from None
+            raise ApplicationError(f"the account API cannot be reached: {error}",
+                                   type="AccountAPIUnavailable") from None
 
     @staticmethod
     def _reason(error: urllib.error.HTTPError) -> str | None:
@@ -152,7 +154,8 @@ class PythonTransfer:
         self.state.current_step = step
         try:
             balance = await workflow.execute_activity(
-                call, args=list(arguments), activity_id=step, start_to_close_timeout=timedelta(seconds=10), summary=step,
+                call, args=list(arguments), activity_id=step,
+                start_to_close_timeout=timedelta(seconds=10), summary=step,
                 retry_policy=RetryPolicy(
                     initial_interval=timedelta(seconds=transfer.retry_seconds),
                     maximum_interval=timedelta(seconds=10 * transfer.retry_seconds)),

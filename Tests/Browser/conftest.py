@@ -20,7 +20,8 @@ SCREENSHOTS = ROOT / ".build" / "screenshots"
 
 
 def free_port():
-    # Below those from which the system takes the ports of connections: one of them could have it before the server does.
+    # Below those from which the system takes the ports of connections: one of them could have it before the server
+    # does.
     for port in random.sample(range(20_000, 32_000), 100):
         with socket.socket() as probe:
             try:
@@ -70,7 +71,8 @@ class Services:
 
     def workers(self):
         """The ids of the worker processes that we started, and of no others."""
-        return [pid for pid, command in self.processes() if command[0].endswith(b"bank-worker") and b"supervise" not in command]
+        return [pid for pid, command in self.processes() if command[0].endswith(b"bank-worker")
+                and b"supervise" not in command]
 
     def processes(self):
         """The id and the arguments of each process that ./start_services.sh has started."""
@@ -102,8 +104,8 @@ def services():
         for name in (
             "ACCOUNT_API_PORT", "TRANSFER_WEB_PORT", "HISTORY_WEB_PORT", "PERDURE_PG_PORT", "PERDURE_FRONTEND_PORT")
     }
-    # A cluster of the tests' own, whatever the environment or .env names and whatever runs here already. The server's user
-    # has to get in.
+    # A cluster of the tests' own, whatever the environment or .env names and whatever runs here already. The server's
+    # user has to get in.
     state = pathlib.Path(tempfile.mkdtemp(prefix="perdure-browser-"))
     state.chmod(0o755)
     environment = os.environ | ports | {"DATABASE_URL": "", "PERDURE_STATE": str(state)}
@@ -112,8 +114,8 @@ def services():
     environment["PERDURE_LEASE_SECONDS"] = "3"
     log = open(ROOT / ".build" / "browser-services.log", "w")
     process = subprocess.Popen(
-        [str(ROOT / "start_services.sh"), "--python"], cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        start_new_session=True,
+        [str(ROOT / "start_services.sh"), "--python"], cwd=ROOT, env=environment, stdout=log, stderr=log,
+        stdin=subprocess.DEVNULL, start_new_session=True,
         # Ctrl-C stops it, even where the tests run in the background of a script, whose children ignore that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     url = f"http://127.0.0.1:{ports['TRANSFER_WEB_PORT']}"

@@ -19,18 +19,22 @@ begin
     perform perdure.register_worker(v_worker, 'default', '97@repeated', 'build-repeated', array['repeated'], '1 hour');
     perform perdure.start_workflow(workflow_type => 'Repeated', workflow_id => 'repeated', task_queue => 'repeated');
     select * into strict v_task from perdure.claim_workflow_tasks(0::smallint, v_worker, 'repeated', 1);
-    perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
-        'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'commands', jsonb_build_array(
-            jsonb_build_object('commandType', 'ScheduleActivityTask', 'attributes', jsonb_build_object('activityId', '1',
+    perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+        'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt,
+        'commands', jsonb_build_array(
+            jsonb_build_object('commandType', 'ScheduleActivityTask', 'attributes', jsonb_build_object(
+                'activityId', '1',
                 'activityType', '{"name": "deposit"}'::jsonb, 'startToCloseTimeout', '600s', 'retryPolicy',
                 '{"initialInterval": "1s", "backoffCoefficient": 1}'::jsonb))))));
     for n in 1..13 loop
         perform set_config('perdure.now', (v_begun + n * interval '5 s')::text, true);
         perform perdure.upkeep(0::smallint);
         select * into strict v_task from perdure.claim_activity_tasks(0::smallint, v_worker, 'repeated', 1);
-        perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
-            'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'outcome', 'failed', 'failure',
-            case when n in (5, 6) then '{"message": "late", "timeoutFailureInfo": {"timeoutType": "StartToClose"}}'::jsonb
+        perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+            'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt,
+            'outcome', 'failed', 'failure',
+            case when n in (5, 6)
+                then '{"message": "late", "timeoutFailureInfo": {"timeoutType": "StartToClose"}}'::jsonb
                 else '{"message": "HTTP 500", "applicationFailureInfo": {"type": "DownstreamError"}}' end)));
     end loop;
 end $$"""
@@ -48,7 +52,8 @@ def test_first_page_tells_what_is_stuck_and_follows(visit, pages, screenshot):
     expect(page.get_by_role("heading", name="withdraw fails: IOError at AccountClient.swift:88")).to_be_visible()
     expect(page.locator("#live-text")).to_have_text("Live")
     before = stuck.count()
-    pages.sql("select perdure.start_workflow(workflow_type => 'Alone', workflow_id => 'alone', task_queue => 'nobody polls')")
+    pages.sql(
+        "select perdure.start_workflow(workflow_type => 'Alone', workflow_id => 'alone', task_queue => 'nobody polls')")
     alone = stuck.filter(has_text="Nobody polls the queue nobody polls")
     expect(alone).to_have_count(1)
     expect(alone).to_contain_text("Start a worker for it")
@@ -65,17 +70,20 @@ def test_first_page_tells_what_is_stuck_and_follows(visit, pages, screenshot):
 
 @pytest.mark.parametrize("width, scheme", [(390, "light"), (1024, "dark"), (1600, "light")])
 def test_last_hours_are_drawn_without_scripts(browser, pages, screenshot, width, scheme):
-    pages.sql("""insert into perdure.queue_samples (namespace, minute, task_queue, kind, waiting, oldest_seconds, failing, finished)
-        select 'default', date_bin('1 minute', clock_timestamp(), '2000-01-01Z') - n * interval '1 minute', q, 'activity', n % 9,
-            greatest(0, 90 - n), n % 40, 300 + 200 * sin(n / 20.0) from generate_series(0, 350) n
+    pages.sql("""insert into perdure.queue_samples (namespace, minute, task_queue, kind, waiting, oldest_seconds,
+            failing, finished)
+        select 'default', date_bin('1 minute', clock_timestamp(), '2000-01-01Z') - n * interval '1 minute', q,
+            'activity', n % 9, greatest(0, 90 - n), n % 40, 300 + 200 * sin(n / 20.0) from generate_series(0, 350) n
             cross join unnest(array['bank', 'night']) q on conflict do nothing""")
-    context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme, java_script_enabled=False)
+    context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme,
+                                  java_script_enabled=False)
     try:
         page = context.new_page()
         page.goto(pages.url + "/namespaces/default/attention")
         charts = page.locator(".charts").get_by_role("img")
         expect(charts).to_have_count(3)
-        for place, name in enumerate(["Tasks finished a minute", "Tasks that failed and are tried again", "Age of the oldest task"]):
+        for place, name in enumerate(
+            ["Tasks finished a minute", "Tasks that failed and are tried again", "Age of the oldest task"]):
             assert name in charts.nth(place).get_attribute("aria-label")
             assert charts.nth(place).bounding_box()["height"] > 30
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
@@ -93,14 +101,19 @@ def test_what_failed_of_one_cause_is_retried_together(visit, pages):
     accessible(page)
     page.get_by_role("button", name="Retry now").click()
     expect(page.get_by_text("1 done. All is done.")).to_be_visible()
-    assert pages.sql("select state from perdure.pending_activities where workflow_id = 'transfer-waiting'") == "Scheduled"
+    assert pages.sql(
+        "select state from perdure.pending_activities where workflow_id = 'transfer-waiting'") == "Scheduled"
     # It fails again, for the tests that come.
-    pages.sql("""do $$ declare v_worker uuid := (select worker_id from perdure.live_workers where identity = '4711@worker-1'); v_task record; begin
+    pages.sql("""do $$ declare v_worker uuid := (
+            select worker_id from perdure.live_workers where identity = '4711@worker-1'); v_task record; begin
         select * into strict v_task from perdure.claim_activity_tasks(0::smallint, v_worker, 'bank', 1);
-        perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
-            'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'outcome', 'failed', 'failure',
-            '{"message": "HTTP 500", "stackTrace": "withdraw at AccountClient.swift:88", "applicationFailureInfo": {"type": "DownstreamError"},
-                "cause": {"message": "connection reset by peer", "applicationFailureInfo": {"type": "IOError"}}}'::jsonb)));
+        perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+            'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt,
+            'outcome', 'failed', 'failure',
+            '{"message": "HTTP 500", "stackTrace": "withdraw at AccountClient.swift:88",
+                "applicationFailureInfo": {"type": "DownstreamError"},
+                "cause": {"message": "connection reset by peer",
+                    "applicationFailureInfo": {"type": "IOError"}}}'::jsonb)));
     end $$""")
 
 
@@ -119,9 +132,11 @@ def test_conditions_are_told_and_chosen(visit, pages):
 
 
 def test_a_run_is_one_line_and_the_head_stays(visit, pages):
-    pages.sql("""select count(perdure.start_workflow(workflow_type => 'Tall', workflow_id => 'tall-' || n, task_queue => 'nobody'))
+    pages.sql("""select count(perdure.start_workflow(workflow_type => 'Tall', workflow_id => 'tall-' || n,
+        task_queue => 'nobody'))
         from generate_series(1, 49) n""")
-    pages.sql("select perdure.start_workflow(workflow_type => 'Tall', workflow_id => 'tall-' || repeat('0123456789', 9), task_queue => 'nobody')")
+    pages.sql("select perdure.start_workflow(workflow_type => 'Tall', workflow_id => 'tall-' || "
+              "repeat('0123456789', 9), task_queue => 'nobody')")
     page = visit("/namespaces/default/workflows?query=WorkflowType%3D'Tall'")
     rows = page.locator("#runs tbody tr")
     expect(rows).to_have_count(50)
@@ -142,15 +157,18 @@ def test_a_run_is_one_line_and_the_head_stays(visit, pages):
     expect(page.locator("#runs tbody tr").first).to_contain_text("tall-1")
 
     page = visit("/namespaces/default/workflows?query=WorkflowType%3D'Tall'", width=390)
-    heights = page.locator("#runs tbody tr").evaluate_all("rows => rows.map((row) => row.getBoundingClientRect().height)")
+    heights = page.locator("#runs tbody tr").evaluate_all(
+        "rows => rows.map((row) => row.getBoundingClientRect().height)")
     assert max(heights) <= 64, heights
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    pages.sql("select count(perdure.terminate_workflow(workflow_id => w.workflow_id)) from perdure.workflows w where w.workflow_type = 'Tall'")
+    pages.sql("select count(perdure.terminate_workflow(workflow_id => w.workflow_id)) from perdure.workflows w "
+              "where w.workflow_type = 'Tall'")
 
 
 def test_what_is_long_is_whole_on_demand(visit, pages):
     page = visit("/namespaces/default/workflows?condition=NoWorker")
-    pages.sql("select perdure.start_workflow(workflow_type => 'Cut', workflow_id => 'cut', task_queue => repeat('a long name ', 14))")
+    pages.sql("select perdure.start_workflow(workflow_type => 'Cut', workflow_id => 'cut', "
+              "task_queue => repeat('a long name ', 14))")
     cell = page.locator("#runs td.column-now")
     expect(cell).to_have_count(1)
     before = cell.bounding_box()["height"]
@@ -236,5 +254,6 @@ def test_statement_and_command_are_copied(visit, pages):
     page.get_by_text("As psql, as command").click()
     page.get_by_role("button", name="Copy the command").click()
     expect(page.get_by_role("button", name="Copy the command")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()").startswith("perdure workflow describe --workflow-id=transfer-done --run-id=")
+    assert page.evaluate("navigator.clipboard.readText()").startswith(
+        "perdure workflow describe --workflow-id=transfer-done --run-id=")
     accessible(page)

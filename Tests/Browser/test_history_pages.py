@@ -28,14 +28,18 @@ begin
     perform perdure.register_worker(v_worker, 'default', '99@long', 'build-long', array['long'], '1 hour');
     perform perdure.start_workflow(workflow_type => 'Long', workflow_id => 'long-activities', task_queue => 'long');
     select * into v_task from perdure.claim_workflow_tasks(0::smallint, v_worker, 'long', 1);
-    perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
-        'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'sticky', true, 'commands', (select jsonb_agg(jsonb_build_object(
-            'commandType', 'ScheduleActivityTask', 'attributes', jsonb_build_object('activityId', n::text, 'activityType', '{"name": "step"}'::jsonb,
-                'startToCloseTimeout', '10s', 'input', jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data',
-                    jsonb_build_object('n', n, 'text', 'some text that is a bit longer')))))) from generate_series(1, 3300) n))));
+    perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+        'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt,
+        'sticky', true, 'commands', (
+            select jsonb_agg(jsonb_build_object('commandType', 'ScheduleActivityTask', 'attributes', jsonb_build_object(
+                'activityId', n::text, 'activityType', '{"name": "step"}'::jsonb, 'startToCloseTimeout', '10s',
+                'input', jsonb_build_array(jsonb_build_object('encoding', 'json/plain', 'data',
+                    jsonb_build_object('n', n, 'text', 'some text that is a bit longer'))))))
+            from generate_series(1, 3300) n))));
     while v_left > 0 loop
-        perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_agg(jsonb_build_object('runId', c.run_id, 'scheduledEventId', c.scheduled_event_id,
-            'attempt', c.attempt, 'outcome', 'completed', 'result', '[{"encoding": "json/plain", "data": {"ok": true}}]'::jsonb)))
+        perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_agg(jsonb_build_object(
+            'runId', c.run_id, 'scheduledEventId', c.scheduled_event_id, 'attempt', c.attempt, 'outcome', 'completed',
+            'result', '[{"encoding": "json/plain", "data": {"ok": true}}]'::jsonb)))
         from perdure.claim_activity_tasks(0::smallint, v_worker, 'long', 500) c;
         v_left := v_left - 500;
     end loop;
@@ -53,10 +57,11 @@ begin
     perform perdure.start_workflow(workflow_type => 'Audit', workflow_id => 'growing', task_queue => 'growing');
     select * into strict v_task from perdure.claim_workflow_tasks(0::smallint, v_worker, 'growing', 1);
     perform set_config('perdure.now', v_begun::text, true);
-    perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
-        'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'sticky', true, 'commands', jsonb_build_array(
-            jsonb_build_object('commandType', 'ScheduleActivityTask', 'attributes', jsonb_build_object('activityId', '1',
-                'activityType', '{"name": "audit"}'::jsonb, 'startToCloseTimeout', '600s'))))));
+    perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+        'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt,
+        'sticky', true, 'commands', jsonb_build_array(
+            jsonb_build_object('commandType', 'ScheduleActivityTask', 'attributes', jsonb_build_object(
+                'activityId', '1', 'activityType', '{"name": "audit"}'::jsonb, 'startToCloseTimeout', '600s'))))));
     perform perdure.claim_activity_tasks(0::smallint, v_worker, 'growing', 1);
 end $$"""
 
@@ -103,7 +108,8 @@ def pages():
     port = free_port()
     process = None
     try:
-        files = [path for folder in ("migrations", "sql/engine", "sql/views") for path in sorted((ROOT / folder).glob("*.sql"))]
+        files = [path for folder in ("migrations", "sql/engine", "sql/views")
+                 for path in sorted((ROOT / folder).glob("*.sql"))]
         files.append(ROOT / "Tests/HistoryWebTests/runs.sql")
         psql(database, *[argument for path in files for argument in ("-f", str(path))])
         # From another directory, as an operator would.
@@ -162,12 +168,15 @@ def is_drawn(page):
 @pytest.mark.parametrize("width", [390, 1024, 1600])
 def test_every_page_fits_and_is_accessible(visit, pages, screenshot, width, scheme):
     for name, path in {
-        "attention": "/namespaces/default/attention", "list": "/namespaces/default/workflows", "done": pages.run("transfer-done"), "crashed": pages.run("transfer-crashed"), "waiting": pages.run("transfer-waiting"),
+        "attention": "/namespaces/default/attention", "list": "/namespaces/default/workflows",
+        "done": pages.run("transfer-done"), "crashed": pages.run("transfer-crashed"),
+        "waiting": pages.run("transfer-waiting"),
         "stuck": pages.run(HOSTILE), "failed": pages.run("transfer-failed"), "queues": "/namespaces/default/queues",
         "workers": "/namespaces/default/workers", "start": "/namespaces/default/start?workflow=transfer-done",
         "health": "/namespaces/default/health", "open": "/namespaces/default/open",
         "compare": "/namespaces/default/compare?run=transfer-done&run=transfer-crashed",
-        "source": pages.part("transfer-crashed", "source?event=11&attempt=2"), "bug": pages.part(HOSTILE, "source?failure=task"),
+        "source": pages.part("transfer-crashed", "source?event=11&attempt=2"),
+        "bug": pages.part(HOSTILE, "source?failure=task"),
         "queries": pages.part("transfer-done", "queries"),
     }.items():
         page = visit(path, width, scheme)
@@ -177,7 +186,8 @@ def test_every_page_fits_and_is_accessible(visit, pages, screenshot, width, sche
             page.locator("#timeline-view [role=option]").last.click()
             expect(page.locator("#timeline-detail h2")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
-        # Most of the rules look at what is the same in every width and colour; the narrowest and the widest page have all there is.
+        # Most of the rules look at what is the same in every width and colour; the narrowest and the widest page have
+        # all there is.
         if (width, scheme) in [(390, "light"), (1600, "dark")]:
             found = Axe().run(page).response["violations"]
             assert not found, [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found]
@@ -218,7 +228,8 @@ def test_every_tab_of_a_browser_loads_and_follows(browser, pages):
             tab.goto(pages.url + addresses[number % 3], timeout=10_000)
         for tab in tabs:
             expect(tab.locator("#live-text")).to_have_text("Live")
-        pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'in-all-tabs', task_queue => 'nobody')")
+        pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'in-all-tabs', "
+                  "task_queue => 'nobody')")
         for tab in tabs[1::3]:
             expect(tab.locator("#runs")).to_contain_text("in-all-tabs")
     finally:
@@ -240,7 +251,8 @@ def test_a_list_says_when_it_is_stale_and_is_current_after_a_restart(visit, page
         server.kill()
         server.wait(10)
         expect(page.locator("#live-text")).to_contain_text("Not live: as of")
-        pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'restarted', task_queue => 'nobody')")
+        pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'restarted', "
+                  "task_queue => 'nobody')")
         server = start()
         expect(page.locator("#runs tbody tr")).to_have_count(1)
         expect(page.locator("#live-text")).to_have_text("Live")
@@ -250,7 +262,8 @@ def test_a_list_says_when_it_is_stale_and_is_current_after_a_restart(visit, page
 
 
 def test_rows_on_the_screen_stay_current_after_scrolling(visit, pages):
-    pages.sql("""select perdure.start_workflow(workflow_type => 'Scrolled', workflow_id => 'scrolled-' || n, task_queue => 'nobody')
+    pages.sql("""select perdure.start_workflow(workflow_type => 'Scrolled', workflow_id => 'scrolled-' || n,
+        task_queue => 'nobody')
         from generate_series(1, 60) n""")
     page = visit("/namespaces/default/workflows?query=WorkflowType%3D'Scrolled'&status=Running")
     rows = page.locator("#runs tbody tr")
@@ -260,7 +273,8 @@ def test_rows_on_the_screen_stay_current_after_scrolling(visit, pages):
     workflow_id = row.get_by_role("link").inner_text()
     row.scroll_into_view_if_needed()
     before = row.bounding_box()["y"]
-    pages.sql("select perdure.start_workflow(workflow_type => 'Scrolled', workflow_id => 'scrolled-later', task_queue => 'nobody')")
+    pages.sql("select perdure.start_workflow(workflow_type => 'Scrolled', workflow_id => 'scrolled-later', "
+              "task_queue => 'nobody')")
     expect(page.locator("#news")).to_be_visible()
     pages.sql(f"select perdure.terminate_workflow(workflow_id => '{workflow_id}', reason => 'enough')")
     # It fits the list's filter no longer, and is on the screen: it is shown as it is, where it was.
@@ -276,7 +290,8 @@ def test_rows_on_the_screen_stay_current_after_scrolling(visit, pages):
 
 @pytest.mark.parametrize("workflow_id", [".", ".."])
 def test_ids_that_a_browser_takes_for_steps_are_opened(visit, pages, workflow_id):
-    pages.sql(f"select perdure.start_workflow(workflow_type => 'Dots', workflow_id => '{workflow_id}', task_queue => 'nobody')")
+    pages.sql(f"select perdure.start_workflow(workflow_type => 'Dots', workflow_id => '{workflow_id}', "
+              "task_queue => 'nobody')")
     page = visit("/namespaces/default/workflows?query=WorkflowType%3D'Dots'")
     page.locator("#runs tbody").get_by_role("link", name=workflow_id, exact=True).click()
     expect(page.get_by_role("heading", name=workflow_id, exact=True)).to_be_visible()
@@ -304,7 +319,8 @@ def test_filter_is_completed_and_its_mistakes_are_pointed_at(visit, pages):
     field = page.get_by_role("combobox", name="Filter")
     options = page.get_by_role("listbox", name="Completions").get_by_role("option")
     field.press_sequentially("Workf")
-    expect(options).to_have_text([r"WorkflowId Keyword · The workflow's id", r"WorkflowType Keyword · The workflow's type"])
+    expect(options).to_have_text(
+        [r"WorkflowId Keyword · The workflow's id", r"WorkflowType Keyword · The workflow's type"])
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     expect(field).to_have_attribute("aria-activedescendant", "query-option-1")
@@ -334,7 +350,8 @@ def test_wrong_filter_is_explained_where_it_is_wrong(browser, pages):
     expect(page.get_by_role("alert")).to_contain_text("there is no field or search attribute foo")
     expect(page.locator("mark")).to_have_text("foo")
     expect(page.locator("#query")).to_be_focused()
-    assert page.evaluate("(q => q.value.slice(q.selectionStart, q.selectionEnd))(document.getElementById('query'))") == "foo"
+    assert page.evaluate(
+        "(q => q.value.slice(q.selectionStart, q.selectionEnd))(document.getElementById('query'))") == "foo"
     assert not Axe().run(page).response["violations"]
     context.close()
 
@@ -382,7 +399,8 @@ def test_views_and_columns_are_kept(visit, pages):
 
 
 def test_many_runs_are_terminated_after_a_confirmation(visit, pages):
-    pages.sql("select count(perdure.start_workflow(workflow_type => 'Many', workflow_id => 'many-' || n, task_queue => 'nobody')) from generate_series(1, 130) n")
+    pages.sql("select count(perdure.start_workflow(workflow_type => 'Many', workflow_id => 'many-' || n, "
+              "task_queue => 'nobody')) from generate_series(1, 130) n")
     page = visit("/namespaces/default/workflows?query=many-")
     page.get_by_label("Select many-130").check()
     expect(page.locator("#selected")).to_have_text("1 chosen")
@@ -403,7 +421,8 @@ def test_many_runs_are_terminated_after_a_confirmation(visit, pages):
     page.get_by_label("Reason").fill("tidy up")
     page.get_by_role("button", name="Terminate").click()
     expect(page.get_by_text("130 done. All is done.")).to_be_visible()
-    assert pages.sql("select count(*) from perdure.workflows where workflow_type = 'Many' and status = 'Terminated'") == "130"
+    assert pages.sql(
+        "select count(*) from perdure.workflows where workflow_type = 'Many' and status = 'Terminated'") == "130"
 
 
 def test_a_run_goes_back_to_a_workflow_task(visit, pages):
@@ -436,9 +455,14 @@ def test_a_run_goes_back_to_a_workflow_task(visit, pages):
     page.get_by_role("button", name="Reset to here").click()
     expect(page.locator(".notice")).to_contain_text("The workflow went back")
     expect(page.locator("#run-facts")).to_contain_text("Reset from run")
-    rows = pages.sql("select string_agg(concat_ws(' ', status, reset_reason), ', ' order by run_number) from perdure.workflows where workflow_id = 'goes-back'")
+    rows = pages.sql("select string_agg(concat_ws(' ', status, reset_reason), ', ' order by run_number) "
+                     "from perdure.workflows where workflow_id = 'goes-back'")
     assert rows == "Terminated, Running paid <i>twice</i>"
-    assert pages.sql("select string_agg(event_type, ' ' order by event_id) from perdure.history_events where workflow_id = 'goes-back' and event_id > 3 and run_id = (select run_id from perdure.workflows where workflow_id = 'goes-back' and status = 'Running')") == "WorkflowTaskFailed WorkflowTaskScheduled"
+    assert pages.sql(
+        "select string_agg(event_type, ' ' order by event_id) from perdure.history_events "
+        "where workflow_id = 'goes-back' and event_id > 3 and run_id = ("
+        "select run_id from perdure.workflows where workflow_id = 'goes-back' "
+        "and status = 'Running')") == "WorkflowTaskFailed WorkflowTaskScheduled"
     # The form says what is wrong with an event that is none, and shows what was written.
     page.goto(pages.url + address.replace("events/4", "reset/2"))
     page.get_by_label("Reason").fill("kept")
@@ -476,7 +500,8 @@ def test_a_downloaded_history_is_shown_without_the_server(visit, pages):
     page.context.set_offline(True)
     page.get_by_label("History file").set_input_files(download.value.path())
     expect(page.locator("#file-facts")).to_contain_text("26 events")
-    expect(page.get_by_role("option", name="withdraw")).to_have_attribute("aria-label", "Activity withdraw: Completed after 2 failed attempts, 5.2 s")
+    expect(page.get_by_role("option", name="withdraw")).to_have_attribute(
+        "aria-label", "Activity withdraw: Completed after 2 failed attempts, 5.2 s")
     expect(page.locator("#file-events > li")).to_have_count(26)
     # The list scrolls by itself, so that the page stays short.
     assert page.locator("#file-area").bounding_box()["height"] < 760
@@ -484,17 +509,20 @@ def test_a_downloaded_history_is_shown_without_the_server(visit, pages):
     expect(page.locator("#file-events > li")).to_have_count(1)
     page.locator("#file-events summary").click()
     expect(page.locator("#file-events pre")).to_contain_text('"signalName": "approve"')
-    page.get_by_label("History file").set_input_files({"name": "x.json", "mimeType": "application/json", "buffer": b'{"a": 1}'})
+    page.get_by_label("History file").set_input_files(
+        {"name": "x.json", "mimeType": "application/json", "buffer": b'{"a": 1}'})
     expect(page.get_by_role("alert")).to_contain_text("x.json is no history that can be shown")
 
 
 def test_run_page_follows_what_happens_and_keeps_what_is_open(visit, pages):
-    pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'watched', task_queue => 'nobody')")
+    pages.sql(
+        "select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'watched', task_queue => 'nobody')")
     page = visit(pages.run("watched"))
     expect(page.locator("#live")).to_contain_text("Live")
     page.locator("#event-1 summary").first.click()
     expect(page.locator("#event-1 article")).to_be_visible()
-    pages.sql("select perdure.signal_workflow(workflow_id => 'watched', signal_name => 'approve', input => '{\"by\": \"me\"}')")
+    pages.sql("select perdure.signal_workflow(workflow_id => 'watched', signal_name => 'approve', "
+              "input => '{\"by\": \"me\"}')")
     expect(page.locator("#event-3")).to_contain_text("approve")
     expect(page.locator("#event-1 article")).to_be_visible()
     expect(page.get_by_role("option", name="Signal approve")).to_be_visible()
@@ -575,7 +603,8 @@ def test_timeline_zooms_and_pans_by_mouse_and_touch(visit, pages):
     # Two fingers, as the browser would report them.
     page.locator("#timeline-view > svg").nth(1).evaluate("""svg => {
         const { left, top } = svg.getBoundingClientRect()
-        const send = (type, id, x) => svg.dispatchEvent(new PointerEvent(type, { pointerId: id, pointerType: 'touch', clientX: left + x, clientY: top + 20, bubbles: true }))
+        const send = (type, id, x) => svg.dispatchEvent(new PointerEvent(type, {
+            pointerId: id, pointerType: 'touch', clientX: left + x, clientY: top + 20, bubbles: true }))
         send('pointerdown', 1, 1000); send('pointerdown', 2, 1100)
         for (let by = 10; by <= 50; by += 10) { send('pointermove', 1, 1000 - by); send('pointermove', 2, 1100 + by) }
         send('pointerup', 1, 950); send('pointerup', 2, 1150)
@@ -590,7 +619,8 @@ def test_timeline_works_by_keyboard(visit, pages):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("option", selected=True)).to_have_attribute("aria-label", "Activity withdraw: Completed after 2 failed attempts, 5.2 s")
+    expect(page.get_by_role("option", selected=True)).to_have_attribute(
+        "aria-label", "Activity withdraw: Completed after 2 failed attempts, 5.2 s")
     expect(page.locator("#timeline-detail")).to_contain_text("Activity: withdraw")
     bar = page.get_by_role("option", name="withdraw").locator("rect.work.completed")
     before = width(bar)
@@ -608,7 +638,8 @@ def test_bug_in_workflow_code_is_shown_with_its_stack(visit, pages):
 
 
 def test_actions_ask_before_they_act(visit, pages):
-    pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'acted-on', task_queue => 'nobody')")
+    pages.sql(
+        "select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'acted-on', task_queue => 'nobody')")
     page = visit(pages.run("acted-on"))
     page.get_by_role("link", name="Signal").click()
     page.get_by_label("Name").fill("approve")
@@ -636,7 +667,8 @@ def test_code_that_failed_is_read_from_the_attempt(visit, pages):
     expect(page.get_by_role("status")).to_contain_text("Attempt 2 of withdraw on 4713@worker-2")
     expect(page.locator(".code")).to_contain_text("0.05 /* fixed */")
     # The build before it.
-    page.get_by_role("navigation", name="Code of this run").get_by_role("link", name="withdraw build build-7f3a").click()
+    page.get_by_role("navigation", name="Code of this run").get_by_role(
+        "link", name="withdraw build build-7f3a").click()
     expect(page.locator(".code")).to_contain_text("0.01 else")
     expect(page.locator(".hit")).to_have_count(0)
 
@@ -664,10 +696,12 @@ def test_handlers_are_shown_and_asked(visit, pages):
     # Answers as a worker of Perdure would.
     def answer():
         while not stop.is_set():
-            pages.sql(f"""select perdure.answer_queries(0::smallint, '{worker}', jsonb_agg(jsonb_build_object('queryId', q.query_id, 'result', jsonb_build_array(
+            pages.sql(f"""select perdure.answer_queries(0::smallint, '{worker}', jsonb_agg(
+                jsonb_build_object('queryId', q.query_id, 'result', jsonb_build_array(
                 jsonb_build_object('encoding', 'json/plain', 'data', case q.query_type
                     when '__stack_trace' then '"Bank/TransferWorkflow.swift:16: waits for activity withdraw, id 2"'
-                    when '__temporal_workflow_metadata' then '{{"definition": {{"queryDefinitions": [{{"name": "get_state", "description": "Where it stands."}}],
+                    when '__temporal_workflow_metadata' then '{{"definition": {{
+                        "queryDefinitions": [{{"name": "get_state", "description": "Where it stands."}}],
                         "signalDefinitions": [{{"name": "approve", "description": "Lets it go on."}}]}}}}'
                     else '{{"step": "withdraw"}}' end::jsonb)))))
                 from perdure.claim_queries(0::smallint, '{worker}', 'bank', 10) q having count(*) > 0""")
@@ -694,10 +728,12 @@ def test_handlers_are_shown_and_asked(visit, pages):
 
 
 def test_queues_tell_what_is_finished_and_follow(visit, pages):
-    # A hundred a second, besides what the first look made: in ten seconds that are over, and however long the tests before took.
+    # A hundred a second, besides what the first look made: in ten seconds that are over, and however long the tests
+    # before took.
     pages.sql("""do $$ begin
         perform set_config('perdure.now', (clock_timestamp() - interval '15 s')::text, true);
-        perform perdure.renew_lease((select worker_id from perdure.live_workers where identity = '4711@worker-1'), false, '{"slotsInUse":
+        perform perdure.renew_lease((select worker_id from perdure.live_workers where identity = '4711@worker-1'),
+            false, '{"slotsInUse":
             {"workflow": 2, "activity": 37}, "finished": [{"taskQueue": "bank", "kind": "workflow", "count": 1000}]}');
     end $$""")
     page = visit("/namespaces/default/queues")
@@ -705,7 +741,8 @@ def test_queues_tell_what_is_finished_and_follow(visit, pages):
     expect(bank.get_by_role("img").first).to_have_attribute("aria-label", re.compile("at most 1[01]. a second"))
     expect(bank).to_contain_text("37 of 100")
     expect(page.locator("#live")).to_contain_text("Live")
-    pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'queued', task_queue => 'newly made')")
+    pages.sql(
+        "select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'queued', task_queue => 'newly made')")
     fresh = page.get_by_role("region", name="Task queue newly made", exact=True)
     expect(fresh).to_contain_text("No worker polls this queue")
     pages.sql("select perdure.terminate_workflow(workflow_id => 'queued')")
@@ -755,22 +792,25 @@ def test_pages_are_light(visit, pages, name, where):
         }
         return sizes
     }""")
-    print(f"{name}: first contentful paint {paint:.0f} ms, " + ", ".join(f"{kind} {size / 1000:.0f} kB" for kind, size in sizes.items()))
+    print(f"{name}: first contentful paint {paint:.0f} ms, "
+          + ", ".join(f"{kind} {size / 1000:.0f} kB" for kind, size in sizes.items()))
     assert 0 < sizes["js"] < 150_000 and 0 < sizes["css"] < 100_000 and sizes["document"] < 300_000
 
 
 @pytest.mark.parametrize("events", ["signals", "activities"])
 def test_history_of_ten_thousand_events_is_cheap_to_open_and_to_scroll(visit, pages, events):
     if events == "signals":
-        pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'long-signals', task_queue => 'nobody')")
+        pages.sql("select perdure.start_workflow(workflow_type => 'Live', workflow_id => 'long-signals', "
+                  "task_queue => 'nobody')")
         pages.sql(
-            "select count(perdure.signal_workflow(workflow_id => 'long-signals', signal_name => 'tick', input => to_jsonb(n))) "
-            "from generate_series(1, 10000) n")
+            "select count(perdure.signal_workflow(workflow_id => 'long-signals', signal_name => 'tick', "
+            "input => to_jsonb(n))) from generate_series(1, 10000) n")
     else:
         pages.sql(MANY_ACTIVITIES)
     page = visit("about:blank", base="")
     client = page.context.new_cdp_session(page)
-    # Time that the page's own thread computes, not time that passes: what else the machine does is not the page's doing.
+    # Time that the page's own thread computes, not time that passes: what else the machine does is not the page's
+    # doing.
     client.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def metrics():
@@ -781,7 +821,8 @@ def test_history_of_ten_thousand_events_is_cheap_to_open_and_to_scroll(visit, pa
     opened = metrics()
     wall = page.evaluate("performance.getEntriesByName('timeline')[0].startTime")
     elements = page.evaluate("document.querySelectorAll('*').length")
-    print(f"{events}: {elements} elements; opened by {opened['TaskDuration'] * 1000:.0f} ms of computing, {wall:.0f} ms by the clock")
+    print(f"{events}: {elements} elements; opened by {opened['TaskDuration'] * 1000:.0f} ms of computing, "
+          f"{wall:.0f} ms by the clock")
     assert elements < 4000
     assert page.get_by_role("option").count() < 60
     assert opened["TaskDuration"] < 1
@@ -797,13 +838,15 @@ def test_history_of_ten_thousand_events_is_cheap_to_open_and_to_scroll(visit, pa
             await new Promise(requestAnimationFrame)
         }""", element)
         after = metrics()
-        spent = {name: (after[name] - before[name]) / 120 * 1000 for name in ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration")}
-        print(f"{events}, a frame of scrolling {element}: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in spent.items()))
+        spent = {name: (after[name] - before[name]) / 120 * 1000
+                 for name in ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration")}
+        print(f"{events}, a frame of scrolling {element}: "
+              + ", ".join(f"{name} {ms:.1f} ms" for name, ms in spent.items()))
         return spent
 
     for element in ["#timeline-view", "html"]:
-        # A frame has 16.7 ms. Two tries, for the first may compile and collect. The rest of it is painting, without a graphics card here: that
-        # goes by the number of elements, which is looked at above.
+        # A frame has 16.7 ms. Two tries, for the first may compile and collect. The rest of it is painting, without a
+        # graphics card here: that goes by the number of elements, which is looked at above.
         spent = min((scroll(element) for _ in range(2)), key=lambda spent: spent["ScriptDuration"])
         assert spent["ScriptDuration"] < 5, spent
         assert spent["LayoutDuration"] + spent["RecalcStyleDuration"] < 6, spent

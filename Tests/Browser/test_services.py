@@ -1,4 +1,5 @@
-"""What ./start_services.sh has started: who connects to the database as what, and what others of the machine can see."""
+"""What ./start_services.sh has started: who connects to the database as what, and what others of the machine can
+see."""
 
 import os
 import subprocess
@@ -17,14 +18,16 @@ def test_the_programs_connect_as_members_of_their_roles(services):
         # The history pages connect when somebody looks at them.
         urllib.request.urlopen(services.histories, timeout=10).close()
         return set(subprocess.run(
-            ["psql", "-XAt", database, "-c", """select distinct a.usename || ' ' || a.application_name || ' ' || r.rolsuper
+            ["psql", "-XAt", database, "-c", """
+                select distinct a.usename || ' ' || a.application_name || ' ' || r.rolsuper
                 from pg_stat_activity a join pg_roles r on r.rolname = a.usename where a.pid <> pg_backend_pid()
                 and a.datname = current_database() and a.application_name <> ''"""],
             check=True, capture_output=True, text=True).stdout.split("\n")[:-1])
 
     expected = {
-        "account_api perdure account-api false", "transfer_web perdure transfer-web false", "history_web perdure history-web false",
-        "bank_worker perdure bank-worker false", "perdure_frontend perdure frontend false"}
+        "account_api perdure account-api false", "transfer_web perdure transfer-web false",
+        "history_web perdure history-web false", "bank_worker perdure bank-worker false",
+        "perdure_frontend perdure frontend false"}
     try:
         wait_for(lambda: expected <= connected(), 20, "the connections of all programs")
     except AssertionError as error:

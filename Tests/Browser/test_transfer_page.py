@@ -61,7 +61,8 @@ def test_money_survives_everything(open_page, services, screenshot):
 
     expect_nothing_under_way(page, 300)
     for source, target in zip("ABCDE", "FGHIJ"):
-        row = finished.filter(has_text=f"Account {source}").filter(has_text=f"Account {target}").filter(has_text="100.00")
+        row = finished.filter(has_text=f"Account {source}").filter(has_text=f"Account {target}").filter(
+            has_text="100.00")
         expect(row.first).to_contain_text("Completed")
     assert total(page) == before == "7,950.00"
     expect(page.locator("#verdict")).to_have_attribute("data-ok", "true")
@@ -78,7 +79,8 @@ def test_money_survives_everything(open_page, services, screenshot):
 
 ODD = [
     ("odd-text", '{"from_account": "account_A", "to_account": "account_F", "amount": "abc"}'), ("odd-nothing", None),
-    ("odd-list", "[1, 2]"), ("odd-null", "null"), ("odd-huge", '{"amount": 1e300, "from_account": {}, "to_account": 7}'),
+    ("odd-list", "[1, 2]"), ("odd-null", "null"),
+    ("odd-huge", '{"amount": 1e300, "from_account": {}, "to_account": 7}'),
 ]
 
 
@@ -127,7 +129,8 @@ def test_the_page_says_what_is_wrong(open_page):
     expect(page.locator("#from-note")).to_have_text("Choose the account to take the money from.")
     expect(page.get_by_label("Amount")).to_have_attribute("aria-invalid", "true")
     for typed, problem in {
-        "abc": "Enter a number", "0": "more than zero", "-5": "Enter a number", "1.234": "at most two decimals", "1e3": "Enter a number",
+        "abc": "Enter a number", "0": "more than zero", "-5": "Enter a number", "1.234": "at most two decimals",
+        "1e3": "Enter a number",
     }.items():
         page.get_by_label("Amount").fill(typed)
         expect(page.locator("#amount-note")).to_contain_text(problem)
@@ -142,7 +145,8 @@ def test_the_page_says_what_is_wrong(open_page):
 def test_the_server_has_the_last_word(open_page):
     """What passes the form and is refused by the server is shown too."""
     page = open_page()
-    page.route("**/api/transfer", lambda route: route.fulfill(status=400, json={"error": "there is no account account_B"}))
+    page.route("**/api/transfer",
+               lambda route: route.fulfill(status=400, json={"error": "there is no account account_B"}))
     transfer(page, "account_A", "account_B", "1")
     expect(page.locator("#outcome")).to_have_text("There is no account account_B.")
     page.unroute("**/api/transfer")
@@ -219,7 +223,8 @@ def test_the_parts_of_a_finished_transfer_lie_beside_each_other(open_page):
                 return [part.className, range.getBoundingClientRect()];
             });
             return parts.flatMap(([name, a], at) => parts.slice(at + 1)
-                .filter(([, b]) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+                .filter(([, b]) => a.left < b.right - 1 && b.left < a.right - 1
+                    && a.top < b.bottom - 1 && b.top < a.bottom - 1)
                 .map(([other]) => `${name} and ${other}`));
         })""")
         assert not overlaps, (width, overlaps)
@@ -321,8 +326,8 @@ def test_it_works_without_scripts(browser, services):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     for path, text in {
-        "/": "Every cent, accounted for", "/compare": "One transfer, three ways", "/books": "Proven: debits equal credits",
-        "/workers": "The last two minutes", "/tour": "The workshop",
+        "/": "Every cent, accounted for", "/compare": "One transfer, three ways",
+        "/books": "Proven: debits equal credits", "/workers": "The last two minutes", "/tour": "The workshop",
     }.items():
         page.goto(services.url + path)
         expect(page.locator("main")).to_contain_text(text)

@@ -52,7 +52,8 @@ def test_person_of_the_proxy_stands_in_the_history(pages, place):
         page.locator("#run-title").get_by_role("link", name="Terminate").click()
         page.get_by_role("button", name="Terminate").click()
         expect(page.get_by_role("status").filter(has_text="was terminated")).to_be_visible()
-    who = "select string_agg(attributes ->> 'identity', ', ' order by event_id) from perdure.history_events where workflow_id = 'by-ada'"
+    who = ("select string_agg(attributes ->> 'identity', ', ' order by event_id) from perdure.history_events "
+           "where workflow_id = 'by-ada'")
     assert pages.sql(who) == "Ada Lovelace, Ada Lovelace"
 
 
@@ -90,7 +91,8 @@ def test_times_are_of_the_visitors_place_on_demand(pages, place, screenshot):
     page.get_by_role("button", name="Show local times").click()
     expect(page.locator("#zone-text")).to_contain_text("Asia/Tokyo")
     shown = page.evaluate(
-        "text => new Date(Date.parse(text.replace(' ', 'T') + 'Z') + 9 * 3600000).toISOString().replace('T', ' ').replace('Z', '')", utc)
+        "text => new Date(Date.parse(text.replace(' ', 'T') + 'Z') + 9 * 3600000)"
+        ".toISOString().replace('T', ' ').replace('Z', '')", utc)
     expect(start).to_have_text(shown)
     assert start.get_attribute("title") == exact
     # What is fetched later, too.
@@ -213,7 +215,8 @@ def test_filter_is_built_from_lists(visit, pages, screenshot):
     menu.get_by_label("Comparison").select_option("IN")
     menu.get_by_label("Value").fill("Failed, Running")
     menu.get_by_role("button", name="Add to the filter").click()
-    expect(page.locator("#query")).to_have_value("WorkflowType = 'Transfer' AND ExecutionStatus IN ('Failed', 'Running')")
+    expect(page.locator("#query")).to_have_value(
+        "WorkflowType = 'Transfer' AND ExecutionStatus IN ('Failed', 'Running')")
     expect(rows).to_have_count(2)
     menu.locator("summary").click()
     menu.get_by_label("Field").select_option("CloseTime")
@@ -226,14 +229,16 @@ def test_filter_is_built_from_lists(visit, pages, screenshot):
 
 
 def test_filter_is_built_without_scripts(pages, place):
-    page = place(LIST + "?query=WorkflowId+%3D+'a'+OR+WorkflowType+%3D+'Transfer'+ORDER+BY+StartTime&status=Failed", java_script_enabled=False)
+    page = place(LIST + "?query=WorkflowId+%3D+'a'+OR+WorkflowType+%3D+'Transfer'+ORDER+BY+StartTime&status=Failed",
+                 java_script_enabled=False)
     menu = page.locator("#builder")
     menu.locator("summary").click()
     menu.get_by_label("Field").select_option("HistoryLength")
     menu.get_by_label("Comparison").select_option(">")
     menu.get_by_label("Value").fill("2")
     menu.get_by_role("button", name="Add to the filter").click()
-    expect(page.locator("#query")).to_have_value("(WorkflowId = 'a' OR WorkflowType = 'Transfer') AND HistoryLength > 2 ORDER BY StartTime")
+    expect(page.locator("#query")).to_have_value(
+        "(WorkflowId = 'a' OR WorkflowType = 'Transfer') AND HistoryLength > 2 ORDER BY StartTime")
     expect(page.locator("#runs tbody tr")).to_have_count(1)
     expect(page.locator("#chips [aria-current]")).to_contain_text("Failed")
     # What does not fit is kept and pointed at.
@@ -323,23 +328,30 @@ def test_forms_that_are_refused_keep_what_was_typed(pages, place, screenshot):
 
 ENCODED = """do $$
 declare v_worker uuid := gen_random_uuid(); v_task record;
-    v_failure jsonb := '{"message": "Encoded failure", "encodedAttributes": {"encoding": "binary/encrypted", "data": "AAAA"},
+    v_failure jsonb := '{"message": "Encoded failure",
+        "encodedAttributes": {"encoding": "binary/encrypted", "data": "AAAA"},
         "applicationFailureInfo": {"type": "CardDeclined"}}';
 begin
     perform perdure.register_worker(v_worker, 'default', '55@encoded', 'b', array['encoded'], '1 hour');
-    perform perdure.start_workflow(workflow_type => 'Encoded', workflow_id => 'encoded-retrying', task_queue => 'encoded');
-    perform perdure.start_workflow(workflow_type => 'Encoded', workflow_id => 'encoded-failed', task_queue => 'encoded');
+    perform perdure.start_workflow(workflow_type => 'Encoded', workflow_id => 'encoded-retrying',
+        task_queue => 'encoded');
+    perform perdure.start_workflow(workflow_type => 'Encoded', workflow_id => 'encoded-failed',
+        task_queue => 'encoded');
     for v_task in select * from perdure.claim_workflow_tasks(0::smallint, v_worker, 'encoded', 2) loop
-        perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
-            'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'commands', jsonb_build_array(
+        perform perdure.complete_workflow_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+            'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt,
+            'commands', jsonb_build_array(
                 case when v_task.workflow_id = 'encoded-failed'
-                    then jsonb_build_object('commandType', 'FailWorkflowExecution', 'attributes', jsonb_build_object('failure', v_failure))
-                    else '{"commandType": "ScheduleActivityTask", "attributes": {"activityId": "1", "activityType": {"name": "charge"},
+                    then jsonb_build_object('commandType', 'FailWorkflowExecution',
+                        'attributes', jsonb_build_object('failure', v_failure))
+                    else '{"commandType": "ScheduleActivityTask", "attributes": {
+                        "activityId": "1", "activityType": {"name": "charge"},
                         "startToCloseTimeout": "60s", "retryPolicy": {"initialInterval": "600s"}}}' end))));
     end loop;
     select * into strict v_task from perdure.claim_activity_tasks(0::smallint, v_worker, 'encoded', 1);
-    perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object('runId', v_task.run_id,
-        'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt, 'outcome', 'failed', 'failure', v_failure)));
+    perform perdure.finish_activity_tasks(0::smallint, v_worker, jsonb_build_array(jsonb_build_object(
+        'runId', v_task.run_id, 'scheduledEventId', v_task.scheduled_event_id, 'attempt', v_task.attempt,
+        'outcome', 'failed', 'failure', v_failure)));
 end $$"""
 
 
@@ -360,8 +372,8 @@ def test_encoded_failures_say_what_they_are(visit, pages):
 
 
 def test_run_that_ends_before_it_begins_makes_sense(visit, pages):
-    pages.sql("""select perdure.start_workflow(workflow_type => 'Delayed', workflow_id => 'delayed', task_queue => 'nobody',
-        options => '{"workflowStartDelay": "3600s"}')""")
+    pages.sql("""select perdure.start_workflow(workflow_type => 'Delayed', workflow_id => 'delayed',
+        task_queue => 'nobody', options => '{"workflowStartDelay": "3600s"}')""")
     pages.sql("select perdure.terminate_workflow(workflow_id => 'delayed', reason => 'not needed')")
     page = visit(LIST + "?query=ExecutionDuration+<+'0s'")
     row = page.locator("#runs tbody tr")

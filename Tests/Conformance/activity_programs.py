@@ -90,7 +90,8 @@ class Runs:
             workflow.start_activity(
                 name, args=arguments, activity_id=id, task_queue=options.get("queue"),
                 retry_policy=RetryPolicy(**policy), priority=Priority(priority_key=options.get("priority")),
-                cancellation_type=WAITS if options.get("waits") else workflow.ActivityCancellationType.TRY_CANCEL, **times)
+                cancellation_type=WAITS if options.get("waits") else workflow.ActivityCancellationType.TRY_CANCEL,
+                **times)
             for id in ids]
         if options.get("cancels"):
             await workflow.wait_condition(lambda: self.is_asked)
@@ -433,7 +434,8 @@ async def activity_paused_by_several(env):
 
 @with_activities
 async def activity_reset_while_backing_off(env):
-    it = await Subject.start(env, "tries", options={"retry": {"initial_interval": 0.1, "maximum_interval": 600, "backoff_coefficient": 50}})
+    it = await Subject.start(
+        env, "tries", options={"retry": {"initial_interval": 0.1, "maximum_interval": 600, "backoff_coefficient": 50}})
     await it.backs_off(3)
     await it.look()
     it.let_go()

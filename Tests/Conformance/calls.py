@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Calls every method of WorkflowService and OperatorService, and compares what comes with the tables in docs/guides/temporal.md.
+"""Calls every method of WorkflowService and OperatorService, \
+and compares what comes with the tables in docs/guides/temporal.md.
 
     Tests/Conformance/calls.py --perdure 127.0.0.1:7233
 
-A method that the guide says is not there answers UNIMPLEMENTED, with a message that names it; any other answers something else. None
+A method that the guide says is not there answers UNIMPLEMENTED, with a message that names it; any other answers \
+something else. None
 hangs: polls may wait, all others answer at once.
 """
 

@@ -664,15 +664,16 @@ async def parent_and_children_described(env):
     tree = f"RootWorkflowId = '{handle.id}'"
 
     async def is_listed():
-        return (await env.client.count_workflows(query)).count == 1 and (await env.client.count_workflows(tree)).count == 2
+        return ((await env.client.count_workflows(query)).count == 1
+                and (await env.client.count_workflows(tree)).count == 2)
 
     await eventually(is_listed)
     listed = [run async for run in env.client.list_workflows(query)]
     env.started.clear()
     info = child.workflow_execution_info
     return [
-        [[pending.workflow_id, pending.run_id == info.execution.run_id, pending.workflow_type_name, pending.initiated_id,
-          pending.parent_close_policy] for pending in parent.pending_children],
+        [[pending.workflow_id, pending.run_id == info.execution.run_id, pending.workflow_type_name,
+          pending.initiated_id, pending.parent_close_policy] for pending in parent.pending_children],
         info.parent_execution.workflow_id, info.parent_execution.run_id == handle.result_run_id,
         info.root_execution.workflow_id, parent.workflow_execution_info.root_execution.workflow_id,
         parent.workflow_execution_info.HasField("parent_execution"),

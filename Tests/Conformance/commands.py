@@ -4,7 +4,8 @@
     Tests/Conformance/commands.py --temporal TEMPORAL --oracle 127.0.0.1:7333 --perdure 127.0.0.1:7233 [SCENE …]
     Tests/Conformance/commands.py --temporal TEMPORAL --oracle 127.0.0.1:7333 --show [SCENE …]    what one server prints
 
-A scene is an async function with the decorator @scene. It gives the command line one command after the other; each, with its
+A scene is an async function with the decorator @scene. It gives the command line one command after the other; \
+each, with its
 status and what it printed, must be the same against both servers, once ids, times and sizes are made comparable.
 """
 
@@ -40,18 +41,21 @@ INTENDED = [
     (r"workflow describe", r"TemporalPauseInfo:.*?data:\"\[.*?\]\" ?", "nor for paused activities: it is a Condition"),
     (r"workflow describe", r"^ +SearchAttributes  map\[\]$", "so that there may be none"),
     (r"workflow stack", r".*Stack for.*", "Temporal's server asks within a workflow task, Perdure behind it"),
-    (r"asked-2", r".*dentity: .*", "in Perdure the worker that has an activity is told to have completed it, whoever did"),
+    (r"asked-2", r".*dentity: .*",
+     "in Perdure the worker that has an activity is told to have completed it, whoever did"),
     (r"(Nonsense =|WorkflowId =\"|'soon'|'Sleeping')", r"(invalid query|list filter): .*",
      "Perdure says what to write instead"),
     (r"task-queue describe", r"(?<=  )[-+\d.e]+  [-+\d.e]+  [-+\d.e]+$|(?<=  )[\d.dhms ]+s(?=  )", "rates and ages"),
     (r"task-queue describe", "sorted", "Temporal's command line prints them in any order"),
     (r"task-queue describe .*--legacy-mode", r"^Versioning Info:$", "Perdure has no versions of task queues"),
-    (r"task-queue list-partition", r"^  /_sys/.*|(?<=  )(127\.0\.0\.1:\d+|perdure)$", "a queue of Perdure's has one partition"),
+    (r"task-queue list-partition", r"^  /_sys/.*|(?<=  )(127\.0\.0\.1:\d+|perdure)$",
+     "a queue of Perdure's has one partition"),
     (r"operator cluster", r"^  (active|perdure) .*|^  1\.\d+\.0 .*", "names, versions and addresses of the servers"),
     (r"search-attribute list", r"^  (B|HistorySize|Parent|Root|State|Temporal(?!Change)).*",
      "those of features that Perdure does not have"),
     (r"search-attribute create", r"allowed values are: .*", "Temporal's command line prints them in any order"),
-    (r"namespace describe", r"^  (ReplicationConfig|Config.CustomSearch|NamespaceInfo.Description  The name|NamespaceInfo.Description$|Config.Workflow).*",
+    (r"namespace describe", r"^  (ReplicationConfig|Config.CustomSearch|NamespaceInfo.Description  The name"
+     r"|NamespaceInfo.Description$|Config.Workflow).*",
      "names of clusters, where Temporal keeps search attributes, and what the namespaces that come with a server keep"),
 ]
 # The same for JSON: the names that are taken out.
@@ -61,7 +65,8 @@ INTENDED_NAMES = [
      "build ids, paused activities, the number of transactions, and request ids, which Perdure does not keep there"),
     (r"task-queue describe", {
         "approximateBacklogAge", "backlogIncreaseRate", "tasksAddRate", "tasksDispatchRate", "nanos", "seconds",
-        "task_id_block", "read_level", "ack_level", "rate_per_second", "versioning_info", "worker_version_capabilities"},
+        "task_id_block", "read_level", "ack_level", "rate_per_second", "versioning_info",
+        "worker_version_capabilities"},
      "rates, ages, where Temporal keeps tasks, and builds of workers, which SDKs tell with their deployments"),
     (r"workflow stack", {"queryResult"}, "Temporal's server asks within a workflow task, Perdure behind it"),
     (r"operator cluster", {
@@ -71,8 +76,8 @@ INTENDED_NAMES = [
     (r"search-attribute list", {
         "BatcherNamespace", "BatcherUser", "BinaryChecksums", "BuildIds", "HistorySizeBytes", "ParentRunId",
         "ParentWorkflowId", "RootRunId", "RootWorkflowId", "StateTransitionCount", "TemporalExternalPayloadCount",
-        "TemporalExternalPayloadSizeBytes", "TemporalNamespaceDivision", "TemporalPauseInfo", "TemporalReportedProblems",
-        "TemporalSchedulePaused", "TemporalScheduledById", "TemporalScheduledStartTime",
+        "TemporalExternalPayloadSizeBytes", "TemporalNamespaceDivision", "TemporalPauseInfo",
+        "TemporalReportedProblems", "TemporalSchedulePaused", "TemporalScheduledById", "TemporalScheduledStartTime",
         "TemporalUsedWorkerDeploymentVersions", "TemporalWorkerDeployment", "TemporalWorkerDeploymentVersion",
         "TemporalWorkflowVersioningBehavior"},
      "those of features that Perdure does not have"),
@@ -87,7 +92,7 @@ def scene(function):
     return function
 
 
-# --- what the commands work on -------------------------------------------------------------------------------------------
+# --- what the commands work on ----------------------------------------------------------------------------------------
 
 
 @activity.defn
@@ -172,7 +177,7 @@ WORKFLOWS = [Greet, Waits, Fails, Asks, Tries]
 ACTIVITIES = [compose, fails, asks, tries]
 
 
-# --- running them --------------------------------------------------------------------------------------------------------
+# --- running them -----------------------------------------------------------------------------------------------------
 
 
 class Terminal:
@@ -280,7 +285,8 @@ class Normalizer:
     def lines(self, text):
         text = self.STICKY.sub(r"taskQueue.kind: TASK_QUEUE_KIND_NORMAL\ntaskQueue.name: \1", text)
         lines = [line for line in text.splitlines() if not self.DETAIL.match(line)]
-        lines = [self.AMOUNT.sub(lambda match: "".join(filter(None, match.groups())) + "AMOUNT", line) for line in lines]
+        lines = [self.AMOUNT.sub(lambda match: "".join(filter(None, match.groups())) + "AMOUNT", line)
+                 for line in lines]
         return [re.sub(r"  +", "  ", self.text(line).rstrip()) for line in lines]
 
     def json(self, value, key=""):
@@ -327,12 +333,13 @@ def differences(expected, actual):
             continue
         yield f"  {key}:"
         if all(isinstance(line, str) for line in [*left, *right]) if isinstance(left, list) else False:
-            yield from ("    " + line for line in difflib.unified_diff(left, right, "Temporal", "Perdure", lineterm="", n=1))
+            yield from ("    " + line
+                        for line in difflib.unified_diff(left, right, "Temporal", "Perdure", lineterm="", n=1))
         else:
             yield from ("    " + line for line in structural(left, right))
 
 
-# --- scenes --------------------------------------------------------------------------------------------------------------
+# --- scenes -----------------------------------------------------------------------------------------------------------
 
 
 @scene
@@ -343,7 +350,8 @@ async def starting(t):
         await t("workflow result --workflow-id greet-1 -o json")
         await t("workflow start --type Greet --task-queue QUEUE --workflow-id greet-2 --input '\"Bob\"' -o json")
         await t("workflow result --workflow-id greet-2")
-        await t("workflow start --type Greet --task-queue QUEUE --workflow-id greet-1 --input '\"Ada\"' --id-reuse-policy RejectDuplicate")
+        await t("workflow start --type Greet --task-queue QUEUE --workflow-id greet-1 --input '\"Ada\"' "
+                "--id-reuse-policy RejectDuplicate")
         await t("workflow execute --type Greet --task-queue QUEUE --workflow-id greet-3 --input '\"Cleo\"'")
         await t("workflow execute --type Greet --task-queue QUEUE --workflow-id greet-4 --input '\"Dan\"' -o json")
         await t("workflow execute --type Greet --task-queue QUEUE --workflow-id greet-5 --input '\"Eve\"' --detailed")
@@ -353,7 +361,8 @@ async def starting(t):
         await t("workflow result --workflow-id fails-1 -o json")
         await t("workflow start --type Waits --task-queue QUEUE --workflow-id waits-1")
         await t("workflow start --type Waits --task-queue QUEUE --workflow-id waits-1 --id-conflict-policy UseExisting")
-        await t("workflow start --type Waits --task-queue QUEUE --workflow-id waits-1 --id-conflict-policy TerminateExisting")
+        await t("workflow start --type Waits --task-queue QUEUE --workflow-id waits-1 "
+                "--id-conflict-policy TerminateExisting")
         await t("workflow start --type Waits --task-queue QUEUE --workflow-id waits-1 --fail-existing")
         await t("workflow execute --type Greet --task-queue QUEUE --workflow-id bare-1 --input Ada")
 
@@ -422,10 +431,13 @@ async def messages(t):
         await t("workflow query --workflow-id told-1 --type breaks")
         await t("workflow query --workflow-id told-1 --type nothing")
         await t("workflow stack --workflow-id told-1 -o json")
-        await t("workflow signal-with-start --signal-name note --signal-input '\"three\"' --workflow-id told-1 --type Waits --task-queue QUEUE")
-        await t("workflow signal-with-start --signal-name note --signal-input '\"go\"' --workflow-id told-2 --type Waits --task-queue QUEUE")
+        await t("workflow signal-with-start --signal-name note --signal-input '\"three\"' --workflow-id told-1 "
+                "--type Waits --task-queue QUEUE")
+        await t("workflow signal-with-start --signal-name note --signal-input '\"go\"' --workflow-id told-2 "
+                "--type Waits --task-queue QUEUE")
         await t("workflow result --workflow-id told-2")
-        await t("workflow signal-with-start --signal-name note --signal-input '\"go\"' --workflow-id told-3 --type Waits --task-queue QUEUE -o json")
+        await t("workflow signal-with-start --signal-name note --signal-input '\"go\"' --workflow-id told-3 "
+                "--type Waits --task-queue QUEUE -o json")
         await t("workflow result --workflow-id told-3")
         await t("workflow query --workflow-id told-3 --type noted")
         await t("workflow query --workflow-id told-3 --type noted --reject-condition not_open")
@@ -532,7 +544,8 @@ async def changing_activities(t):
         await t("activity unpause --workflow-id tries-1 --activity-id attempts")
         await t.until("workflow describe --workflow-id tries-1 -o json", '"attempt": 3')
         await t("activity unpause --workflow-id tries-1 --activity-id attempts")
-        await t("activity reset --workflow-id tries-1 --activity-id attempts --clear-heartbeat-details --restore-original-options")
+        await t("activity reset --workflow-id tries-1 --activity-id attempts --clear-heartbeat-details "
+                "--restore-original-options")
         await t("activity unpause --workflow-id tries-1 --activity-id nothing")
         await t("activity reset --workflow-id nobody --activity-id attempts")
         await t("workflow terminate --workflow-id tries-1")
@@ -542,7 +555,8 @@ async def changing_activities(t):
 @scene
 async def lists(t):
     filters = [
-        "WorkflowType = 'Waits'", "ExecutionStatus = 'Running'", "ExecutionStatus != 'Running'", "WorkflowId = 'listed-2'",
+        "WorkflowType = 'Waits'", "ExecutionStatus = 'Running'", "ExecutionStatus != 'Running'",
+        "WorkflowId = 'listed-2'",
         "WorkflowId IN ('listed-1', 'listed-3')", "WorkflowId STARTS_WITH 'listed-'", "CloseTime IS NULL",
         "StartTime > '2020-01-01T00:00:00Z' AND ExecutionStatus = 'Failed'",
         "(WorkflowType = 'Fails' OR WorkflowType = 'Greet') AND CloseTime IS NOT NULL",
@@ -589,7 +603,8 @@ async def activities(t):
         await t("workflow result --workflow-id asked-1")
         await t("workflow show --workflow-id asked-1")
         await t("activity complete --workflow-id asked-1 --activity-id question --result '\"yes\"'")
-        await t("activity fail --workflow-id asked-2 --activity-id question --reason 'nobody knows' --detail '\"truly\"'")
+        await t(
+            "activity fail --workflow-id asked-2 --activity-id question --reason 'nobody knows' --detail '\"truly\"'")
         await t("workflow result --workflow-id asked-2")
         await t("workflow show --workflow-id asked-2 --detailed")
         await t("activity fail --workflow-id asked-3 --activity-id other")
@@ -618,7 +633,8 @@ async def task_queues(t):
     await t("task-queue describe --task-queue nobodys-queue")
     await t("task-queue describe --task-queue nobodys-queue -o json")
     for number in range(3):
-        await t(f"workflow start --type Greet --task-queue backlog-queue --workflow-id backlog-{number} --input '\"Ada\"'")
+        await t(
+            f"workflow start --type Greet --task-queue backlog-queue --workflow-id backlog-{number} --input '\"Ada\"'")
     await t("task-queue describe --task-queue backlog-queue")
 
 
@@ -651,7 +667,8 @@ async def operators(t):
 
 @scene
 async def namespaces(t):
-    await t("operator namespace create --namespace sales --description 'for sales' --retention 5d --email sales@example.com --data 'team=\"blue\"'")
+    await t("operator namespace create --namespace sales --description 'for sales' --retention 5d "
+            "--email sales@example.com --data 'team=\"blue\"'")
     await t.until("operator namespace describe --namespace sales", "sales")
     await t("operator namespace create --namespace sales")
     await t("operator namespace create --namespace bare -o json")
@@ -661,7 +678,8 @@ async def namespaces(t):
     await t("operator namespace describe --namespace default")
     await t("operator namespace describe --namespace nowhere")
     await t("operator namespace describe --namespace nowhere -o json")
-    await t("operator namespace update --namespace sales --description 'for all' --retention 10d --email all@example.com")
+    await t(
+        "operator namespace update --namespace sales --description 'for all' --retention 10d --email all@example.com")
     await t.until("operator namespace describe --namespace sales", "240h")
     await t("operator namespace describe --namespace sales")
     await t("operator namespace update --namespace sales --data 'floor=3'")
@@ -701,7 +719,7 @@ async def mistakes(t):
     await t("workflow start --type Greet --task-queue '' --workflow-id wrong")
 
 
-# --- comparing -----------------------------------------------------------------------------------------------------------
+# --- comparing --------------------------------------------------------------------------------------------------------
 
 
 async def play(temporal, address, name):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Ends a frontend on which polls are parked, and looks how: polls are answered with nothing, and the process is gone soon.
+"""Ends a frontend on which polls are parked, and looks how: polls are answered with nothing, and the process is gone
+soon.
 
     Tests/Conformance/drain.py ADDRESS PID
 """
@@ -46,7 +47,8 @@ async def main(address, pid):
     calls.append(asyncio.create_task(service.get_workflow_execution_history(
         GetWorkflowExecutionHistoryRequest(
             namespace="default", execution=WorkflowExecution(workflow_id=handle.id, run_id=handle.result_run_id),
-            wait_new_event=True, history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT),
+            wait_new_event=True,
+            history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT),
         timeout=minute)))
     await asyncio.sleep(1)
     assert not any(call.done() for call in calls), "a call did not wait"

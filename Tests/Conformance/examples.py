@@ -117,8 +117,8 @@ class Place:
             stderr=asyncio.subprocess.PIPE, env=self.environment)
         out, err = await asyncio.wait_for(process.communicate(), 120)
         status = process.returncode
-        # Now and then a thread of the SDK's core takes Python's lock while Python ends, which kills the process by a signal.
-        # The program has told its end by then: a result, or an error on its standard error.
+        # Now and then a thread of the SDK's core takes Python's lock while Python ends, which kills the process by a
+        # signal. The program has told its end by then: a result, or an error on its standard error.
         if status in (-signal.SIGABRT, -signal.SIGSEGV) and (b"'success': True" in out or b"failed: " in err):
             status = 1 if b"failed: " in err else 0
         return status, out.decode(), err.decode()
@@ -187,8 +187,8 @@ async def money_that_cannot_be_deposited_goes_back(place):
                 activity_executor=threads,
             ):
                 handle = await place.client.start_workflow(
-                    transfer.PythonTransfer.run, transfer.Transfer("account_A", "account_B", "5.00", 0.05), id="python-2",
-                    task_queue=transfer.TASK_QUEUE)
+                    transfer.PythonTransfer.run, transfer.Transfer("account_A", "account_B", "5.00", 0.05),
+                    id="python-2", task_queue=transfer.TASK_QUEUE)
                 try:
                     await asyncio.wait_for(handle.result(), 60)
                     raise AssertionError("it succeeded")
@@ -252,7 +252,8 @@ async def step(number: int) -> int:
 
 @test
 async def a_swift_workflow_with_python_activities(place):
-    """The Swift worker has the workflow and no activity; the Python worker, on the same queue, the activity and no workflow."""
+    """The Swift worker has the workflow and no activity; the Python worker, on the same queue, the activity and no
+    workflow."""
     async def ready(_):
         return place.sql("select count(*) from perdure.live_workers where alive and 'bench' = any (task_queues)") == "1"
 
@@ -260,8 +261,8 @@ async def a_swift_workflow_with_python_activities(place):
     read, write = os.pipe()
     try:
         async with place.running(
-            place.programs / "perdure", "bench", "worker", "--namespace", "default", "--slots", "4", "--kind", "workflows",
-            ready=ready, stdin=read,
+            place.programs / "perdure", "bench", "worker", "--namespace", "default", "--slots", "4",
+            "--kind", "workflows", ready=ready, stdin=read,
         ):
             async with Worker(place.client, task_queue="bench", activities=[step], identity="a Python worker"):
                 seen = await asyncio.wait_for(

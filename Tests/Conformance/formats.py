@@ -1,4 +1,5 @@
-"""Programs about what is stored beside the events' own attributes: links, types, categories, versions; and about id policies."""
+"""Programs about what is stored beside the events' own attributes: links, types, categories, versions; and about id
+policies."""
 
 import asyncio
 import dataclasses
@@ -93,7 +94,8 @@ def categories(where):
     async def run(env):
         async with env.worker(Categories, activities=[benign]):
             return [
-                await env.execute(Categories.run, category, where, id=category) for category in ["UNSPECIFIED", "BENIGN"]]
+                await env.execute(Categories.run, category, where, id=category)
+                for category in ["UNSPECIFIED", "BENIGN"]]
 
     run.__name__ = f"{where}_failure_category"
     program(run)
@@ -127,7 +129,8 @@ async def encoded_failures(env):
         await result(handle)
         kinds = []
         async for event in handle.fetch_history_events():
-            for attributes in (event.activity_task_failed_event_attributes, event.workflow_execution_failed_event_attributes):
+            for attributes in (event.activity_task_failed_event_attributes,
+                               event.workflow_execution_failed_event_attributes):
                 failure = attributes.failure
                 while failure.message:
                     kinds.append([failure.message, failure.encoded_attributes.metadata["encoding"].decode()])

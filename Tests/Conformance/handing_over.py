@@ -1,4 +1,5 @@
-"""Programs about how tasks reach workers: with the answer to the task before, eagerly, with queries, and back from clients that went."""
+"""Programs about how tasks reach workers: with the answer to the task before, eagerly, with queries, and back from
+clients that went."""
 
 import asyncio
 import time
@@ -23,8 +24,10 @@ async def what_it_knows() -> dict:
     """What an activity is told, without what differs from run to run."""
     info = activity.info()
     return {
-        "id": info.activity_id, "type": info.activity_type, "attempt": info.attempt, "queue": info.task_queue.split("-")[-1],
-        "workflow_type": info.workflow_type, "namespace": info.workflow_namespace, "heartbeat": str(info.heartbeat_timeout),
+        "id": info.activity_id, "type": info.activity_type, "attempt": info.attempt,
+        "queue": info.task_queue.split("-")[-1],
+        "workflow_type": info.workflow_type, "namespace": info.workflow_namespace,
+        "heartbeat": str(info.heartbeat_timeout),
         "start_to_close": str(info.start_to_close_timeout), "schedule_to_close": str(info.schedule_to_close_timeout),
         "details": list(info.heartbeat_details), "started_after_scheduled": info.started_time >= info.scheduled_time,
         "policy": str(info.retry_policy), "priority": info.priority.priority_key,
@@ -87,7 +90,8 @@ async def eager_activity_knows(env):
         return [
             await env.execute(AsksWhatItKnows.run, {"start_to_close_timeout": 30}, id="1"),
             await env.execute(AsksWhatItKnows.run, {"schedule_to_close_timeout": 40, "heartbeat_timeout": 20}, id="2"),
-            await env.execute(AsksWhatItKnows.run, {"start_to_close_timeout": 30, "schedule_to_close_timeout": 20}, id="3"),
+            await env.execute(AsksWhatItKnows.run,
+                              {"start_to_close_timeout": 30, "schedule_to_close_timeout": 20}, id="3"),
         ]
 
 
@@ -165,7 +169,8 @@ async def sticky_queue_reset(env):
     async with env.worker(Collects, activities=ACTIVITIES):
         handle = await env.start(Collects.run, 2)
         await eventually(lambda: is_waiting(handle))
-        seen = [await reset(handle.id), await reset(handle.id, handle.result_run_id), await handle.query(Collects.count)]
+        seen = [await reset(handle.id), await reset(handle.id, handle.result_run_id),
+                await handle.query(Collects.count)]
         await handle.signal(Collects.add, "a")
         await eventually(lambda: counts(handle, 1))
         seen.append(await reset(handle.id))
@@ -232,7 +237,8 @@ async def query_that_nobody_answers(env):
         await eventually(lambda: is_waiting(handle))
     began = time.monotonic()
     query = QueryWorkflowRequest(
-        namespace="default", execution=WorkflowExecution(workflow_id=handle.id), query=WorkflowQuery(query_type="count"))
+        namespace="default", execution=WorkflowExecution(workflow_id=handle.id),
+        query=WorkflowQuery(query_type="count"))
     seen = await attempt(env.client.workflow_service.query_workflow(query))
     return [seen, 25 < time.monotonic() - began < 31]
 
@@ -326,7 +332,8 @@ async def answer_to_a_query_is_counted_once(env):
     async with env.worker(Collects, activities=ACTIVITIES):
         handle = await env.start(Collects.run, 3)
         await eventually(lambda: is_waiting(handle))
-        answers = await asyncio.gather(*(attempt(handle.query(Collects.echo_query, f"{number}")) for number in range(12)))
+        answers = await asyncio.gather(
+            *(attempt(handle.query(Collects.echo_query, f"{number}")) for number in range(12)))
         for value in "abc":
             await handle.signal(Collects.add, value)
         await eventually(lambda: counts(handle, 3))

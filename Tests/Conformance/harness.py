@@ -1,7 +1,8 @@
-"""Runs programs against Temporal's development server and against Perdure, and compares what they saw and their histories.
+"""Runs programs against Temporal's development server and against Perdure, and compares what they saw and their
+histories.
 
-A program is an async function with the decorator @program. It gets an Env, starts workflows through it, and returns what a
-client saw. The harness reads the histories of these workflows, makes ids and times comparable, and compares.
+A program is an async function with the decorator @program. It gets an Env, starts workflows through it, and returns
+what a client saw. The harness reads the histories of these workflows, makes ids and times comparable, and compares.
 """
 
 import asyncio
@@ -182,7 +183,8 @@ class Normalizer:
         if key in ("complete_time", "original_schedule_time") and value:
             # When a local activity ended, and when it was scheduled.
             return "a time"
-        if isinstance(value, dict) and "cronSchedule" in value and value.get("firstWorkflowTaskBackoff", "0.")[:2] != "0.":
+        if (isinstance(value, dict) and "cronSchedule" in value
+                and value.get("firstWorkflowTaskBackoff", "0.")[:2] != "0."):
             # Which second of the schedule comes next depends on how long the run before took.
             value = {**value, "firstWorkflowTaskBackoff": "until the next time of the schedule"}
         if isinstance(value, dict):

@@ -1,5 +1,5 @@
-"""The programs about what comes from outside a worker: activities that are completed by their id, histories in reverse, the older lists,
-workers that sign off, and namespaces."""
+"""The programs about what comes from outside a worker: activities that are completed by their id, histories in reverse,
+the older lists, workers that sign off, and namespaces."""
 
 import asyncio
 import time
@@ -124,7 +124,8 @@ async def failed_by_id_and_tried_again(env):
 async def details_come_with_a_failure_by_id(env):
     async with env.worker(Asks, activities=[asks_again]):
         handle, question = await asked(env, "asks_again")
-        return [await attempt(question.fail(RuntimeError("first"), last_heartbeat_details=["so", "far"])), await result(handle)]
+        return [await attempt(question.fail(RuntimeError("first"), last_heartbeat_details=["so", "far"])),
+                await result(handle)]
 
 
 @program
@@ -313,7 +314,8 @@ async def a_worker_that_signs_off_keeps_no_run(env):
 
         async def is_cached():
             return any([
-                event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED async for event in handle.fetch_history_events()])
+                event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+                async for event in handle.fetch_history_events()])
 
         await eventually(is_cached)
     async with env.worker(Waits):
@@ -448,5 +450,6 @@ async def namespaces(env):
 
     await eventually(is_gone)
     seen.append(await attempt(described()))
-    seen.append(await attempt(env.client.operator_service.delete_namespace(DeleteNamespaceRequest(namespace="nowhere"))))
+    seen.append(
+        await attempt(env.client.operator_service.delete_namespace(DeleteNamespaceRequest(namespace="nowhere"))))
     return seen

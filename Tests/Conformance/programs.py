@@ -124,7 +124,8 @@ async def waits_a_moment(milliseconds: int) -> int:
 
 
 ACTIVITIES = [
-    echo, nothing, tell_priority, make, add, fails_until, fails, hangs, hangs_later, beats_then_hangs, resumes, waits_for_cancel, waits_a_moment,
+    echo, nothing, tell_priority, make, add, fails_until, fails, hangs, hangs_later, beats_then_hangs, resumes,
+    waits_for_cancel, waits_a_moment,
 ]
 
 # --- workflows -------------------------------------------------------------------------------------------------------
@@ -536,7 +537,8 @@ one_activity("unknown_activity", "no_such_activity", [], start_to_close=5.0, ret
 @with_worker([AnyValue])
 async def json_values(env):
     seen = []
-    for place, value in enumerate([None, True, 0, -5, 1.5, 1e22, "", "ü💸\n\t\\\"", [], {}, [[1], {"k": None}], "nul \0"]):
+    for place, value in enumerate(
+        [None, True, 0, -5, 1.5, 1e22, "", "ü💸\n\t\\\"", [], {}, [[1], {"k": None}], "nul \0"]):
         seen.append(await env.execute(AnyValue.run, value, id=f"value-{place}"))
     return seen
 
@@ -978,7 +980,8 @@ class HasNoEntries:
         memo = {"old": 1, "null": None, "empty": []}
         if step == "first":
             workflow.upsert_memo({"old": None, "list": [], "new": [0], "text": "", "never": None})
-            await workflow.execute_child_workflow(HasNoEntries.run, "child", id=workflow.info().workflow_id + "-child", memo=memo)
+            await workflow.execute_child_workflow(HasNoEntries.run, "child",
+                                                  id=workflow.info().workflow_id + "-child", memo=memo)
             workflow.continue_as_new("second", memo=memo)
 
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Records histories of Temporal's development server, as its tools export them, for Tests/PerdureTests/TemporalHistoryTests.swift.
+"""Records histories of Temporal's development server, as its tools export them, \
+for Tests/PerdureTests/TemporalHistoryTests.swift.
 
     Tests/Conformance/record_histories.py --oracle 127.0.0.1:7333
 
-The programs of programs.py that have an equal Swift workflow there are replayed by it. The others, and the workflows of this file,
+The programs of programs.py that have an equal Swift workflow there are replayed by it. The others, \
+and the workflows of this file,
 hold events and attributes of every kind, so that nothing is lost between Temporal's JSON and ours.
 """
 
@@ -26,11 +28,12 @@ from programs import LONG, ONCE
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "PerdureTests" / "TemporalHistories"
 PROGRAMS = [
-    "sequence", "parallel", "timers_in_order", "timer_canceled", "condition_with_timeout", "signals", "signal_that_awaits",
-    "signal_with_start", "workflow_fails", "workflow_fails_with_cause", "retried", "heartbeat_timeout", "schedule_to_close",
-    "canceled_in_sleep", "canceled_with_cleanup", "cancellation_ignored", "activity_canceled_try_cancel_obey",
-    "activity_canceled_wait_cancellation_completed_fail", "queued_activity_canceled_try_cancel", "patched", "bug_then_fix",
-    "typed_values", "search_attributes_and_memo", "execution_timeout", "terminated", "priority", "headers",
+    "sequence", "parallel", "timers_in_order", "timer_canceled", "condition_with_timeout", "signals",
+    "signal_that_awaits", "signal_with_start", "workflow_fails", "workflow_fails_with_cause", "retried",
+    "heartbeat_timeout", "schedule_to_close", "canceled_in_sleep", "canceled_with_cleanup", "cancellation_ignored",
+    "activity_canceled_try_cancel_obey", "activity_canceled_wait_cancellation_completed_fail",
+    "queued_activity_canceled_try_cancel", "patched", "bug_then_fix", "typed_values", "search_attributes_and_memo",
+    "execution_timeout", "terminated", "priority", "headers",
 ]
 
 

@@ -365,7 +365,8 @@ async def reset_where_it_cannot_be(env):
     for event in no_tasks:
         answer = await attempt(reset(env, "workflow", event))
         seen.append(answer["error"]["kind"] if "error" in answer else answer)
-    seen += [await attempt(reset(env, "nobody", 4)), await attempt(reset(env, "workflow", 4, run=str(uuid.UUID(int=7))))]
+    seen += [await attempt(reset(env, "nobody", 4)),
+             await attempt(reset(env, "workflow", 4, run=str(uuid.UUID(int=7))))]
     await tell_end(base)
     return [seen, await result(base)]
 

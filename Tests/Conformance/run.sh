@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Runs the programs of this folder and Temporal's command line against Temporal's development server, from PyPI, and against the
-# frontend, and compares. Then what has no counterpart: each method against the guide, whom the frontend lets in, the examples.
+# Runs the programs of this folder and Temporal's command line against Temporal's development server, from PyPI, and
+# against the frontend, and compares. Then what has no counterpart: each method against the guide, whom the frontend
+# lets in, the examples.
 #
 #   Tests/Conformance/run.sh               all of them
 #   Tests/Conformance/run.sh PROGRAM…      only these programs
 #   Tests/Conformance/run.sh --only commands [SCENE…]     one of programs, commands, calls, security, codecs,
 #                                                         examples, drain; or several, as in calls,drain
 #
-# PERDURE_TEST_DATABASE_URL names a server and a superuser; .build/debug/perdure-frontend must be there, and account-api, bank-worker
-# and perdure for the examples, codec-server and encryption-worker for the codecs.
+# PERDURE_TEST_DATABASE_URL names a server and a superuser; .build/debug/perdure-frontend must be there, and
+# account-api, bank-worker and perdure for the examples, codec-server and encryption-worker for the codecs.
 # shellcheck disable=SC2317  # stop runs from a trap
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -51,12 +52,17 @@ free_ports() { # count
 read -r -d '' oracle frontend < <(free_ports 2; printf '\0') || true
 
 psql -X -q -v ON_ERROR_STOP=1 -d "$url" -c "create database $database"
-at=$(python3 -c 'import sys, urllib.parse as u; p = u.urlsplit(sys.argv[1]); print(u.urlunsplit(p._replace(path="/" + sys.argv[2])))' "$url" "$database")
+at=$(python3 -c '
+import sys, urllib.parse as u
+p = u.urlsplit(sys.argv[1])
+print(u.urlunsplit(p._replace(path="/" + sys.argv[2])))' "$url" "$database")
 psql -X -q -v ON_ERROR_STOP=1 -d "$at" -f sql/install.psql > /dev/null
-DATABASE_URL=$at PERDURE_FRONTEND_PORT=$frontend LOG_LEVEL=error .build/debug/perdure-frontend > "$work/frontend.log" 2>&1 &
+DATABASE_URL=$at PERDURE_FRONTEND_PORT=$frontend LOG_LEVEL=error \
+    .build/debug/perdure-frontend > "$work/frontend.log" 2>&1 &
 frontend_pid=$!
 pids+=("$frontend_pid")
-"$venv/bin/temporal" server start-dev --ip 127.0.0.1 --port "$oracle" --headless --log-level error > "$work/oracle.log" 2>&1 &
+"$venv/bin/temporal" server start-dev --ip 127.0.0.1 --port "$oracle" --headless --log-level error \
+    > "$work/oracle.log" 2>&1 &
 pids+=($!)
 
 for port in "$oracle" "$frontend"; do
@@ -80,7 +86,8 @@ suite() { # name command…
     grep -m 1 -A 60 -E 'Fatal error|Program crashed' "$work/frontend.log" >&2 || true
     tail -n 40 "$work/frontend.log" "$work/workers.log" >&2
 }
-suite programs "$python" Tests/Conformance/conformance.py --oracle "127.0.0.1:$oracle" --perdure "127.0.0.1:$frontend" "$@"
+suite programs "$python" Tests/Conformance/conformance.py --oracle "127.0.0.1:$oracle" \
+    --perdure "127.0.0.1:$frontend" "$@"
 suite commands "$python" Tests/Conformance/commands.py --temporal "$temporal" --oracle "127.0.0.1:$oracle" \
     --perdure "127.0.0.1:$frontend" "$@"
 suite calls "$python" Tests/Conformance/calls.py --perdure "127.0.0.1:$frontend"

@@ -3,7 +3,8 @@
 
     DATABASE_URL=… Tests/Conformance/security.py --frontend .build/debug/perdure-frontend --temporal TEMPORAL
 
-Each test starts a frontend of its own, with certificates that openssl makes here, and drives it by Temporal's Python SDK.
+Each test starts a frontend of its own, with certificates that openssl makes here, \
+and drives it by Temporal's Python SDK.
 """
 
 import argparse
@@ -72,10 +73,12 @@ class Place:
 
     @property
     def tls(self):
-        return {"PERDURE_FRONTEND_CERTIFICATE": self.file("server.pem"), "PERDURE_FRONTEND_KEY": self.file("server.key")}
+        return {"PERDURE_FRONTEND_CERTIFICATE": self.file("server.pem"),
+                "PERDURE_FRONTEND_KEY": self.file("server.key")}
 
     def trusting(self, client=None):
-        pair = {"client_cert": self.bytes(f"{client}.pem"), "client_private_key": self.bytes(f"{client}.key")} if client else {}
+        pair = ({"client_cert": self.bytes(f"{client}.pem"), "client_private_key": self.bytes(f"{client}.key")}
+                if client else {})
         return TLSConfig(server_root_ca_cert=self.bytes("ca.pem"), domain="localhost", **pair)
 
     @contextlib.asynccontextmanager
@@ -102,12 +105,13 @@ class Place:
             log.close()
 
     async def call(self, address, method):
-        """The headers and trailers, and the body, of an empty request without a key, by curl: SDKs ask for more when they connect."""
+        """The headers and trailers, and the body, of an empty request without a key, by curl: SDKs ask for more when
+        they connect."""
         (self.folder / "empty").write_bytes(b"\0\0\0\0\0")
         process = await asyncio.create_subprocess_exec(
             "curl", "--silent", "--http2", "--cacert", self.file("ca.pem"), "--data-binary", "@" + self.file("empty"),
-            "--header", "content-type: application/grpc", "--header", "te: trailers", "--dump-header", self.file("headers"),
-            "--output", self.file("body"), f"https://{address}/{method}")
+            "--header", "content-type: application/grpc", "--header", "te: trailers",
+            "--dump-header", self.file("headers"), "--output", self.file("body"), f"https://{address}/{method}")
         assert await asyncio.wait_for(process.wait(), 20) == 0, process.returncode
         body = self.folder / "body"
         return (self.folder / "headers").read_text(), body.read_bytes() if body.exists() else b""
@@ -204,7 +208,8 @@ async def api_keys(place):
         for header in (place.keys[0], f"Basic {place.keys[0]}"):
             await is_unauthenticated(
                 Client.connect(address, tls=place.trusting(), rpc_metadata={"authorization": header}), "not one of")
-        # Who only checks whether the server is well needs no key; nor does a method that is not there tell more than others.
+        # Who only checks whether the server is well needs no key; nor does a method that is not there tell more than
+        # others.
         health, body = await place.call(address, "grpc.health.v1.Health/Check")
         assert "grpc-status: 0" in health and body == b"\0\0\0\0\2\x08\1", (health, body)
         for method in ("GetSystemInfo", "ListDeployments"):

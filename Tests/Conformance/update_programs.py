@@ -114,7 +114,8 @@ class Dynamic:
     @workflow.update(dynamic=True)
     async def on_update(self, name: str, arguments: typing.Sequence[RawValue]) -> str:
         self.log.append(name)
-        return f"{self.greeting} {name} {[workflow.payload_converter().from_payload(a.payload, str) for a in arguments]}"
+        return (f"{self.greeting} {name} "
+                f"{[workflow.payload_converter().from_payload(a.payload, str) for a in arguments]}")
 
     @on_update.validator
     def check(self, name: str, arguments: typing.Sequence[RawValue]) -> None:
@@ -257,7 +258,8 @@ async def update_of_closed_run(env):
         await attempt(handle.get_update_handle("new").result()),
         await attempt(send(env, "nowhere", "add", "one")),
         await attempt(send(env, "workflow", "", update_id="x")),
-        (await attempt(send(env, "workflow", "add", "x", update_id="x", first_run=str(uuid.uuid4()))))["error"]["status"],
+        (await attempt(
+            send(env, "workflow", "add", "x", update_id="x", first_run=str(uuid.uuid4()))))["error"]["status"],
     ]
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes Tests/PerdureFrontendTests/messages.tsv: random messages of Temporal's API, each as its name, its bytes in base64 as
-the protobuf library of Temporal's Python SDK writes them, and the JSON that the engine has for it.
+"""Writes Tests/PerdureFrontendTests/messages.tsv: random messages of Temporal's API, each as its name, its bytes in
+base64 as the protobuf library of Temporal's Python SDK writes them, and the JSON that the engine has for it.
 
     pip install temporalio==1.35.0 googleapis-common-protos
     Tests/Conformance/write_messages.py > Tests/PerdureFrontendTests/messages.tsv
@@ -21,7 +21,8 @@ SEED = 7233
 TEXTS = ["", "a", "Überweisung 💸", 'quote " and \\ and\nline', "x" * 130]
 JSON_DATA = [b'{"amount":5,"to":["a","b"]}', b'"text"', b"null", b"-12.50", b"[]", b'{"a":{"b":[true,false,1]}}']
 # What jsonb would not give back as it was.
-INEXACT_DATA = [b"1e5", b"-0", b'"\\u0000"', b'{"a":1,"a":2}', b"NaN", b"", b"[" * 120 + b"]" * 120, b'"\\ud800"', b"\xff"]
+INEXACT_DATA = [b"1e5", b"-0", b'"\\u0000"', b'{"a":1,"a":2}', b"NaN", b"", b"[" * 120 + b"]" * 120,
+                b'"\\ud800"', b"\xff"]
 
 
 def pascal(value, enum):
@@ -179,8 +180,8 @@ def fill_field(message, field, chance, depth):
         keys = [1, 2] if entry["key"].type != FieldDescriptor.TYPE_STRING else ["a", "key 2"]
         for key in keys:
             if entry["value"].message_type is not None:
-                fill_search_attribute(target[key], chance) if "SearchAttributes" in message.DESCRIPTOR.full_name else fill(
-                    target[key], chance, depth + 1)
+                (fill_search_attribute(target[key], chance) if "SearchAttributes" in message.DESCRIPTOR.full_name
+                 else fill(target[key], chance, depth + 1))
             else:
                 target[key] = scalar(entry["value"], chance)
     elif field.is_repeated:
@@ -202,7 +203,8 @@ def fill_search_attribute(payload, chance):
 
 
 def fill_payload(payload, chance):
-    encoding = chance.choice([b"json/plain", b"json/plain", b"binary/null", b"binary/plain", b"json/protobuf", b"json/base64", b"\xff", None])
+    encoding = chance.choice([b"json/plain", b"json/plain", b"binary/null", b"binary/plain", b"json/protobuf",
+                              b"json/base64", b"\xff", None])
     if encoding is not None:
         payload.metadata["encoding"] = encoding
     if chance.random() < 0.3:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes Sources/PerdureFrontend/Transcoding/temporal.schema: the messages, fields, numbers and types of Temporal's API that the
-frontend speaks, read from the descriptors in the temporalio package.
+"""Writes Sources/PerdureFrontend/Transcoding/temporal.schema: the messages, fields, numbers and types of Temporal's API
+that the frontend speaks, read from the descriptors in the temporalio package.
 
     pip install temporalio==1.35.0 googleapis-common-protos
     Tests/Conformance/write_schema.py > Sources/PerdureFrontend/Transcoding/temporal.schema
@@ -36,10 +36,11 @@ LEFT_OUT_TYPES = {
     "temporal.api.workflow.v1.VersioningOverride",
     "temporal.api.workflow.v1.WorkflowExecutionVersioningInfo",
 }
-LEFT_OUT_METHODS = ("Deployment", "Nexus", "Worker", "Rule", "ComputeConfig", "ActivityExecution", "Versioning", "BuildId", "Compatibility", "RemoteCluster")
+LEFT_OUT_METHODS = ("Deployment", "Nexus", "Worker", "Rule", "ComputeConfig", "ActivityExecution", "Versioning",
+                    "BuildId", "Compatibility", "RemoteCluster")
 KEPT_METHODS = (
-    "PollNexusTaskQueue", "ShutdownWorker", "PauseActivityExecution", "UnpauseActivityExecution", "ResetActivityExecution",
-    "UpdateActivityExecutionOptions",
+    "PollNexusTaskQueue", "ShutdownWorker", "PauseActivityExecution", "UnpauseActivityExecution",
+    "ResetActivityExecution", "UpdateActivityExecutionOptions",
 )
 
 SCALARS = {
@@ -117,8 +118,10 @@ def main():
                     waiting.append(kind.message_type)
                 if kind.enum_type is not None:
                     enums[kind.enum_type.full_name] = kind.enum_type
-    print(f"# Temporal's API as temporalio {importlib.metadata.version('temporalio')} has it. Tests/Conformance/write_schema.py writes this file.")
-    print("# method PATH REQUEST RESPONSE; absent PATH, of a method that is not there yet; enum NAME, then NUMBER VALUE; message NAME, then NUMBER NAME KIND TYPE.")
+    print(f"# Temporal's API as temporalio {importlib.metadata.version('temporalio')} has it. "
+          "Tests/Conformance/write_schema.py writes this file.")
+    print("# method PATH REQUEST RESPONSE; absent PATH, of a method that is not there yet; "
+          "enum NAME, then NUMBER VALUE; message NAME, then NUMBER NAME KIND TYPE.")
     for method in sorted(methods, key=lambda m: m.full_name):
         service = method.containing_service.full_name
         print(f"method {service}/{method.name} {method.input_type.full_name} {method.output_type.full_name}")

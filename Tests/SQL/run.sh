@@ -10,7 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 url=${PERDURE_TEST_DATABASE_URL:-postgresql://postgres@127.0.0.1:55432/postgres}
 for program in psql prove; do
-    command -v "$program" > /dev/null || { echo "Tests/SQL/run.sh: there is no $program: install postgresql-client and perl" >&2; exit 2; }
+    command -v "$program" > /dev/null ||
+        { echo "Tests/SQL/run.sh: there is no $program: install postgresql-client and perl" >&2; exit 2; }
 done
 
 in_database() { # database psql-arguments…
@@ -26,7 +27,8 @@ if [ -n "${SQL_TEST_TEMPLATE:-}" ]; then
     trap 'psql -X -q -d "$url" -c "drop database if exists $database with (force)"' EXIT
     psql -X -q -v ON_ERROR_STOP=1 -d "$url" -c "create database $database template $SQL_TEST_TEMPLATE"
     # pgTAP stands in a schema of its own, out of the way of what is tested.
-    export PGOPTIONS="-c search_path=public,tap -c client_min_messages=warning${SQL_TEST_MANY:+ -c perdure.many=$SQL_TEST_MANY}"
+    PGOPTIONS="-c search_path=public,tap -c client_min_messages=warning"
+    export PGOPTIONS="$PGOPTIONS${SQL_TEST_MANY:+ -c perdure.many=$SQL_TEST_MANY}"
     in_database "$database" -A -t -P pager=off -f "$1"
     exit
 fi
@@ -39,7 +41,8 @@ in_database "$SQL_TEST_TEMPLATE" -f sql/install.psql -f sql/install_bank.psql > 
 in_database "$SQL_TEST_TEMPLATE" -c 'create schema tap' \
     -c 'create extension pgtap schema tap' -c 'create extension dblink schema tap'
 # Made for a version of the server: where it is not there for this one, all else is tested.
-if [ "$(in_database "$SQL_TEST_TEMPLATE" -A -t -c "select count(*) from pg_available_extensions where name = 'plpgsql_check'")" = 1 ]; then
+if [ "$(in_database "$SQL_TEST_TEMPLATE" -A -t -c "
+        select count(*) from pg_available_extensions where name = 'plpgsql_check'")" = 1 ]; then
     in_database "$SQL_TEST_TEMPLATE" -c 'create extension plpgsql_check schema tap'
 else
     rest=()
@@ -53,9 +56,13 @@ prove --failures --comments --jobs "${JOBS:-4}" --exec "$PWD/Tests/SQL/run.sh" "
 # What is done in two ways, for few rows and for many, is tested in both: most tests have one row at a time.
 both=()
 for file in "$@"; do
-    case $(basename "$file" .sql) in activity_tasks | fused_steps | histories | signals_and_endings | stored_events | workflow_tasks) both+=("$file") ;; esac
+    case $(basename "$file" .sql) in
+        activity_tasks | fused_steps | histories | signals_and_endings | stored_events | workflow_tasks)
+            both+=("$file") ;;
+    esac
 done
 if [ ${#both[@]} -gt 0 ]; then
-    SQL_TEST_MANY=1 prove --failures --comments --jobs "${JOBS:-4}" --exec "$PWD/Tests/SQL/run.sh" "${both[@]}" || status=$?
+    SQL_TEST_MANY=1 prove --failures --comments --jobs "${JOBS:-4}" --exec "$PWD/Tests/SQL/run.sh" "${both[@]}" ||
+        status=$?
 fi
 exit $status

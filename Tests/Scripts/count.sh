@@ -15,10 +15,12 @@ total=$(sum 's/.*Test run with ([0-9]+) tests? .*(passed|failed) after.*/\1/p')
 if [ "$total" -gt 0 ]; then good=$((total - bad)); else good=$(grep -cE "$ended_well" "$log" || true); fi
 
 # pytest with and without -q, prove, and our own scripts.
-good=$((good + $(sum 's/^(=+ )?(.*, )?([0-9]+) passed.* in [0-9.]+s.*/\3/p; s/^Files=[0-9]+, Tests=([0-9]+),.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed$/\1/p')))
+good=$((good + $(sum 's/^(=+ )?(.*, )?([0-9]+) passed.* in [0-9.]+s.*/\3/p
+    s/^Files=[0-9]+, Tests=([0-9]+),.*/\1/p; s/^([0-9]+) passed, [0-9]+ failed$/\1/p')))
 not_ok=$(sum 's/.*Failed ([0-9]+)\/[0-9]+ subtests.*/\1/p')
 good=$((good - not_ok))
-bad=$((bad + not_ok + $(sum 's/^(=+ )?([0-9]+) failed.* in [0-9.]+s.*/\2/p; s/^[0-9]+ passed, ([0-9]+) failed$/\1/p') + $(sum 's/^(=+ )?(.*, )?([0-9]+) errors? in [0-9.]+s.*/\3/p')))
+bad=$((bad + not_ok + $(sum 's/^(=+ )?([0-9]+) failed.* in [0-9.]+s.*/\2/p; s/^[0-9]+ passed, ([0-9]+) failed$/\1/p')
+    + $(sum 's/^(=+ )?(.*, )?([0-9]+) errors? in [0-9.]+s.*/\3/p')))
 
 if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$good" -eq 0 ]; }; then bad=1; fi
 echo "$good $bad"

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Prints what to give to a suite so that it runs only the tests that failed, one argument a line. Prints nothing if the log
-# does not name them.
+# Prints what to give to a suite so that it runs only the tests that failed, one argument a line. Prints nothing if the
+# log does not name them.
 #
 #   failed.sh swift XUNIT | sql LOG | browser LOG | conformance LOG
 set -euo pipefail
 case $1 in
-    # <testcase classname="Module.Suite" name="test()" time="1"><failure …  as the regular expression Module.Suite/test\(\)
+    # <testcase classname="Module.Suite" name="test()" time="1"><failure …
+    # as the regular expression Module.Suite/test\(\)
     swift)
         tr '\n' ' ' < "$2" | sed 's/<testcase /\n&/g' | grep '<failure' \
             | sed -nE 's/.*classname="([^"]*)" name="([^"]*)".*/\1\/\2/p' \
-            | sed -e 's/&quot;/"/g; s/&apos;/'"'"'/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g' -e 's/[][\.*^$?+(){}|]/\\&/g' \
+            | sed -e 's/&quot;/"/g; s/&apos;/'"'"'/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g' \
+                -e 's/[][\.*^$?+(){}|]/\\&/g' \
             | sort -u || true ;;
     # Tests/SQL/chains.sql (Wstat: 0 Tests: 20 Failed: 1)
     sql) sed -nE 's/^(Tests\/SQL\/[a-z0-9_]+\.sql) +\(Wstat: .*/\1/p' "$2" | sort -u ;;

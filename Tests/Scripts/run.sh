@@ -21,22 +21,29 @@ refuses() { # what the message must hold, command…
     [ "$(printf '%s\n' "$output" | wc -l)" -eq 1 ] || { printf 'more than one line: %s\n' "$output"; return 1; }
 }
 
-check "shellcheck" shellcheck -x start_services.sh run_tests.sh sql/install.sh Plugins/EmbedSQL/embed.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh Tests/Scripts/failed.sh \
-    Benchmarks/run Benchmarks/endurance Benchmarks/profile Benchmarks/chaos Benchmarks/compare Benchmarks/random-programs
+check "shellcheck" shellcheck -x start_services.sh run_tests.sh sql/install.sh \
+    Plugins/EmbedSQL/embed.sh .ci/run Tests/*/run.sh Tests/Scripts/count.sh Tests/Scripts/failed.sh \
+    Benchmarks/run Benchmarks/endurance Benchmarks/profile Benchmarks/chaos Benchmarks/compare \
+    Benchmarks/random-programs
 # shellcheck disable=SC2016  # the inner shell expands
 check "measurements tell how they are used, and start nothing" timeout 10 bash -c '
     for script in run endurance profile; do
-        "Benchmarks/$script" --help | grep -q "PERDURE=/path/to/perdure Benchmarks/$script " || { echo "$script"; exit 1; }
+        "Benchmarks/$script" --help | grep -q "PERDURE=/path/to/perdure Benchmarks/$script " ||
+            { echo "$script"; exit 1; }
     done'
 # shellcheck disable=SC2016  # the inner shell expands
 check "the chaos run and the comparison tell how they are used, and start nothing" timeout 10 bash -c '
-    Benchmarks/chaos --help | grep -q "PROGRAMS=.build/debug Benchmarks/chaos " && Benchmarks/compare --help | grep -q "Benchmarks/compare OLD NEW " &&
+    Benchmarks/chaos --help | grep -q "PROGRAMS=.build/debug Benchmarks/chaos " &&
+        Benchmarks/compare --help | grep -q "Benchmarks/compare OLD NEW " &&
         [ "$(Benchmarks/chaos --list | wc -l)" -gt 30 ]'
-check "a chaos run of an unknown kind is refused" refuses "there is no bad run" python3 Benchmarks/chaos.py --poisons nonsense
+check "a chaos run of an unknown kind is refused" refuses "there is no bad run" \
+    python3 Benchmarks/chaos.py --poisons nonsense
 # A database refuses to go on when a migration that it has is not what it was: not even a comment may change.
 # shellcheck disable=SC2016  # the inner shell expands
 check "no migration was edited" bash -c '
-    for folder in migrations migrations/bank; do (cd "$folder" && sha256sum --check --strict --quiet SHA256SUMS) || exit 1; done'
+    for folder in migrations migrations/bank; do
+        (cd "$folder" && sha256sum --check --strict --quiet SHA256SUMS) || exit 1
+    done'
 # shellcheck disable=SC2016  # the inner shell expands
 check "every migration is in SHA256SUMS: cd migrations && sha256sum NEW >> SHA256SUMS" bash -c '
     for folder in migrations migrations/bank; do
@@ -77,8 +84,11 @@ counts() { # expected status line…
     rm -f "$log"
     [ "$said" = "$expected" ] || { echo "it said $said instead of $expected"; return 1; }
 }
-check "Swift tests that pass are counted" counts "3 0" 0 '✔ Test "a" passed after 0.1 seconds.' '✔ Test run with 3 tests in 1 suite passed after 1 seconds.'
-check "Swift tests that fail are counted" counts "2 1" 1 '✘ Test "a" with 3 test cases failed after 0.1 seconds with 2 issues.' '✘ Test run with 3 tests in 1 suite failed after 1 seconds with 2 issues.'
+check "Swift tests that pass are counted" counts "3 0" 0 '✔ Test "a" passed after 0.1 seconds.' \
+    '✔ Test run with 3 tests in 1 suite passed after 1 seconds.'
+check "Swift tests that fail are counted" counts "2 1" 1 \
+    '✘ Test "a" with 3 test cases failed after 0.1 seconds with 2 issues.' \
+    '✘ Test run with 3 tests in 1 suite failed after 1 seconds with 2 issues.'
 check "a crash of the Swift tests is a failure" counts "1 1" 139 '✔ Test b() passed after 0.1 seconds.'
 check "pytest is counted" counts "5 0" 0 '============ 5 passed in 2.00s ============'
 check "pytest's failures are counted" counts "5 2" 1 '======= 2 failed, 5 passed in 2.00s ======='
@@ -86,7 +96,8 @@ check "quiet pytest is counted" counts "66 0" 0 '66 passed in 370.49s (0:06:10)'
 check "quiet pytest's failures are counted" counts "64 3" 1 '2 failed, 64 passed, 1 error in 70.49s (0:01:10)'
 check "pytest's errors are counted" counts "5 1" 1 '======= 5 passed, 1 error in 2.00s ======='
 check "pg_prove is counted" counts "50 0" 0 'Files=3, Tests=50,  2 wallclock secs ( 0.02 usr)' 'Result: PASS'
-check "pg_prove's failures are counted" counts "48 2" 1 'Failed 2/20 subtests ' 'Files=3, Tests=50,  2 wallclock secs ( 0.02 usr)' 'Result: FAIL'
+check "pg_prove's failures are counted" counts "48 2" 1 'Failed 2/20 subtests ' \
+    'Files=3, Tests=50,  2 wallclock secs ( 0.02 usr)' 'Result: FAIL'
 check "our scripts are counted" counts "7 1" 1 '7 passed, 1 failed'
 check "a suite that ran nothing is a failure" counts "0 1" 0 'nothing to see'
 check "a suite that was killed is a failure" counts "0 1" 124 'and then it hung'
@@ -103,10 +114,12 @@ fails() { # expected kind line…
     [ "$said" = "$expected" ] || { echo "it said $said instead of $expected"; return 1; }
 }
 check "failed Swift tests are found" fails 'M\.Suite/bad\(_:\)' swift \
-    '<testcase classname="M.Suite" name="good()" time="0.1" />' '<testcase classname="M.Suite" name="bad(_:)" time="0.1">' \
+    '<testcase classname="M.Suite" name="good()" time="0.1" />' \
+    '<testcase classname="M.Suite" name="bad(_:)" time="0.1">' \
     '  <failure message="it &lt; 3" />' '</testcase>' '<testcase classname="M.Suite" name="other()" time="0.1" />'
 check "failed SQL tests are found" fails "Tests/SQL/chains.sql" sql 'Tests/SQL/memo.sql .. ok' \
-    'Tests/SQL/chains.sql (Wstat: 0 Tests: 2 Failed: 1)' 'Tests/SQL/chains.sql (Wstat: 256 (exited 1) Tests: 2 Failed: 0)'
+    'Tests/SQL/chains.sql (Wstat: 0 Tests: 2 Failed: 1)' \
+    'Tests/SQL/chains.sql (Wstat: 256 (exited 1) Tests: 2 Failed: 0)'
 check "failed browser tests are found" fails "Tests/Browser/test_a.py::test_b" browser \
     'FAILED Tests/Browser/test_a.py::test_b[x] - AssertionError: no' '1 failed, 3 passed in 2.00s'
 check "failed browser tests whose parameter has spaces are found" fails "Tests/Browser/test_a.py::test_b" browser \
@@ -123,7 +136,8 @@ check "an unknown version of PostgreSQL is refused" refuses "--postgres takes" .
 check "an unknown suite is refused" refuses "--only takes" ./run_tests.sh --only nonsense
 
 # A password in an argument is one that everybody on the machine can read.
-check "no script gives a password to a program as an argument" bash -c '! grep -nE "postgresql://[^@[:space:]]*:[^@[:space:]]*@.*cat|password=" start_services.sh'
+check "no script gives a password to a program as an argument" \
+    bash -c '! grep -nE "postgresql://[^@[:space:]]*:[^@[:space:]]*@.*cat|password=" start_services.sh'
 
 # start_services.sh in a copy of its own, where it can break nothing.
 copy=$(mktemp -d)
@@ -136,7 +150,8 @@ port=$(shuf -i 20000-31999 -n 1)
 python3 -m http.server --bind 127.0.0.1 "$port" > /dev/null 2>&1 &
 server=$!
 until (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do kill -0 "$server" || break; done
-check "a port beyond the last is refused" refuses "TRANSFER_WEB_PORT" env TRANSFER_WEB_PORT=99999 "$copy/start_services.sh"
+check "a port beyond the last is refused" refuses "TRANSFER_WEB_PORT" \
+    env TRANSFER_WEB_PORT=99999 "$copy/start_services.sh"
 check "a taken port is named" refuses "port $port is taken" env TRANSFER_WEB_PORT="$port" "$copy/start_services.sh"
 kill "$server"
 mkdir -p "$copy/.perdure"

@@ -1,5 +1,5 @@
-// Builds a condition of the filter from lists: only operators that fit the field, and values that occur. The server writes
-// it into the filter; without scripts all operators are there, and the filter says which does not fit.
+// Builds a condition of the filter from lists: only operators that fit the field, and values that occur. The server
+// writes it into the filter; without scripts all operators are there, and the filter says which does not fit.
 import { operators } from './completion.js'
 
 export function equipBuilder() {
@@ -16,7 +16,9 @@ export function equipBuilder() {
     const before = operator.value
     operator.replaceChildren(...all.filter((option) => fitting.includes(option.value)))
     operator.value = fitting.includes(before) ? before : operator.options[0].value
-    document.getElementById('builder-values').replaceChildren(...(values?.[field.value] ?? (type === 'Bool' ? ['true', 'false'] : [])).map((text) => Object.assign(document.createElement('option'), { value: text })))
+    document.getElementById('builder-values').replaceChildren(
+      ...(values?.[field.value] ?? (type === 'Bool' ? ['true', 'false'] : [])).map(
+        (text) => Object.assign(document.createElement('option'), { value: text })))
     ask()
   }
   const ask = () => {

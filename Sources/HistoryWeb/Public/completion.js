@@ -104,17 +104,20 @@ export function optionsAt(text, { fields, values }) {
   const words = before.map(({ text }) => text.toUpperCase())
   const start = begun.text.replace(/^['"`]/, '').toLowerCase()
   const fits = (option) => option.toLowerCase().startsWith(start) && option.toLowerCase() !== start
-  const offered = (list) => list.filter(({ text }) => fits(text.replace(/^'/, ''))).slice(0, 30).map((option) => ({ from: begun.from, ...option }))
+  const offered = (list) => list.filter(({ text }) => fits(text.replace(/^'/, ''))).slice(0, 30)
+    .map((option) => ({ from: begun.from, ...option }))
   const field = (name) => fields.find((field) => field.name === name?.replace(/^`|`$/g, ''))
   const name = (field) => /^[\p{L}_][\w.]*$/u.test(field.name) ? field.name : `\`${field.name}\``
   const previous = words.at(-1)
 
   if (words.at(-2) === 'ORDER' && previous === 'BY' || (words.lastIndexOf('BY') > 0 && previous === ',')) {
-    return offered(fields.filter(({ type }) => !['Text', 'KeywordList'].includes(type)).map((field) => ({ text: name(field), note: field.type })))
+    return offered(fields.filter(({ type }) => !['Text', 'KeywordList'].includes(type))
+      .map((field) => ({ text: name(field), note: field.type })))
   }
   if (words.includes('ORDER')) return field(before.at(-1)?.text) ? offered([{ text: 'DESC' }, { text: 'ASC' }]) : []
   if (previous === undefined || ['AND', 'OR', 'NOT', '('].includes(previous) && !inList(words)) {
-    return offered([...fields.map((field) => ({ text: name(field), note: `${field.type} · ${field.description}` })), { text: 'NOT' }])
+    return offered([...fields.map((field) => ({ text: name(field), note: `${field.type} · ${field.description}` })),
+      { text: 'NOT' }])
   }
   const of = field(before.at(-1)?.text)
   if (of) return offered((operators[of.type] ?? operators.other).map((text) => ({ text })))
@@ -122,14 +125,17 @@ export function optionsAt(text, { fields, values }) {
   const place = before.findLastIndex(({ text }) => field(text))
   const compared = field(before[place]?.text)
   const given = words.slice(place + 1)
-  if (compared && (['=', '!=', '>', '<', '>=', '<=', '(', ',', 'STARTS_WITH', 'BETWEEN'].includes(previous) || given.join() === 'BETWEEN')) {
+  if (compared && (['=', '!=', '>', '<', '>=', '<=', '(', ',', 'STARTS_WITH', 'BETWEEN'].includes(previous)
+    || given.join() === 'BETWEEN')) {
     if (previous === 'IN') return offered([{ text: '(' }])
     if (compared.type === 'Bool') return offered([{ text: 'true' }, { text: 'false' }])
     if (compared.type === 'Datetime') {
       const ago = (hours) => new Date(Date.now() - hours * 3600_000).toISOString().slice(0, 19) + 'Z'
-      return offered([[1, 'an hour ago'], [24, 'a day ago'], [168, 'a week ago']].map(([hours, note]) => ({ text: quoted(ago(hours)), note })))
+      return offered([[1, 'an hour ago'], [24, 'a day ago'], [168, 'a week ago']]
+        .map(([hours, note]) => ({ text: quoted(ago(hours)), note })))
     }
-    if (compared.type === 'Duration') return offered(['1s', '10s', '1m', '1h', '24h'].map((text) => ({ text: quoted(text) })))
+    if (compared.type === 'Duration')
+      return offered(['1s', '10s', '1m', '1h', '24h'].map((text) => ({ text: quoted(text) })))
     return offered((values[compared.name] ?? []).map((text) => ({ text: quoted(text) })))
   }
   return offered([{ text: 'AND' }, { text: 'OR' }, { text: 'ORDER BY' }])

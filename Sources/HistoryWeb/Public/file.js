@@ -41,14 +41,18 @@ export function read(history) {
   return list.map((event, place) => {
     const id = Number(event.eventId)
     const at = moment(event.eventTime ?? '') - start
-    if (!Number.isInteger(id) || Number.isNaN(at) || typeof event.eventType !== 'string') throw new Error(`element ${place + 1} is no event`)
+    if (!Number.isInteger(id) || Number.isNaN(at) || typeof event.eventType !== 'string')
+      throw new Error(`element ${place + 1} is no event`)
     const type = pascal(event.eventType.replace(/^EVENT_TYPE_/, ''))
     const attributes = event[Object.keys(event).find((name) => name.endsWith('EventAttributes'))] ?? {}
-    const began = attributes.scheduledEventId ?? attributes.initiatedEventId ?? attributes.acceptedEventId ?? (/^Timer(Fired|Canceled)$/.test(type) ? attributes.startedEventId : undefined)
+    const began = attributes.scheduledEventId ?? attributes.initiatedEventId ?? attributes.acceptedEventId
+      ?? (/^Timer(Fired|Canceled)$/.test(type) ? attributes.startedEventId : undefined)
     return {
       id, at, type, attributes, start, leader: Number(began ?? id), time: start + at,
-      name: attributes.activityType?.name ?? attributes.timerId ?? attributes.signalName ?? attributes.markerName ?? attributes.acceptedRequest?.input?.name ?? attributes.meta?.updateId ?? attributes.workflowType?.name,
-      attempt: attributes.attempt, worker: attributes.identity, policy: attributes.retryPolicy, fires: attributes.startToFireTimeout, cause: attributes.cause,
+      name: attributes.activityType?.name ?? attributes.timerId ?? attributes.signalName ?? attributes.markerName
+        ?? attributes.acceptedRequest?.input?.name ?? attributes.meta?.updateId ?? attributes.workflowType?.name,
+      attempt: attributes.attempt, worker: attributes.identity, policy: attributes.retryPolicy,
+      fires: attributes.startToFireTimeout, cause: attributes.cause,
       failure: root(attributes.failure ?? attributes.outcome?.failure ?? attributes.lastFailure),
     }
   })
@@ -62,7 +66,9 @@ function show(events, name) {
   const isClosed = /^WorkflowExecution(Completed|Failed|Canceled|Terminated|TimedOut|ContinuedAsNew)$/.test(last.type)
   document.getElementById('file-title').textContent = first.name ?? name
   document.getElementById('file-facts').textContent =
-    `${name}: ${events.length} events from ${clockText(first.time)} to ${clockText(last.time)} ${zoneName(last.time)}, ${readable(last.at)}, ${isClosed ? last.type.slice('WorkflowExecution'.length) : 'still open when it was downloaded'}`
+    `${name}: ${events.length} events from ${clockText(first.time)} to ${clockText(last.time)} ${zoneName(last.time)}, `
+      + `${readable(last.at)}, `
+      + (isClosed ? last.type.slice('WorkflowExecution'.length) : 'still open when it was downloaded')
   const steps = new Map(stepsOf(events).map((step) => [step.id, step]))
   const describe = async (step) => {
     const heading = document.createElement('h3')
@@ -89,7 +95,10 @@ function show(events, name) {
   }
   const fill = () => {
     const text = find.value.toLowerCase()
-    found = text ? events.filter((event) => `${event.id} ${event.type} ${event.name ?? ''} ${JSON.stringify(event.attributes)}`.toLowerCase().includes(text)) : events
+    found = text
+      ? events.filter((event) => `${event.id} ${event.type} ${event.name ?? ''} ${JSON.stringify(event.attributes)}`
+        .toLowerCase().includes(text))
+      : events
     list.replaceChildren()
     area.scrollTop = 0
     add()
@@ -107,14 +116,18 @@ function row(event) {
   item.id = `event-${event.id}`
   const details = document.createElement('details')
   const summary = document.createElement('summary')
-  for (const [name, text] of [['number', event.id], ['offset', `+${readable(event.at)}`], ['what', event.type], ['line', event.failure ?? event.name ?? '']]) {
+  for (const [name, text] of [
+    ['number', event.id], ['offset', `+${readable(event.at)}`], ['what', event.type],
+    ['line', event.failure ?? event.name ?? ''],
+  ]) {
     const part = document.createElement('span')
     part.className = name
     part.textContent = text
     summary.append(part)
   }
   details.append(summary)
-  details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(...body(event)) })
+  details.addEventListener('toggle',
+    () => { if (details.open && details.children.length === 1) details.append(...body(event)) })
   item.append(details)
   return item
 }
@@ -138,7 +151,8 @@ function plain(value) {
     try {
       const encoding = atob(value.metadata.encoding)
       if (encoding === 'binary/null') return null
-      if (encoding.startsWith('json/')) return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(value.data), (letter) => letter.charCodeAt(0))))
+      if (encoding.startsWith('json/'))
+        return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(value.data), (letter) => letter.charCodeAt(0))))
     } catch { return value }
   }
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, plain(member)]))

@@ -1,5 +1,5 @@
-// Ctrl-K or Command-K: a dialog that leads to anything that has a name, and to what can be done on this page. A combobox
-// with a list (WAI-ARIA). Without scripts the same is a page.
+// Ctrl-K or Command-K: a dialog that leads to anything that has a name, and to what can be done on this page. A
+// combobox with a list (WAI-ARIA). Without scripts the same is a page.
 export function equipGo() {
   const link = document.getElementById('go')
   if (!link) return
@@ -37,15 +37,23 @@ function open(link) {
 
 // What can be done here: links and buttons of the page itself.
 function actionsHere() {
-  const here = [...document.querySelectorAll('#run-title .actions .button, #verdict button, main > .title .actions .button')]
-  return here.map((element) => ({ kind: 'On this page', label: element.textContent.trim(), run: () => element.click() }))
+  const here = [...document.querySelectorAll(
+    '#run-title .actions .button, #verdict button, main > .title .actions .button')]
+  return here.map((element) =>
+    ({ kind: 'On this page', label: element.textContent.trim(), run: () => element.click() }))
 }
 
 function build(path) {
   const list = make('ul', { id: 'go-options', className: 'places', role: 'listbox' })
   list.setAttribute('aria-label', 'Places')
-  const input = make('input', { type: 'search', name: 'q', autocomplete: 'off', spellcheck: false, placeholder: 'An id, a queue, a type, a page, an action' })
-  for (const [name, value] of Object.entries({ role: 'combobox', 'aria-autocomplete': 'list', 'aria-controls': list.id, 'aria-expanded': 'false', 'aria-label': 'Go to' })) input.setAttribute(name, value)
+  const input = make('input', {
+    type: 'search', name: 'q', autocomplete: 'off', spellcheck: false,
+    placeholder: 'An id, a queue, a type, a page, an action',
+  })
+  for (const [name, value] of Object.entries({
+    role: 'combobox', 'aria-autocomplete': 'list', 'aria-controls': list.id, 'aria-expanded': 'false',
+    'aria-label': 'Go to',
+  })) input.setAttribute(name, value)
   const note = make('p', { className: 'quiet', role: 'status', id: 'go-note' })
   const form = make('form', { action: path, method: 'get' }, input)
   const box = make('dialog', { id: 'go-dialog' }, form, list, note)
@@ -73,13 +81,16 @@ function build(path) {
   const show = (found) => {
     options = found
     list.replaceChildren(...options.map((option, index) => {
-      const item = make('li', { id: `go-option-${index}`, role: 'option' }, make('span', { textContent: option.label }), ' ', make('span', { className: 'quiet', textContent: option.kind }))
+      const item = make('li', { id: `go-option-${index}`, role: 'option' },
+        make('span', { textContent: option.label }), ' ',
+        make('span', { className: 'quiet', textContent: option.kind }))
       item.addEventListener('click', () => take(option))
       return item
     }))
     list.hidden = options.length === 0
     input.setAttribute('aria-expanded', String(options.length > 0))
-    note.textContent = options.length === 0 ? 'Nothing has this name' : `${options.length} ${options.length === 1 ? 'place' : 'places'}`
+    note.textContent = options.length === 0 ? 'Nothing has this name'
+      : `${options.length} ${options.length === 1 ? 'place' : 'places'}`
     choose(options.length > 0 ? 0 : -1)
   }
   const ask = async () => {
@@ -91,7 +102,8 @@ function build(path) {
       const response = await fetch(`${path}.json?q=${encodeURIComponent(text)}`, { signal: asked.signal })
       if (!response.ok) throw new Error(response.statusText)
       const found = await response.json()
-      show([...here, ...found.filter(({ label, kind }) => kind !== 'Action' || !here.some((one) => one.label === label))])
+      show([...here,
+        ...found.filter(({ label, kind }) => kind !== 'Action' || !here.some((one) => one.label === label))])
     } catch (error) {
       if (error.name === 'AbortError') return
       show(here)

@@ -1,7 +1,8 @@
 // The keyboard: j and k go through a list, x chooses, Enter opens, / is the filter, ? tells all of it.
 const keys = [
   ['j', 'the next row'], ['k', 'the row before'], ['Enter', 'open the row'], ['x', 'choose the row, or not'],
-  ['/', 'to the filter'], ['g then a', 'what needs attention'], ['g then w', 'the workflows'], ['g then q', 'the task queues'], ['Ctrl K', 'go to anything'], ['?', 'these keys'],
+  ['/', 'to the filter'], ['g then a', 'what needs attention'], ['g then w', 'the workflows'],
+  ['g then q', 'the task queues'], ['Ctrl K', 'go to anything'], ['?', 'these keys'],
 ]
 const places = { a: 'attention', w: 'workflows', q: 'queues' }
 
@@ -10,7 +11,8 @@ export function equipKeys() {
   document.addEventListener('keydown', (down) => {
     if (down.ctrlKey || down.metaKey || down.altKey || down.defaultPrevented) return
     // Where one writes, keys are letters.
-    if (down.target.closest('input:not([type=checkbox]), textarea, select, [contenteditable], dialog, [role=listbox]')) return
+    if (down.target.closest('input:not([type=checkbox]), textarea, select, [contenteditable], dialog, [role=listbox]'))
+      return
     const place = wantsPlace && places[down.key]
     wantsPlace = down.key === 'g'
     if (place) goTo(place)
@@ -24,7 +26,8 @@ export function equipKeys() {
   })
 }
 
-const links = () => [...document.querySelectorAll('#runs tbody th a, #events > ol > li > details > summary, .troubles .actions a:first-child')]
+const links = () => [...document.querySelectorAll(
+  '#runs tbody th a, #events > ol > li > details > summary, .troubles .actions a:first-child')]
 
 function step(by) {
   const all = links()

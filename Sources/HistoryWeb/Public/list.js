@@ -83,7 +83,10 @@ function equipSelection(form) {
 function equipColumns() {
   for (const item of document.querySelectorAll('#columns li')) {
     const name = item.textContent.trim()
-    for (const [sign, label, move] of [['↑', 'up', (item) => item.previousElementSibling?.before(item)], ['↓', 'down', (item) => item.nextElementSibling?.after(item)]]) {
+    for (const [sign, label, move] of [
+      ['↑', 'up', (item) => item.previousElementSibling?.before(item)],
+      ['↓', 'down', (item) => item.nextElementSibling?.after(item)],
+    ]) {
       const button = document.createElement('button')
       button.type = 'button'
       button.textContent = sign
@@ -100,7 +103,8 @@ function equipColumns() {
 async function runBatch(form) {
   while (form) {
     form.querySelector('button[type=submit]').disabled = true
-    const response = await fetch(form.getAttribute('action'), { method: 'post', body: new URLSearchParams(new FormData(form)), headers: { accept: 'text/html' } })
+    const response = await fetch(form.getAttribute('action'),
+      { method: 'post', body: new URLSearchParams(new FormData(form)), headers: { accept: 'text/html' } })
     const page = new DOMParser().parseFromString(await response.text(), 'text/html')
     document.getElementById('main').replaceChildren(...page.getElementById('main').childNodes)
     if (!response.ok) return
@@ -113,6 +117,7 @@ async function runBatch(form) {
 
 function forgetChosen() {
   try {
-    for (const name of Object.keys(sessionStorage)) if (name.startsWith('perdure-chosen ')) sessionStorage.removeItem(name)
+    for (const name of Object.keys(sessionStorage))
+      if (name.startsWith('perdure-chosen ')) sessionStorage.removeItem(name)
   } catch { /* Nothing was kept. */ }
 }

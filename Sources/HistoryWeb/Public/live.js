@@ -1,5 +1,6 @@
-// The server tells what mark a view has; where the page's own is another one, the page is fetched again and what is marked
-// `data-live` becomes what it is there. What a reader has opened stays open, and where the reader is nothing moves.
+// The server tells what mark a view has; where the page's own is another one, the page is fetched again and what is
+// marked `data-live` becomes what it is there. What a reader has opened stays open, and where the reader is nothing
+// moves.
 import { follow, freshness } from './follow.js'
 import { clockText } from './words.js'
 
@@ -60,8 +61,8 @@ export function followChanges() {
     if (!pinned) fresh.at(asOf)
   }
 
-  // A reader who has scrolled keeps the rows that are on the screen, and these stay current: they are followed by their ids,
-  // whatever the list shows now.
+  // A reader who has scrolled keeps the rows that are on the screen, and these stay current: they are followed by their
+  // ids, whatever the list shows now.
   function keepRows() {
     const ids = [...document.querySelectorAll('#runs tbody tr')].map(({ id }) => id.slice(4))
     const [path, query] = view.split('?')
@@ -71,8 +72,12 @@ export function followChanges() {
     address.search = fields
     address.hash = ''
     // As the server writes it.
-    const escaped = `query=${encodeURIComponent(fields.get('query')).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)}`
-    return { view: `${path}?${escaped}${lengths ? '&lengths=1' : ''}`, page: address.href, mark: pinned?.ids === ids.join() ? pinned.mark : undefined, ids: ids.join() }
+    const escaped = `query=${encodeURIComponent(fields.get('query'))
+      .replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)}`
+    return {
+      view: `${path}?${escaped}${lengths ? '&lengths=1' : ''}`, page: address.href,
+      mark: pinned?.ids === ids.join() ? pinned.mark : undefined, ids: ids.join(),
+    }
   }
 
   function pin(rows) {
@@ -123,7 +128,8 @@ function morph(old, next) {
     return
   }
   for (const { name } of [...old.attributes]) {
-    if (!next.hasAttribute(name) && !(old.tagName === 'DETAILS' && name === 'open') && name !== 'class') old.removeAttribute(name)
+    if (!next.hasAttribute(name) && !(old.tagName === 'DETAILS' && name === 'open') && name !== 'class')
+      old.removeAttribute(name)
   }
   for (const { name, value } of next.attributes) {
     if (old.tagName === 'DETAILS' && name === 'open') continue

@@ -1,7 +1,8 @@
-// What belongs together in a history - an activity with its events, a timer, a signal - and the picture of each over time.
+// What belongs together in a history - an activity with its events, a timer, a signal - and the picture of each over
+// time.
 //
-// An event here is { id, at, type, leader, name, attempt, worker, failure, policy, fires, cause }: `at` in milliseconds since the
-// start of the run, `leader` the id of the event that began what this one goes on with.
+// An event here is { id, at, type, leader, name, attempt, worker, failure, policy, fires, cause }: `at` in milliseconds
+// since the start of the run, `leader` the id of the event that began what this one goes on with.
 import { readable } from './words.js'
 
 export const kinds = {
@@ -24,7 +25,8 @@ export function stepsOf(events) {
   for (const event of events) {
     const step = steps.get(event.leader)
     if (step) step.events.push(event)
-    else steps.set(event.id, { id: event.id, kind: kindOf(event.type), events: [event], name: nameOf(event), start: event.at })
+    else steps.set(event.id,
+      { id: event.id, kind: kindOf(event.type), events: [event], name: nameOf(event), start: event.at })
   }
   for (const step of steps.values()) {
     step.outcome = outcomeOf(step)
@@ -76,7 +78,8 @@ export function rowsOf({ events, attempts = [], pending = [], task = null, close
   const tasks = []
   for (const step of stepsOf(events)) {
     if (step.kind === 'workflowTask') tasks.push(step)
-    else if (step.kind !== 'workflow' || step.outcome === 'canceled') rows.push(rowOf(step, failed.get(step.id) ?? [], open.get(step.id), close))
+    else if (step.kind !== 'workflow' || step.outcome === 'canceled')
+      rows.push(rowOf(step, failed.get(step.id) ?? [], open.get(step.id), close))
   }
   if (tasks.length > 0) rows.unshift(taskRow(tasks, task, close))
   return rows
@@ -97,11 +100,13 @@ function rowOf(step, failedAttempts, pending, close) {
   const text = outcomeText(step, failed)
   const failure = step.events.findLast((event) => event.failure)?.failure ?? pending?.failure
   const row = {
-    id: step.id, kind: step.kind, label: kinds[step.kind], name: step.name, outcome: step.outcome, failed, stretches: [],
+    id: step.id, kind: step.kind, label: kinds[step.kind], name: step.name, outcome: step.outcome,
+    failed, stretches: [],
     text: step.outcome === 'happened' ? text : `${text}, ${end === null ? 'open' : readable(end - step.start)}`,
   }
   const add = (part, from, to, more) => {
-    if (to === null || to > from || part === 'work' || part === 'moment') row.stretches.push({ part, from, to, outcome: step.outcome, step: step.id, ...more })
+    if (to === null || to > from || part === 'work' || part === 'moment')
+      row.stretches.push({ part, from, to, outcome: step.outcome, step: step.id, ...more })
   }
   switch (step.kind) {
     case 'activity': case 'childWorkflow': {
@@ -114,7 +119,8 @@ function rowOf(step, failedAttempts, pending, close) {
         add('queued', attempt.scheduled, attempt.started, { text: `Attempt ${attempt.attempt} waits for a worker` })
         const outcome = attempt.lost ? 'lost' : attempt.timedOut ? 'timed-out' : 'failed'
         add('work', attempt.started, attempt.ended, {
-          outcome, attempt: attempt.attempt, text: `Attempt ${attempt.attempt}: ${words[outcome].toLowerCase()}`, failure: attempt.failure, worker: attempt.worker,
+          outcome, attempt: attempt.attempt, text: `Attempt ${attempt.attempt}: ${words[outcome].toLowerCase()}`,
+          failure: attempt.failure, worker: attempt.worker,
         })
         at = attempt.ended
         next = attempt.attempt + 1
@@ -124,19 +130,25 @@ function rowOf(step, failedAttempts, pending, close) {
       else {
         const ready = attempts > 1 ? Math.min(due, last ?? (pending ? due : end ?? due)) : at
         if (attempts > 1) add('backoff', at, ready, { text: `Waits for attempt ${attempts}` })
-        if (!(pending?.next > 0 && last === null)) add('queued', ready, last ?? end, { text: attempts > 1 ? `Attempt ${attempts} waits for a worker` : 'Waits for a worker' })
+        if (!(pending?.next > 0 && last === null))
+          add('queued', ready, last ?? end, {
+            text: attempts > 1 ? `Attempt ${attempts} waits for a worker` : 'Waits for a worker' })
       }
       if (last !== null) {
         add('work', last, end, {
-          attempt: attempts, text: attempts > 1 || step.outcome === 'running' ? `Attempt ${attempts}: ${words[step.outcome].toLowerCase()}` : words[step.outcome],
-          failure: step.outcome === 'completed' || step.outcome === 'running' ? undefined : failure, worker: step.started?.worker ?? pending?.worker,
+          attempt: attempts,
+          text: attempts > 1 || step.outcome === 'running' ? `Attempt ${attempts}: ${words[step.outcome].toLowerCase()}`
+            : words[step.outcome],
+          failure: step.outcome === 'completed' || step.outcome === 'running' ? undefined : failure,
+          worker: step.started?.worker ?? pending?.worker,
         })
       }
       break
     }
     case 'timer': {
       const fires = seconds(step.events[0].fires)
-      add('timer', step.start, end ?? (fires === null ? null : step.start + fires), { text: open ? 'Timer, due then' : text })
+      add('timer', step.start, end ?? (fires === null ? null : step.start + fires),
+        { text: open ? 'Timer, due then' : text })
       break
     }
     default: add('moment', step.start, step.start, { text })
@@ -155,16 +167,26 @@ function taskRow(tasks, pending, close) {
     const end = step.end ?? close
     const attempt = step.events[0].attempt ?? 1
     if (attempt > 1 && previous?.failed) {
-      stretches.push({ part: 'retried', from: previous.end, to: step.started?.at ?? step.start, outcome: 'failed', step: previous.id, text: attempt > 2 ? `${attempt - 2} more failed attempts` : 'Waits for the next attempt' })
+      stretches.push({
+        part: 'retried', from: previous.end, to: step.started?.at ?? step.start, outcome: 'failed', step: previous.id,
+        text: attempt > 2 ? `${attempt - 2} more failed attempts` : 'Waits for the next attempt',
+      })
       failures += Math.max(0, attempt - 2)
     } else if ((step.started?.at ?? end ?? Infinity) > step.start) {
-      stretches.push({ part: 'queued', from: step.start, to: step.started?.at ?? end, outcome: step.outcome, step: step.id, text: 'Workflow task waits for a worker' })
+      stretches.push({
+        part: 'queued', from: step.start, to: step.started?.at ?? end, outcome: step.outcome, step: step.id,
+        text: 'Workflow task waits for a worker',
+      })
     }
     if (step.started) {
       const isBad = step.outcome === 'failed' || step.outcome === 'timed-out'
       const last = step.events.at(-1)
       if (isBad) failures += 1
-      stretches.push({ part: 'work', from: step.started.at, to: end, outcome: step.outcome, step: step.id, text: `Workflow task: ${words[step.outcome].toLowerCase()}`, failure: isBad ? last.failure ?? last.cause : undefined, worker: step.started.worker })
+      stretches.push({
+        part: 'work', from: step.started.at, to: end, outcome: step.outcome, step: step.id,
+        text: `Workflow task: ${words[step.outcome].toLowerCase()}`,
+        failure: isBad ? last.failure ?? last.cause : undefined, worker: step.started.worker,
+      })
     }
     previous = { id: step.id, end: step.end, failed: step.outcome === 'failed' || step.outcome === 'timed-out' }
   }
@@ -172,13 +194,21 @@ function taskRow(tasks, pending, close) {
   if (pending && previous.failed && close === null) {
     failures = Math.max(failures, pending.attempt - 1)
     const wait = { outcome: 'failed', step: previous.id, failure: pending.failure }
-    stretches.push({ ...wait, part: 'retried', from: previous.end, to: pending.started ?? null, text: `${pending.attempt - 1} failed ${pending.attempt === 2 ? 'attempt' : 'attempts'}: waits for a fix` })
-    if (pending.started !== null) stretches.push({ ...wait, part: 'work', outcome: 'running', from: pending.started, to: null, text: `Attempt ${pending.attempt}: running` })
+    stretches.push({
+      ...wait, part: 'retried', from: previous.end, to: pending.started ?? null,
+      text: `${pending.attempt - 1} failed ${pending.attempt === 2 ? 'attempt' : 'attempts'}: waits for a fix`,
+    })
+    if (pending.started !== null) stretches.push({
+      ...wait, part: 'work', outcome: 'running', from: pending.started, to: null,
+      text: `Attempt ${pending.attempt}: running`,
+    })
     outcome = 'failed'
   }
   return {
-    id: tasks[0].id, kind: 'workflowTask', label: kinds.workflowTask, name: 'Workflow tasks', outcome, failed: 0, stretches,
-    text: `${tasks.length} workflow ${tasks.length === 1 ? 'task' : 'tasks'}${failures > 0 ? `, ${failures} failed` : ''}`,
+    id: tasks[0].id, kind: 'workflowTask', label: kinds.workflowTask, name: 'Workflow tasks',
+    outcome, failed: 0, stretches,
+    text: `${tasks.length} workflow ${tasks.length === 1 ? 'task' : 'tasks'}`
+      + (failures > 0 ? `, ${failures} failed` : ''),
   }
 }
 

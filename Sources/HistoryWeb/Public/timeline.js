@@ -1,5 +1,5 @@
-// The picture of a run over time, as SVG. Only the rows that can be seen are in the document, so a history of any length
-// opens and scrolls at once; a row is drawn again only when the axis, the data or its state changes.
+// The picture of a run over time, as SVG. Only the rows that can be seen are in the document, so a history of any
+// length opens and scrolls at once; a row is drawn again only when the axis, the data or its state changes.
 import { rowsOf } from './steps.js'
 import { clockText, moment, readable, zoneName } from './words.js'
 
@@ -48,7 +48,8 @@ export function showTimeline() {
 }
 
 export class Timeline {
-  // `source.load()` gives { start, now, close, events, attempts, pending, task, gaps }, `source.describe(step)` the nodes that tell of it.
+  // `source.load()` gives { start, now, close, events, attempts, pending, task, gaps }, `source.describe(step)` the
+  // nodes that tell of it.
   constructor(view, source) {
     this.view = view
     this.source = source
@@ -62,7 +63,8 @@ export class Timeline {
     this.gapList = document.getElementById('timeline-gaps')
 
     this.axis = make('svg', { id: 'timeline-axis', height: axisHeight, 'aria-hidden': 'true' })
-    this.svg = make('svg', { role: 'listbox', 'aria-label': 'Steps of the run', 'aria-describedby': 'timeline-keys', tabindex: '0' })
+    this.svg = make('svg',
+      { role: 'listbox', 'aria-label': 'Steps of the run', 'aria-describedby': 'timeline-keys', tabindex: '0' })
     const definitions = make('defs', {}, this.svg)
     for (const name of ['bad', 'warn', 'gap']) this.hatch(name, definitions)
     this.clip = make('rect', { y: 0 }, make('clipPath', { id: 'plot' }, definitions))
@@ -97,16 +99,20 @@ export class Timeline {
   }
 
   hatch(name, definitions) {
-    const pattern = make('pattern', { id: `hatch-${name}`, width: 6, height: 6, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' }, definitions)
+    const pattern = make('pattern', {
+      id: `hatch-${name}`, width: 6, height: 6, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)',
+    }, definitions)
     make('rect', { width: 6, height: 6, class: `hatch-back-${name}` }, pattern)
-    make('line', { x1: 0, y1: 0, x2: 0, y2: 6, 'stroke-width': name === 'gap' ? 1.5 : 3, class: `hatch-${name}` }, pattern)
+    make('line', { x1: 0, y1: 0, x2: 0, y2: 6, 'stroke-width': name === 'gap' ? 1.5 : 3, class: `hatch-${name}` },
+      pattern)
   }
 
   async load(isAgain) {
     let data
     try { data = await this.source.load(isAgain) } catch { return }
     this.rows = rowsOf(data)
-    Object.assign(this, { start: data.start, close: data.close, gaps: data.gaps ?? [], serverNow: data.now, loadedAt: performance.now() })
+    Object.assign(this,
+      { start: data.start, close: data.close, gaps: data.gaps ?? [], serverNow: data.now, loadedAt: performance.now() })
     this.last = 0
     for (const row of this.rows) for (const stretch of row.stretches) this.last = Math.max(this.last, stretch.to ?? 0)
     this.tools.hidden = this.rows.length === 0
@@ -226,10 +232,13 @@ export class Timeline {
   drawGround() {
     const height = Math.max(rowHeight, this.rows.length * rowHeight)
     this.svg.setAttribute('height', height)
-    for (const [name, value] of Object.entries({ x: this.left, width: this.room + 14, height })) this.clip.setAttribute(name, value)
+    for (const [name, value] of Object.entries({ x: this.left, width: this.room + 14, height }))
+      this.clip.setAttribute(name, value)
     this.ground.replaceChildren()
-    if (this.rows.length === 0) write(this.ground, 'Nothing has been scheduled yet.', { x: this.left, y: 20, class: 'sub' })
-    for (const { from, to } of this.visibleGaps) make('rect', { x: from, y: 0, width: Math.max(1, to - from), height, class: 'gap' }, this.ground)
+    if (this.rows.length === 0)
+      write(this.ground, 'Nothing has been scheduled yet.', { x: this.left, y: 20, class: 'sub' })
+    for (const { from, to } of this.visibleGaps)
+      make('rect', { x: from, y: 0, width: Math.max(1, to - from), height, class: 'gap' }, this.ground)
     for (const tick of this.ticks) {
       const x = this.x(tick)
       make('line', { x1: x, x2: x, y1: 0, y2: height, class: 'grid' }, this.ground)
@@ -239,18 +248,21 @@ export class Timeline {
   }
 
   get visibleGaps() {
-    return this.gaps.map(({ from, to }) => ({ from: Math.max(this.left, this.x(from)), to: Math.min(this.width, this.x(to ?? this.now)) }))
+    return this.gaps.map(({ from, to }) =>
+      ({ from: Math.max(this.left, this.x(from)), to: Math.min(this.width, this.x(to ?? this.now)) }))
       .filter(({ from, to }) => to > from)
   }
 
   drawAxis() {
     this.axis.replaceChildren()
-    for (const { from, to } of this.visibleGaps) make('rect', { x: from, y: 0, width: Math.max(1, to - from), height: axisHeight, class: 'gap' }, this.axis)
+    for (const { from, to } of this.visibleGaps)
+      make('rect', { x: from, y: 0, width: Math.max(1, to - from), height: axisHeight, class: 'gap' }, this.axis)
     write(this.axis, 'since the start', { x: 12, y: 18, class: 'tick' })
     const gaps = this.visibleGaps.filter(({ from, to }) => to - from > 74)
     for (const tick of this.ticks) {
       const x = this.x(tick)
-      if (x < this.left - 1 || x > this.width - 40 || gaps.some(({ from, to }) => x > from - 50 && x < from + 74)) continue
+      if (x < this.left - 1 || x > this.width - 40 || gaps.some(({ from, to }) => x > from - 50 && x < from + 74))
+        continue
       write(this.axis, tick === 0 ? '0' : this.tickText(tick), { x: x + 3, y: 18, class: 'tick' })
     }
     for (const { from } of gaps) write(this.axis, 'no worker', { x: from + 6, y: 18, class: 'tick gap-text' })
@@ -261,11 +273,18 @@ export class Timeline {
     const top = index * rowHeight
     const group = make('g', {
       class: 'row', role: 'option', id: `timeline-row-${row.id}`, 'data-index': index, 'aria-selected': 'false',
-      'aria-setsize': this.rows.length, 'aria-posinset': index + 1, 'aria-label': `${row.label} ${row.name}: ${row.text}`,
+      'aria-setsize': this.rows.length, 'aria-posinset': index + 1,
+      'aria-label': `${row.label} ${row.name}: ${row.text}`,
     })
-    make('rect', { class: 'row-back', x: 1.5, y: top + 1.5, width: Math.max(0, this.width - 3), height: rowHeight - 3, rx: 4 }, group)
-    const look = row.failed > 0 ? (row.outcome === 'completed' ? 'completed-late' : row.outcome === 'waiting' || row.outcome === 'running' ? 'retrying' : row.outcome) : row.outcome
-    make('use', { href: `${this.view.dataset.icons}#${look}` }, make('svg', { x: 10, y: top + 8, width: 14, height: 14, class: look, 'aria-hidden': 'true' }, group))
+    make('rect', {
+      class: 'row-back', x: 1.5, y: top + 1.5, width: Math.max(0, this.width - 3), height: rowHeight - 3, rx: 4,
+    }, group)
+    const look = row.failed > 0
+      ? (row.outcome === 'completed' ? 'completed-late'
+        : row.outcome === 'waiting' || row.outcome === 'running' ? 'retrying' : row.outcome)
+      : row.outcome
+    make('use', { href: `${this.view.dataset.icons}#${look}` },
+      make('svg', { x: 10, y: top + 8, width: 14, height: 14, class: look, 'aria-hidden': 'true' }, group))
     const suffix = row.failed > 0 ? ` ✕${row.failed}` : ''
     const room = Math.floor((this.left - 42) / 6.9) - suffix.length
     const name = make('text', { x: 32, y: top + rowHeight / 2 + 4 }, group)
@@ -293,10 +312,13 @@ export class Timeline {
       const x = Math.max(from, this.left - 20)
       const length = Math.max(height === 6 ? 1 : 3, Math.min(to, this.width + 20) - x)
       make('rect', { class: look, x, y: middle - height / 2, width: length, height, rx: 2, ...at }, plot)
-      const isBad = stretch.part === 'retried' || (stretch.part === 'work' && ['failed', 'timed-out', 'lost'].includes(stretch.outcome))
+      const isBad = stretch.part === 'retried'
+        || (stretch.part === 'work' && ['failed', 'timed-out', 'lost'].includes(stretch.outcome))
       if (isBad && length > 24) {
-        const text = stretch.part === 'retried' ? stretch.text : { failed: 'failed', 'timed-out': 'timed out', lost: 'worker lost' }[stretch.outcome]
-        this.label(plot, x + 5, middle, stretch.part === 'retried' ? 'failed' : stretch.outcome, length > text.length * 6.2 + 40 ? text : '')
+        const text = stretch.part === 'retried'
+          ? stretch.text : { failed: 'failed', 'timed-out': 'timed out', lost: 'worker lost' }[stretch.outcome]
+        this.label(plot, x + 5, middle, stretch.part === 'retried' ? 'failed' : stretch.outcome,
+          length > text.length * 6.2 + 40 ? text : '')
       }
       if (stretch.part === 'work' && stretch.attempt > 1 && stretch.outcome === 'completed' && length > 74) {
         write(plot, `attempt ${stretch.attempt}`, { x: x + 6, y: middle + 4, class: 'in-bar' })
@@ -309,15 +331,18 @@ export class Timeline {
   label(plot, x, middle, look, text) {
     const group = make('g', { class: 'on-bar' }, plot)
     make('rect', { x, y: middle - 7, width: 14 + (text ? text.length * 6.2 + 6 : 0), height: 14, rx: 3 }, group)
-    make('use', { href: `${this.view.dataset.icons}#${look}` }, make('svg', { x: x + 2, y: middle - 5, width: 10, height: 10, class: look }, group))
+    make('use', { href: `${this.view.dataset.icons}#${look}` },
+      make('svg', { x: x + 2, y: middle - 5, width: 10, height: 10, class: look }, group))
     if (text) write(group, text, { x: x + 16, y: middle + 4 })
   }
 
   get ticks() {
     const [from, to] = this.frame
     const count = Math.max(2, Math.floor(this.room / 110))
-    const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 216e5, 432e5, 864e5, 1728e5, 6048e5, 2592e6]
-    const step = steps.find((step) => (to - from) / step <= count) ?? steps.at(-1) * Math.ceil((to - from) / steps.at(-1) / count)
+    const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5,
+      36e5, 72e5, 216e5, 432e5, 864e5, 1728e5, 6048e5, 2592e6]
+    const step = steps.find((step) => (to - from) / step <= count)
+      ?? steps.at(-1) * Math.ceil((to - from) / steps.at(-1) / count)
     const ticks = []
     for (let tick = Math.ceil(Math.max(from, 0) / step) * step; tick <= to; tick += step) ticks.push(tick)
     return ticks
@@ -385,7 +410,8 @@ export class Timeline {
         this.pan(-by / this.room)
       } else if (after.length === 2 && Math.abs(after[0] - after[1]) > 10) {
         const left = this.view.getBoundingClientRect().left
-        this.zoom(Math.abs(before[0] - before[1]) / Math.abs(after[0] - after[1]), this.ms((after[0] + after[1]) / 2 - left))
+        this.zoom(Math.abs(before[0] - before[1]) / Math.abs(after[0] - after[1]),
+          this.ms((after[0] + after[1]) / 2 - left))
       }
     })
     for (const end of ['pointerup', 'pointercancel', 'pointerleave']) {
@@ -465,10 +491,12 @@ export class Timeline {
     const { row, stretch } = this.at(move)
     if (!row || this.isDragging() || move.pointerType === 'touch') return this.hideTip()
     const to = stretch && (stretch.to ?? this.now)
-    const lines = [['b', `${row.label === row.name ? '' : `${row.label} `}${row.name}`], ['p', stretch?.text ?? row.text]]
+    const lines = [['b', `${row.label === row.name ? '' : `${row.label} `}${row.name}`],
+      ['p', stretch?.text ?? row.text]]
     if (stretch) {
       const end = stretch.to === null ? 'goes on' : this.timeText(to)
-      lines.push(['p', stretch.part === 'moment' ? this.timeText(stretch.from) : `${this.timeText(stretch.from)} to ${end}, ${readable(to - stretch.from)}`])
+      lines.push(['p', stretch.part === 'moment'
+        ? this.timeText(stretch.from) : `${this.timeText(stretch.from)} to ${end}, ${readable(to - stretch.from)}`])
       lines.push(['p', `${clockText(this.start + stretch.from)} ${zoneName(this.start + stretch.from)}`, 'quiet'])
       if (stretch.failure) lines.push(['p', stretch.failure, 'bad'])
       if (stretch.worker) lines.push(['p', `on ${stretch.worker}`, 'quiet'])
@@ -482,7 +510,8 @@ export class Timeline {
     this.tip.hidden = false
     const box = this.tip.getBoundingClientRect()
     this.tip.style.left = `${Math.max(8, Math.min(move.clientX + 14, innerWidth - box.width - 8))}px`
-    this.tip.style.top = `${move.clientY + 18 + box.height > innerHeight ? move.clientY - box.height - 10 : move.clientY + 18}px`
+    this.tip.style.top = `${
+      move.clientY + 18 + box.height > innerHeight ? move.clientY - box.height - 10 : move.clientY + 18}px`
   }
 
   hideTip() { if (!this.tip.hidden) this.tip.hidden = true }

@@ -14,7 +14,8 @@ export function readable(ms) {
 export function ago(ms) {
   const s = Math.floor(Math.abs(ms) / 1000)
   if (s >= 31 * 86400) return ''
-  const words = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`
+  const words = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min`
+    : s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`
   return ms <= -1000 ? `in ${words}` : `${words} ago`
 }
 
@@ -29,7 +30,8 @@ export const clockText = (ms) => {
 
 /** `UTC`, or `GMT+2` of this place at that time. */
 export const zoneName = (ms) => !isLocal ? 'UTC'
-  : new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' }).formatToParts(ms).find(({ type }) => type === 'timeZoneName').value
+  : new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' }).formatToParts(ms)
+      .find(({ type }) => type === 'timeZoneName').value
 
 /** Reads a time; PostgreSQL's microseconds are more than every browser takes. */
 export const moment = (text) => Date.parse(text.replace(/(\.\d{3})\d*/, '$1'))

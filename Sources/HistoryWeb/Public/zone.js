@@ -15,11 +15,14 @@ export function showZone() {
       else {
         set(time, 'textContent', clockText(ms))
         set(time, 'title', exact)
-        if (time.nextElementSibling?.matches('[data-zone-name]')) set(time.nextElementSibling, 'textContent', zoneName(ms))
+        if (time.nextElementSibling?.matches('[data-zone-name]'))
+          set(time.nextElementSibling, 'textContent', zoneName(ms))
       }
     }
   }
   convert()
   // Parts of the page come later and change.
-  new MutationObserver(convert).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['datetime', 'title'] })
+  new MutationObserver(convert).observe(document.body, {
+    subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['datetime', 'title'],
+  })
 }

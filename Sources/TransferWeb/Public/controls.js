@@ -32,7 +32,8 @@ function updateMode() {
 export function enableControls() {
   mode.addEventListener("click", () => {
     const enabled = mode.getAttribute("aria-checked") !== "true";
-    attempt(mode, () => post("/api/real-world-mode", { enabled }), () => `Real World Mode is ${enabled ? "on" : "off"}.`);
+    attempt(mode, () => post("/api/real-world-mode", { enabled }),
+      () => `Real World Mode is ${enabled ? "on" : "off"}.`);
   });
   element("batch").addEventListener("click", (event) =>
     attempt(event.currentTarget, () => post("/api/batch"), ({ started }) => `Started ${started.length} transfers.`));

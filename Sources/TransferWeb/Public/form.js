@@ -61,7 +61,8 @@ async function submit(event) {
     const typed = fields.amount.value.trim().replace(",", ".").replace(/\.$/, "");
     const amount = typed.replace(/^0+(?=\d)/, "");
     const mode = new FormData(event.target).get("mode");
-    const body = `"from_account":${JSON.stringify(from)},"to_account":${JSON.stringify(to)},"amount":${amount},"mode":${JSON.stringify(mode)}`;
+    const body = `"from_account":${JSON.stringify(from)},"to_account":${JSON.stringify(to)},`
+      + `"amount":${amount},"mode":${JSON.stringify(mode)}`;
     await post("/api/transfer", `{${body}}`);
     say(`Started: ${money(amount)} from ${accountName(from)} to ${accountName(to)}.`);
     fields.amount.value = "";

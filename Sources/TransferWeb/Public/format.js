@@ -1,8 +1,10 @@
 // How amounts, times and names are written. Amounts come as decimals from the server, which does the sums.
 
 const amount = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const signed = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const signed = new Intl.NumberFormat("en",
+  { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" });
+const time = new Intl.DateTimeFormat(undefined,
+  { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 /** An amount; a transfer that was started with odd input has none. */
 export const money = (value) => (value === null || value === undefined ? "no sum" : amount.format(value));
@@ -12,7 +14,8 @@ export const staleSince = (milliseconds) => `Not live: as of ${clock(millisecond
 
 /** JSON, in which numbers of more digits than a number here has stay text. `Intl` writes them as they are. */
 export const exact = (text) =>
-  JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.]*(?:[eE][+-]?\d+)?/g, (part) => (part[0] !== '"' && part.length > 15 && part.replace(/\D/g, "").length > 15 ? `"${part}"` : part)));
+  JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.]*(?:[eE][+-]?\d+)?/g,
+    (part) => (part[0] !== '"' && part.length > 15 && part.replace(/\D/g, "").length > 15 ? `"${part}"` : part)));
 
 export const accountName = (id) => (id ? id.replace("account_", "Account ") : "no account");
 export const shortName = (id) => id.replace("account_", "");
@@ -34,7 +37,8 @@ const steps = {
 };
 export const stepName = (step) => steps[step] ?? step;
 
-/** An id as a segment of an address. A browser takes `.` and `..` for steps, so the history pages know them with a tilde. */
+/** An id as a segment of an address. A browser takes `.` and `..` for steps, so the history pages know them with a
+    tilde. */
 const segment = (id) => (/^~*\.\.?$/.test(id) ? "~" : "") + encodeURIComponent(id);
 
 /** Where the history pages show a transfer. */
@@ -57,5 +61,6 @@ export const entriesURL = (transfer) => `/books?transfer=${encodeURIComponent(tr
 /** Real World Mode's rates in words. */
 export function modeInWords(mode) {
   const percent = (share) => `${Math.round(share * 1000) / 10} %`;
-  return `${percent(mode.hang_rate)} of calls to the accounts hang for ${mode.hang_seconds} s, ${percent(mode.error_rate)} fail, ${percent(mode.lost_answer_share)} of those after the money has moved.`;
+  return `${percent(mode.hang_rate)} of calls to the accounts hang for ${mode.hang_seconds} s, `
+    + `${percent(mode.error_rate)} fail, ${percent(mode.lost_answer_share)} of those after the money has moved.`;
 }

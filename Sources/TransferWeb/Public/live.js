@@ -1,5 +1,5 @@
-// Keeps a page that the server made current: when the event stream tells of a change, the page is fetched again and what is
-// marked `data-live` becomes what it is there. What has the focus, and what a reader has opened, stays.
+// Keeps a page that the server made current: when the event stream tells of a change, the page is fetched again and
+// what is marked `data-live` becomes what it is there. What has the focus, and what a reader has opened, stays.
 
 import { element, setText } from "./dom.js";
 import { follow, freshness } from "./follow.js";
@@ -20,7 +20,8 @@ function morph(old, next) {
   }
   const kept = (name) => name === "open" && old.tagName === "DETAILS";
   for (const { name } of [...old.attributes]) if (!next.hasAttribute(name) && !kept(name)) old.removeAttribute(name);
-  for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value && !kept(name)) old.setAttribute(name, value);
+  for (const { name, value } of next.attributes)
+    if (old.getAttribute(name) !== value && !kept(name)) old.setAttribute(name, value);
   const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
   let place = old.firstChild;
   for (const child of [...next.childNodes]) {
@@ -48,7 +49,8 @@ let shown;
 let told = "";
 let problem;
 
-const fresh = freshness((isLive, since) => show(isLive ? "live" : "connecting", isLive ? "Live" : problem ?? staleSince(since)));
+const fresh = freshness((isLive, since) =>
+  show(isLive ? "live" : "connecting", isLive ? "Live" : problem ?? staleSince(since)));
 
 async function refresh() {
   again = busy;
@@ -57,7 +59,8 @@ async function refresh() {
   const change = told;
   try {
     const began = Date.now();
-    const response = await fetch(location.href.split("#")[0], { headers: { accept: "text/html", "perdure-look": change } });
+    const response = await fetch(location.href.split("#")[0],
+      { headers: { accept: "text/html", "perdure-look": change } });
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
     const age = Number(response.headers.get("perdure-age") ?? 0);
     const next = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -115,7 +118,9 @@ document.addEventListener("submit", async (event) => {
     const response = await fetch(form.action, { method: "POST", body: fields });
     const text = await response.text();
     outcome.classList.toggle("wrong", !response.ok);
-    const said = response.ok ? new DOMParser().parseFromString(text, "text/html").getElementById("outcome").textContent : JSON.parse(text).error;
+    const said = response.ok
+      ? new DOMParser().parseFromString(text, "text/html").getElementById("outcome").textContent
+      : JSON.parse(text).error;
     setText(outcome, said);
   } catch {
     outcome.classList.add("wrong");

@@ -26,7 +26,8 @@ export const now = () => Date.now() / 1000 + state.clockOffset;
 function apply(message, snapshot) {
   state.clockOffset = message.now - Date.now() / 1000;
   if (snapshot) state.transfers.clear();
-  const changed = { snapshot, accounts: [], totals: Boolean(message.totals), mode: Boolean(message.real_world_mode), transfers: [] };
+  const changed = { snapshot, accounts: [], totals: Boolean(message.totals), mode: Boolean(message.real_world_mode),
+    transfers: [] };
   for (const account of message.accounts ?? []) {
     const before = state.accounts.get(account.account_id);
     if (before && before.balance === account.balance) continue;
@@ -56,7 +57,8 @@ function forgetOldest() {
  */
 export function follow(onConnection) {
   let problem;
-  const fresh = freshness((isLive, since) => onConnection(isLive ? "live" : "connecting", isLive ? undefined : problem ?? staleSince(since)));
+  const fresh = freshness((isLive, since) =>
+    onConnection(isLive ? "live" : "connecting", isLive ? undefined : problem ?? staleSince(since)));
   followStream({
     source: "/api/events",
     events: ["snapshot", "change", "live", "trouble"],

@@ -23,7 +23,8 @@ function describe(node, transfer) {
   tag.hidden = isDurable;
   tag.className = `tag ${transfer.mode}`;
   setText(tag, modes[transfer.mode]);
-  const label = `${accountName(transfer.input.from_account)} to ${accountName(transfer.input.to_account)}, ${money(transfer.input.amount)}`;
+  const label = `${accountName(transfer.input.from_account)} to ${accountName(transfer.input.to_account)}, `
+    + money(transfer.input.amount);
   const history = node.querySelector(".history");
   history.hidden = !isDurable;
   if (isDurable) link(history, historyURL(transfer), `History of ${label}`);
@@ -88,16 +89,19 @@ function updateActive(node, transfer) {
   const hasBug = Boolean(transfer.task_failure);
   node.classList.toggle("has-bug", hasBug);
   node.querySelector(".bug").hidden = !hasBug;
-  if (hasBug) setText(node.querySelector(".bug .failure"), `Attempt ${transfer.task_attempt}: ${transfer.task_failure}`);
+  if (hasBug)
+    setText(node.querySelector(".bug .failure"), `Attempt ${transfer.task_attempt}: ${transfer.task_failure}`);
   const isRetrying = Boolean(transfer.last_failure) && !hasBug;
   node.classList.toggle("is-retrying", isRetrying);
   node.querySelector(".trouble").hidden = !isRetrying;
   if (isRetrying) {
     const wait = transfer.next_attempt_time ? transfer.next_attempt_time - now() : 0;
-    setText(node.querySelector(".attempt"), wait > 0.5 ? `Attempt ${transfer.attempt} in ${Math.ceil(wait)} s.` : `Attempt ${transfer.attempt}.`);
+    setText(node.querySelector(".attempt"),
+      wait > 0.5 ? `Attempt ${transfer.attempt} in ${Math.ceil(wait)} s.` : `Attempt ${transfer.attempt}.`);
     setText(node.querySelector(".trouble .failure"), `Before: ${transfer.last_failure}`);
   }
-  setText(node.querySelector(".age"), `Started ${clock(transfer.start_time)}, ${duration(now() - transfer.start_time)} ago`);
+  setText(node.querySelector(".age"),
+    `Started ${clock(transfer.start_time)}, ${duration(now() - transfer.start_time)} ago`);
 }
 
 const outcomes = {
@@ -137,8 +141,10 @@ function render() {
   const active = all.filter(isRunning);
   const finished = all.filter((transfer) => !isRunning(transfer)).sort((a, b) => b.close_time - a.close_time);
   const make = (id) => () => fromTemplate(id).firstElementChild;
-  reconcile(element("active"), active.slice(0, shownActive), (each) => each.run_id, make("active-template"), guarded(updateActive));
-  reconcile(element("finished"), finished.slice(0, shown), (each) => each.run_id, make("finished-template"), guarded(updateFinished));
+  reconcile(element("active"), active.slice(0, shownActive), (each) => each.run_id, make("active-template"),
+    guarded(updateActive));
+  reconcile(element("finished"), finished.slice(0, shown), (each) => each.run_id, make("finished-template"),
+    guarded(updateFinished));
   setText(element("active-count"), active.length ? String(active.length) : "");
   setText(element("finished-count"), finished.length ? String(finished.length) : "");
   element("active-empty").hidden = active.length > 0;

@@ -25,10 +25,12 @@ export function follow({ source, events, views = [], tell, isWhole = false, read
     stream = null
   }
 
-  // Where there are no shared workers (Chrome on Android), tabs that are hidden hold no stream, so one is open at a time.
+  // Where there are no shared workers (Chrome on Android), tabs that are hidden hold no stream, so one is open at a
+  // time.
   function openOwn() {
     stream?.close()
-    const address = views.length ? `${source}?${views.map((view) => `view=${encodeURIComponent(view)}`).join('&')}` : source
+    const address = views.length
+      ? `${source}?${views.map((view) => `view=${encodeURIComponent(view)}`).join('&')}` : source
     stream = new EventSource(address)
     const current = stream
     for (const name of events) stream.addEventListener(name, ({ data }) => hear({ data: { name, data } }))

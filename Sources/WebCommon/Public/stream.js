@@ -1,8 +1,8 @@
-// One event stream for all tabs of a browser, held by a shared worker: HTTP/1.1 allows six connections to a server, so that
-// streams of the tabs' own would leave none for the seventh tab. It is open while a tab is on a screen.
+// One event stream for all tabs of a browser, held by a shared worker: HTTP/1.1 allows six connections to a server, so
+// that streams of the tabs' own would leave none for the seventh tab. It is open while a tab is on a screen.
 //
-// A tab says what it follows: { source, events, views, fresh }. With views, the stream asks for those of all tabs, and a tab
-// is told of its own. Without, every tab is told of everything; `fresh` asks for a stream that begins anew.
+// A tab says what it follows: { source, events, views, fresh }. With views, the stream asks for those of all tabs, and
+// a tab is told of its own. Without, every tab is told of everything; `fresh` asks for a stream that begins anew.
 
 const tabs = new Map()
 let stream = null
@@ -29,7 +29,8 @@ function settle() {
   const first = tabs.values().next().value
   if (!first) return close()
   const views = [...new Set([...tabs.values()].flatMap((tab) => tab.views))].sort()
-  const address = views.length ? `${first.source}?${views.map((view) => `view=${encodeURIComponent(view)}`).join('&')}` : first.source
+  const address = views.length
+    ? `${first.source}?${views.map((view) => `view=${encodeURIComponent(view)}`).join('&')}` : first.source
   if (address === followed && stream?.readyState !== EventSource.CLOSED) return
   close()
   followed = address
@@ -40,7 +41,8 @@ function settle() {
     if (current !== stream) return
     tell('lost', null)
     // A refused connection (the server is starting) ends an EventSource for good: begin a new one.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => { if (current === stream) { followed = ''; settle() } }, 1000)
+    if (stream.readyState === EventSource.CLOSED)
+      setTimeout(() => { if (current === stream) { followed = ''; settle() } }, 1000)
   })
 }
 
