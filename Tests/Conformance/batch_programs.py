@@ -14,7 +14,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from harness import attempt, eventually, program, result
-from resets import Notes, Waits, begin
+from resets import Again, Notes, Waits, begin
 
 RUNS = ("a", "b", "c")
 # Temporal names the process of its server as who terminates a run, Perdure whoever asked for it: neither is compared.
@@ -138,6 +138,61 @@ async def batch_resets_runs(env, handles):
         seen.append(await result(new))
         env.started.append((handle.id, (await new.describe()).run_id))
     return seen
+
+
+async def with_three_builds(env):
+    """A run that build one began and build two continued as new; its second run was continued by build three."""
+    handle = env.client.get_workflow_handle((await env.start(Again.run, 1)).id)
+    for build, note in (("one", ""), ("two", "next"), ("three", "more")):
+        async with env.worker(Again, build_id=build, max_cached_workflows=0):
+            if note:
+                await handle.signal(Notes.note, note)
+
+            async def is_taken():
+                last = [event async for event in handle.fetch_history_events()][-1]
+                return last.workflow_task_completed_event_attributes.worker_version.build_id == build
+
+            await eventually(is_taken)
+    return handle
+
+
+async def reset_to_build(env, build, current_run_only=False):
+    handle = await with_three_builds(env)
+    await listed(env, 1, " AND ExecutionStatus = 'Running'")
+    job = await start(
+        env, visibility_query=f"{query(env)} AND ExecutionStatus = 'Running'", reset_operation=BatchOperationReset(
+            identity=IDENTITY, options=ResetOptions(build_id=build, current_run_only=current_run_only)))
+    seen = [await ended(env, job)]
+    await handle.signal(Notes.note, "end")
+    async with env.worker(Again, max_cached_workflows=0):
+        seen.append(await result(handle))
+    env.started.append((handle.id, (await handle.describe()).run_id))
+    return seen
+
+
+@program
+async def batch_resets_to_the_build_of_an_earlier_run(env):
+    return await reset_to_build(env, "one")
+
+
+@program
+async def batch_resets_to_the_build_of_two_runs(env):
+    return await reset_to_build(env, "two")
+
+
+@program
+async def batch_resets_to_the_build_of_this_run(env):
+    return await reset_to_build(env, "three", current_run_only=True)
+
+
+@program
+async def batch_does_not_reset_to_the_build_of_an_earlier_run(env):
+    return await reset_to_build(env, "two", current_run_only=True)
+
+
+@program
+async def batch_does_not_reset_to_an_unknown_build(env):
+    return await reset_to_build(env, "four")
 
 
 @with_runs

@@ -104,9 +104,10 @@ begin
     perform set_config('perdure.now', v_next::text, false), t.upkeep();
 end
 $$;
-select is(array[t.backoff(), t.backoff(), t.backoff(), t.backoff(), t.backoff(), t.backoff()],
-    array[1, 2, 4, 8, 10, 10]::numeric[], 'later ones after a backoff that doubles up to ten seconds');
-select is((select workflow_task_attempt from perdure.workflows where workflow_id = 'f'), 7, 'the list tells how often');
+select is((select array_agg(t.backoff()) from generate_series(1, 12)),
+    array[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]::numeric[],
+    'later ones after a backoff that doubles up to ten minutes');
+select is((select workflow_task_attempt from perdure.workflows where workflow_id = 'f'), 13, 'the list tells how often');
 select is((select workflow_task_failure -> 'failure' ->> 'message' from perdure.workflows where workflow_id = 'f'),
     'a bug', 'and why');
 select is((select jsonb_path_query_array(history, '$[last].events[*].eventType')
@@ -124,11 +125,38 @@ select is(t.claim(), '', 'a failing task backs off');
 select t.register(3, p_queue => 'other') \g /dev/null
 select is(t.claim(), '', 'a worker of another queue changes nothing');
 select t.register(4) \g /dev/null
-select is(t.claim(4), 'g', 'a new worker of its queue gets it at once');
+select is(t.claim(4), 'g', 'a worker of another build gets it at once');
 select is(t.complete('g', jsonb_build_array(t.command('CompleteWorkflowExecution')), 4), 'completed',
     'and can complete it');
 select is((select workflow_task_failure from perdure.workflows where workflow_id = 'g'), null,
     'then nothing is wrong with the run');
+
+-- Workers that crash again and again do not keep failing tasks busy
+create function t.register_build(p_number int, p_build text) returns void language sql
+as $$ select perdure.register_worker(t.worker(p_number), 'default', 'me', p_build, array['q'], '1000 days') $$;
+create function t.fail_by(p_number int) returns text language sql
+as $$ select t.fail('k', p_worker => p_number) $$;
+create function t.next_attempt() returns numeric language sql
+as $$ select extract(epoch from next_attempt_time - timestamptz '2026-01-01 00:00:00Z')
+    from perdure.pending_workflow_tasks where workflow_id = 'k' $$;
+select t.at(1000), t.start('k') \g /dev/null
+select t.claim(), t.fail_by(1), perdure.retry_now('k') from generate_series(1, 12) \g /dev/null
+select t.claim(), t.fail_by(1) \g /dev/null
+select is(t.next_attempt(), 1600::numeric, 'the wait grows to ten minutes');
+select t.register_build(5, 'build-1') \g /dev/null
+select is(t.next_attempt(), 1060::numeric, 'a worker of the same build shortens it to a minute');
+select t.at(1059), t.register_build(6, 'build-1') \g /dev/null
+select is(t.claim(6), '', 'which begins with the attempt, however often workers register');
+select t.at(1060), t.register_build(7, 'build-1') \g /dev/null
+select is(t.claim(7), 'k', 'then it is tried');
+select t.fail_by(7), t.register_build(8, '') \g /dev/null
+select is(t.claim(8), 'k', 'a worker without a build id may have a fix, too');
+select t.fail_by(8), t.register_build(9, '') \g /dev/null
+select is(t.claim(9), '', 'the next one has the same code, for all that is known');
+select is(t.next_attempt(), 1120::numeric, 'so the task waits a minute');
+select t.register_build(10, 'build-1') \g /dev/null
+select is(t.claim(10), 'k', 'a build id after none is another build');
+select perdure.terminate_workflow('k') \g /dev/null
 
 -- As in Temporal, an event between two attempts makes the next attempt a first one, which is written
 select t.start('h'), t.claim(), perdure.signal_workflow('h', 's1'), t.fail('h') \g /dev/null

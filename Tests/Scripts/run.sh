@@ -57,6 +57,11 @@ check "every setting that the scripts read is in .env.example" bash -c '
     done'
 
 check "each test that docs/features.md names is there" python3 Tests/Scripts/features.py
+# shellcheck disable=SC2016  # the inner shell expands
+check "each function that docs/reference/contract.md lists is there" bash -c '
+    for name in $(grep -oE "^[a-z_]+\(" docs/reference/contract.md | tr -d "(" | sort -u); do
+        grep -rqE "function (perdure|bank)\.$name\(" sql || { echo "$name is not in sql"; exit 1; }
+    done'
 
 # Package.swift says why.
 check "no test depends on a macro or on a program" python3 -c '

@@ -51,21 +51,26 @@ begin
         -- The worker was found lost, and its work is being taken back: that would also take the work of its new life.
         perform perdure.require_worker(p_worker_id);
     end if;
-    -- A worker that registers may carry the fix that failing workflow tasks wait for.
+    -- A worker of another build may have the fix that failing workflow tasks wait for. One of the same build, or without a
+    -- build id, may be a worker that crashes again and again, so each task is tried at most once a minute because of it.
     perform set_config('lock_timeout', '500ms', true);
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s
         where s.name = 'shard_count' loop
         with c as materialized (
-            select t.run_id from perdure.workflow_tasks t
+            select t.run_id, case when t.failed_build is distinct from nullif(p_build_id, '') then v_now
+                else t.scheduled_at + interval '1 minute' end as due
+            from perdure.workflow_tasks t
             where t.shard = v_shard and t.namespace = p_namespace and t.task_queue = any (p_task_queues)
                 and t.state = 'backoff' for update skip locked)
-        update perdure.workflow_tasks t set state = 'scheduled', deadline = null from c where t.shard = v_shard
-            and t.run_id = c.run_id;
+        update perdure.workflow_tasks t set state = case when c.due <= v_now then 'scheduled' else 'backoff' end,
+            deadline = case when c.due > v_now then c.due end
+        from c where t.shard = v_shard and t.run_id = c.run_id and (c.due < t.deadline or c.due <= v_now);
     end loop;
 end
 $$;
 comment on function perdure.register_worker(uuid, text, text, text, text[], interval, jsonb) is
-    'Registers a worker and begins its lease. Failing workflow tasks of its queues become claimable at once.';
+    'Registers a worker and begins its lease. Failing workflow tasks of its queues become claimable: at once if the last '
+    'attempt was made by another build, and otherwise a minute after that attempt.';
 
 create or replace function perdure.renew_lease(p_worker_id uuid, p_waiting boolean default null,
     p_report jsonb default null) returns timestamptz

@@ -68,7 +68,8 @@ begin
         worker = null, started_at = null, sticky_worker = null, scheduled_at = p_now,
         failure_cause = v_cause,
         failing_since = case when v_cause is distinct from t.failure_cause then p_now else t.failing_since end,
-        failing_build = case when v_cause is distinct from t.failure_cause then v_build else t.failing_build end
+        failing_build = case when v_cause is distinct from t.failure_cause then v_build else t.failing_build end,
+        failed_build = v_build
     where t.shard = p_shard and t.run_id = p_run.run_id;
     perform perdure.wake(p_run.namespace, p_run.task_queue, 'workflow');
 end

@@ -31,6 +31,49 @@ return case p_attributes ->> 'markerName'
 comment on function perdure.patch_of_marker(jsonb) is
     'The patch that a run took according to a MarkerRecorded, as the SDKs write it; null for another marker.';
 
+create or replace function perdure.first_task_of_build(p_shard smallint, p_run perdure.executions, p_build_id text)
+returns bigint
+language sql stable set search_path = pg_catalog, pg_temp
+return (
+    select min(e.event_id)
+    from perdure.events_of(p_shard, p_run, 1, 9223372036854775807, array['WorkflowTaskCompleted']) e
+    where e.event #>> '{attributes,binaryChecksum}' = p_build_id);
+comment on function perdure.first_task_of_build(smallint, perdure.executions, text) is
+    'The first WorkflowTaskCompleted of a run that a build wrote; null if it wrote none.';
+
+create or replace function perdure.run_to_reset(p_shard smallint, p_run perdure.executions, p_to jsonb)
+returns perdure.executions
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_build_id text := p_to ->> 'buildId';
+    v_run perdure.executions := p_run;
+    v_first perdure.executions := p_run;
+begin
+    if v_build_id is null then
+        return p_run;
+    end if;
+    -- As in Temporal, a build has one place in a chain of runs: where it began.
+    loop
+        select * into v_run from perdure.executions e
+        where e.shard = p_shard
+          and e.run_id = (perdure.start_attributes(p_shard, v_run.run_id) ->> 'continuedExecutionRunId')::uuid;
+        exit when not found;
+        if perdure.first_task_of_build(p_shard, v_run, v_build_id) is not null then
+            v_first := v_run;
+        end if;
+    end loop;
+    if v_first.run_id <> p_run.run_id and coalesce(p_to -> 'currentRunOnly' = 'true', false) then
+        raise exception 'build % began in run %, before run %', quote_literal(left(v_build_id, 100)), v_first.run_id,
+            p_run.run_id using errcode = 'PD003', hint = 'Leave currentRunOnly out to go back to that run.';
+    end if;
+    return v_first;
+end
+$$;
+comment on function perdure.run_to_reset(smallint, perdure.executions, jsonb) is
+    'The run that a reset goes back to: the given one, or with {"buildId"} the run of its chain in which that build did '
+    'its first workflow task. Raises PD003 if that is an earlier run and {"currentRunOnly": true} is given.';
+
 create or replace function perdure.reset_point(p_shard smallint, p_run perdure.executions, p_to jsonb) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -61,9 +104,7 @@ begin
             from perdure.events_of(p_shard, p_run, 1, v_last, array['WorkflowTaskScheduled']) e;
         end if;
     elsif p_to ? 'buildId' then
-        select min(e.event_id) into v_event_id
-        from perdure.events_of(p_shard, p_run, 1, v_last, array['WorkflowTaskCompleted']) e
-        where e.event #>> '{attributes,binaryChecksum}' = p_to ->> 'buildId';
+        v_event_id := perdure.first_task_of_build(p_shard, p_run, p_to ->> 'buildId');
     elsif p_to ? 'patch' then
         select min((e.event #>> '{attributes,workflowTaskCompletedEventId}')::bigint) into v_event_id
         from perdure.events_of(p_shard, p_run, 1, v_last, array['MarkerRecorded']) e

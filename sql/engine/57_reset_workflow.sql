@@ -453,7 +453,8 @@ begin
         end if;
         v_now := greatest(v_now, perdure.clock());
         -- The run is read again, now that nobody else can change the runs of the id.
-        v_base := perdure.find_run(p_shard, p_namespace, p_workflow_id, coalesce(p_run_id, v_current.run_id));
+        v_base := perdure.run_to_reset(p_shard,
+            perdure.find_run(p_shard, p_namespace, p_workflow_id, coalesce(p_run_id, v_current.run_id)), p_to);
         v_last_event_id := coalesce(v_base.history_length, v_state.next_event_id - 1);
         if v_base.status = 'Running' and exists (select from perdure.workflow_tasks t
             where t.shard = p_shard and t.run_id = v_base.run_id and t.state = 'started') then
@@ -554,7 +555,8 @@ end
 $$;
 comment on function perdure.reset_workflow(smallint, text, text, uuid, jsonb, text, text, text, jsonb) is
     'Resets a workflow: its open run is terminated, and a new run goes on from the workflow task of p_run_id, or of '
-    'the current run, that p_to names: {"eventId"}, {"type": "FirstWorkflowTask" or "LastWorkflowTask"}, {"buildId"} '
-    'or {"patch"}. Options: resetReapplyType, resetReapplyExcludeTypes, and newIdempotencyKeys, with which activities '
-    'that are repeated have keys of the new run. A repeat with the same request id finds the run that the first call '
-    'made. Returns the new run. Raises PD001 or PD003.';
+    'the current run, that p_to names: {"eventId"}, {"type": "FirstWorkflowTask" or "LastWorkflowTask"}, {"patch"}, or '
+    '{"buildId"}, which means the first workflow task of that build in the whole chain of runs, unless '
+    '{"currentRunOnly": true} is added. Options: resetReapplyType, resetReapplyExcludeTypes, and newIdempotencyKeys, '
+    'with which activities that are repeated have keys of the new run. A repeat with the same request id finds the run '
+    'that the first call made. Returns the new run. Raises PD001 or PD003.';

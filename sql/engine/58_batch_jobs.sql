@@ -5,7 +5,8 @@ create or replace function perdure.check_batch_options(p_operation text, p_optio
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_to jsonb := p_options - array['resetReapplyType', 'resetReapplyExcludeTypes', 'newIdempotencyKeys'];
+    v_to jsonb := p_options - array['resetReapplyType', 'resetReapplyExcludeTypes', 'newIdempotencyKeys',
+        'currentRunOnly'];
 begin
     if jsonb_typeof(p_options) is distinct from 'object' then
         raise exception 'the options of a batch job must be an object' using errcode = 'PD003',

@@ -107,6 +107,7 @@ struct BatchCalls: Sendable {
             options["eventId"] = event
         } else if let build = given?.given("buildId") {
             options["buildId"] = .string(build)
+            if given?.flag("currentRunOnly") == true { options["currentRunOnly"] = true }
         } else if let type = asked.given("resetType"), type != "Unspecified" {
             options["type"] = .string(type)
         } else {
