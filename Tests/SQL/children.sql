@@ -357,7 +357,7 @@ select t.start('bad') \g /dev/null
 create function t.refused(p_command jsonb) returns text language plpgsql
 as $$
 begin
-    perform t.at(extract(epoch from perdure.clock() - timestamptz '2026-01-01 00:00:00Z') + 20), t.upkeep(), t.claim();
+    perform perdure.retry_now('bad'), t.claim();
     return t.complete('bad', jsonb_build_array(p_command));
 end
 $$;

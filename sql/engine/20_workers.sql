@@ -57,7 +57,7 @@ begin
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s
         where s.name = 'shard_count' loop
         with c as materialized (
-            select t.run_id, case when t.failed_build is distinct from nullif(p_build_id, '') then v_now
+            select t.run_id, case when p_build_id <> '' and t.failed_build is distinct from p_build_id then v_now
                 else t.scheduled_at + interval '1 minute' end as due
             from perdure.workflow_tasks t
             where t.shard = v_shard and t.namespace = p_namespace and t.task_queue = any (p_task_queues)
@@ -69,8 +69,8 @@ begin
 end
 $$;
 comment on function perdure.register_worker(uuid, text, text, text, text[], interval, jsonb) is
-    'Registers a worker and begins its lease. Failing workflow tasks of its queues become claimable: at once if the last '
-    'attempt was made by another build, and otherwise a minute after that attempt.';
+    'Registers a worker and begins its lease. Failing workflow tasks of its queues become claimable: at once if the '
+    'worker has a build id and the last attempt was made by another build, and otherwise a minute after that attempt.';
 
 create or replace function perdure.renew_lease(p_worker_id uuid, p_waiting boolean default null,
     p_report jsonb default null) returns timestamptz

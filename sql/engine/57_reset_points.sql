@@ -34,10 +34,11 @@ comment on function perdure.patch_of_marker(jsonb) is
 create or replace function perdure.first_task_of_build(p_shard smallint, p_run perdure.executions, p_build_id text)
 returns bigint
 language sql stable set search_path = pg_catalog, pg_temp
-return (
+as $$
     select min(e.event_id)
     from perdure.events_of(p_shard, p_run, 1, 9223372036854775807, array['WorkflowTaskCompleted']) e
-    where e.event #>> '{attributes,binaryChecksum}' = p_build_id);
+    where e.event #>> '{attributes,binaryChecksum}' = p_build_id
+$$;
 comment on function perdure.first_task_of_build(smallint, perdure.executions, text) is
     'The first WorkflowTaskCompleted of a run that a build wrote; null if it wrote none.';
 
