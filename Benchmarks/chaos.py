@@ -534,7 +534,7 @@ def main() -> int:
         print("\n".join(f"{poison.section}  {poison.name}" for poison in POISONS))
         return 0
     options.transfers = options.transfers or (150 if options.quick else 10_000)
-    options.minutes = options.minutes or (0.3 if options.quick else 5)
+    options.minutes = options.minutes or (0.3 if options.quick else 15)
     options.outages = options.outages if options.outages is not None else (2 if options.quick else 6)
     options.patience = options.patience or (120 if options.quick else 300)
     wanted = ([name.strip() for name in options.poisons.split(";")] if options.poisons
