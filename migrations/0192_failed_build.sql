@@ -1,5 +1,6 @@
--- A workflow task that keeps failing is tried less and less often, up to every ten minutes instead of every ten seconds,
--- and at once when a worker of another build registers (docs/decisions/0053-retries-of-failing-workflow-tasks.md).
+-- A workflow task that keeps failing is tried less and less often, at least every ten minutes instead of every ten
+-- seconds, and at once when a worker of another build registers
+-- (docs/decisions/0053-retries-of-failing-workflow-tasks.md).
 
 alter table perdure.workflow_tasks add column failed_build text collate "C";
 comment on column perdure.workflow_tasks.failed_build is

@@ -200,7 +200,8 @@ select is(t.violations(), null, 'no rule is broken');
 select t.at(250), t.start('chain'), t.decide('chain'), t.run('chain') as first \gset
 select t.signal('chain', 'on'), t.claim(2), t.complete('chain', '[]', 2),
     t.signal('chain', 'on'), t.decide('chain', t.command('ContinueAsNewWorkflowExecution',
-        '{"workflowType": {"name": "T"}, "taskQueue": {"name": "q"}}')), t.decide('chain'), t.run('chain') as second \gset
+        '{"workflowType": {"name": "T"}, "taskQueue": {"name": "q"}}')), t.decide('chain'),
+    t.run('chain') as second \gset
 select t.signal('chain', 'on'), t.claim(2), t.complete('chain', '[]', 2) \g /dev/null
 select is((select (perdure.run_to_reset(0::smallint, perdure.current_run(0::smallint, 'default', 'chain'), p)).run_id),
     :'first', format('of %s', p)) from (values (jsonb '{"buildId": "build-1"}'), ('{"buildId": "build-2"}')) v (p);
@@ -208,9 +209,12 @@ select is((select (perdure.run_to_reset(0::smallint, perdure.current_run(0::smal
     :'second', format('the run itself, of %s', p))
 from (values (jsonb '{"buildId": "build-3"}'), ('{"type": "FirstWorkflowTask"}'), ('{"patch": "bad"}')) v (p);
 select is(t.refusal($$select perdure.reset_workflow(0::smallint, 'default', 'chain', null,
-    '{"buildId": "build-2", "currentRunOnly": true}')$$), 'PD003', 'a build that began in an earlier run, in this run only');
-select is(perdure.reset_workflow('chain', build_id => 'build-2'), t.run('chain'), 'a reset goes back to an earlier run');
-select is((select array_agg(w.status::text order by w.run_number) from perdure.workflows w where w.workflow_id = 'chain'),
+    '{"buildId": "build-2", "currentRunOnly": true}')$$), 'PD003',
+    'a build that began in an earlier run, in this run only');
+select is(perdure.reset_workflow('chain', build_id => 'build-2'), t.run('chain'),
+    'a reset goes back to an earlier run');
+select is((
+        select array_agg(w.status::text order by w.run_number) from perdure.workflows w where w.workflow_id = 'chain'),
     array['ContinuedAsNew', 'Terminated', 'Running'], 'the run that was open ends');
 select is(t.event('chain', 1) ->> 'originalExecutionRunId', :'first', 'the new one goes on from the first');
 select is(t.violations(), null, 'no rule is broken');

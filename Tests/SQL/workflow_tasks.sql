@@ -107,7 +107,8 @@ $$;
 select is((select array_agg(t.backoff()) from generate_series(1, 12)),
     array[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]::numeric[],
     'later ones after a backoff that doubles up to ten minutes');
-select is((select workflow_task_attempt from perdure.workflows where workflow_id = 'f'), 13, 'the list tells how often');
+select is((select workflow_task_attempt from perdure.workflows where workflow_id = 'f'), 13,
+    'the list tells how often');
 select is((select workflow_task_failure -> 'failure' ->> 'message' from perdure.workflows where workflow_id = 'f'),
     'a bug', 'and why');
 select is((select jsonb_path_query_array(history, '$[last].events[*].eventType')

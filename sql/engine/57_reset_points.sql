@@ -72,8 +72,8 @@ begin
 end
 $$;
 comment on function perdure.run_to_reset(smallint, perdure.executions, jsonb) is
-    'The run that a reset goes back to: the given one, or with {"buildId"} the run of its chain in which that build did '
-    'its first workflow task. Raises PD003 if that is an earlier run and {"currentRunOnly": true} is given.';
+    'The run that a reset goes back to: the given one, or with {"buildId"} the run of its chain in which that build '
+    'did its first workflow task. Raises PD003 if that is an earlier run and {"currentRunOnly": true} is given.';
 
 create or replace function perdure.reset_point(p_shard smallint, p_run perdure.executions, p_to jsonb) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp
