@@ -5,8 +5,9 @@ import Synchronization
 
 /// HTTP/1.1 connections that a server may drop before it serves them.
 ///
-/// A server that stops drops a connection that it is just accepting. The `NIOAsyncChannel` of such a connection ends
-/// the process with "Deinited NIOAsyncWriter without calling finish()"; a dropped connection of this type closes itself.
+/// A server that stops drops a connection that it is just accepting. When the `NIOAsyncChannel` of that connection is
+/// freed, it ends the process with "Deinited NIOAsyncWriter without calling finish()". A dropped connection of this type
+/// closes itself.
 struct HTTP1Connections: ServerChildChannel {
     let channel: HTTP1Channel
 

@@ -10,7 +10,7 @@ import WebCommon
 struct StoppingServerTests {
     /// Each round ends a server while eight clients connect as fast as they can. A server that drops a connection that
     /// it has not finished would end the process of the tests.
-    @Test(arguments: [Ending.gracefulShutdown, .cancellation])
+    @Test(arguments: Ending.allCases)
     func dropsConnectionsThatItIsAccepting(ending: Ending) async throws {
         var logger = Logger(label: "test")
         logger.logLevel = .critical

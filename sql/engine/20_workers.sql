@@ -51,8 +51,9 @@ begin
         -- The worker was found lost, and its work is being taken back: that would also take the work of its new life.
         perform perdure.require_worker(p_worker_id);
     end if;
-    -- A worker of another build may have the fix that failing workflow tasks wait for. One of the same build, or without
-    -- a build id, may be a worker that crashes again and again, so it makes a task be tried at most once a minute.
+    -- A worker of another build may have the fix that failing workflow tasks wait for, so they are tried at once. One of
+    -- the same build, or without a build id, may crash and register again and again, so a task is tried only when a
+    -- minute has passed since its last attempt.
     perform set_config('lock_timeout', '500ms', true);
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s
         where s.name = 'shard_count' loop
