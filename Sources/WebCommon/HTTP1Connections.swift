@@ -6,8 +6,8 @@ import Synchronization
 /// HTTP/1.1 connections that a server may drop before it serves them.
 ///
 /// A server that stops drops a connection that it is just accepting. When the `NIOAsyncChannel` of that connection is
-/// freed, it ends the process with "Deinited NIOAsyncWriter without calling finish()". A dropped connection of this type
-/// closes itself.
+/// freed, it ends the process with "Deinited NIOAsyncWriter without calling finish()". A dropped connection of this
+/// type closes itself.
 struct HTTP1Connections: ServerChildChannel {
     let channel: HTTP1Channel
 

@@ -51,8 +51,8 @@ begin
         -- The worker was found lost, and its work is being taken back: that would also take the work of its new life.
         perform perdure.require_worker(p_worker_id);
     end if;
-    -- A worker of another build may have the fix that failing workflow tasks wait for, so they are tried at once. One of
-    -- the same build, or without a build id, may crash and register again and again, so a task is tried only when a
+    -- A worker of another build may have the fix that failing workflow tasks wait for, so they are tried at once. One
+    -- of the same build, or without a build id, may crash and register again and again, so a task is tried only when a
     -- minute has passed since its last attempt.
     perform set_config('lock_timeout', '500ms', true);
     for v_shard in select generate_series(0, (s.value #>> '{}')::int - 1)::smallint from perdure.settings s
