@@ -24,7 +24,8 @@ enum HistoryEvents {
         return events
     }
 
-    /// Temporal's server tells the build in `workerVersion` now, of workflow tasks that were completed. SDKs read it.
+    /// Temporal's server tells builds in `workerVersion` only. Events that tell one in `binaryChecksum`, as those of
+    /// older histories do, get it there if they are of workflow tasks that were completed: SDKs read it.
     private static func renameBuild(of event: inout JSON) {
         guard let build = event["attributes"]?.given("binaryChecksum") else { return }
         event["attributes"]?["binaryChecksum"] = nil

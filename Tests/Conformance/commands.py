@@ -71,7 +71,7 @@ INTENDED_NAMES = [
     (r"workflow stack", {"queryResult"}, "Temporal's server asks within a workflow task, Perdure behind it"),
     (r"operator cluster", {
         "clusterName", "serverVersion", "persistenceStore", "visibilityStore", "address", "httpAddress", "nexus",
-        "buildIdBasedVersioning", "eagerWorkflowStart", "serverScaledDeployments", "supportsSchedules"},
+        "eagerWorkflowStart", "serverScaledDeployments", "supportsSchedules"},
      "names, versions and capabilities of the servers"),
     (r"search-attribute list", {
         "BatcherNamespace", "BatcherUser", "BinaryChecksums", "BuildIds", "HistorySizeBytes", "ParentRunId",

@@ -160,7 +160,6 @@ class Normalizer:
         "taskId": "a number of Temporal's own storage",
         "version": "a number of Temporal's replication",
         "historySizeBytes": "the size in the server's own format",
-        "workerVersion": "the build, which Perdure keeps of who completed a workflow task, and not of who began one",
         "meteringMetadata": "for billing",
         "workflowExecutionExpirationTime": "the time",
         "prevAutoResetPoints": "for resets by build id",
@@ -212,6 +211,13 @@ class Normalizer:
             return self.UUID.sub(lambda match: self.ids.setdefault(match[0], f"id-{len(self.ids) + 1}"), text)
         return value
 
+    def history(self, events):
+        if events and events[0].get("workflowExecutionStartedEventAttributes", {}).get("eagerExecutionAccepted"):
+            # Temporal names no build where a task began that came with the answer to a start; Perdure the worker's.
+            for event in events[:3]:
+                event.get("workflowTaskStartedEventAttributes", {}).pop("workerVersion", None)
+        return self(events)
+
     @staticmethod
     def is_empty(value):
         # A duration of zero is none.
@@ -227,7 +233,7 @@ async def observe(client, name, function) -> Observation:
     except Exception:  # noqa: BLE001
         return Observation({"crash": traceback.format_exc()}, [], [])
     return Observation(
-        normalize(seen), [normalize(history) for history in histories],
+        normalize(seen), [normalize.history(history) for history in histories],
         [WorkflowHistory.from_json(run[0], {"events": history}) for run, history in zip(env.started, histories)])
 
 

@@ -25,19 +25,23 @@ select results_eq(
     $$values (1, '{"input": [], "attempt": 1, "taskQueue": {"kind": "Normal", "name": "q"}, "workflowId": "one", '
         '"workflowType": {"name": "T"}, "workflowTaskTimeout": "10s"}'::jsonb),
         (2, '{"attempt": 1, "taskQueue": {"kind": "Normal", "name": "q"}, "startToCloseTimeout": "10s"}'),
-        (3, '{"identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", "scheduledEventId": 2}'),
-        (4, '{"identity": "worker-1", "binaryChecksum": "build-1", "startedEventId": 3, "scheduledEventId": 2}'),
+        (3, '{"identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", "scheduledEventId": 2,
+            "workerVersion": {"buildId": "build-1"}}'),
+        (4, '{"identity": "worker-1", "workerVersion": {"buildId": "build-1"}, "startedEventId": 3,
+            "scheduledEventId": 2}'),
         (5, '{"input": [{"data": 5, "encoding": "json/plain"}], "taskQueue": {"kind": "Normal", "name": "q"},
             "activityId": "a", "activityType": {"name": "A"},
             "retryPolicy": {"initialInterval": "1s", "maximumInterval": "100s", "backoffCoefficient": 2},
             "startToCloseTimeout": "10s", "workflowTaskCompletedEventId": 4}'),
         (6, '{"attempt": 1, "identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", '
-            '"scheduledEventId": 5}'),
+            '"scheduledEventId": 5, "workerVersion": {"buildId": "build-1"}}'),
         (7, '{"result": [{"data": "done", "encoding": "json/plain"}], "identity": "worker-1", "startedEventId": 6, '
             '"scheduledEventId": 5}'),
         (8, '{"attempt": 1, "taskQueue": {"kind": "Normal", "name": "q"}, "startToCloseTimeout": "10s"}'),
-        (9, '{"identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", "scheduledEventId": 8}'),
-        (10, '{"identity": "worker-1", "binaryChecksum": "build-1", "startedEventId": 9, "scheduledEventId": 8}'),
+        (9, '{"identity": "worker-1", "requestId": "00000000-0000-4000-8000-000000000001", "scheduledEventId": 8,
+            "workerVersion": {"buildId": "build-1"}}'),
+        (10, '{"identity": "worker-1", "workerVersion": {"buildId": "build-1"}, "startedEventId": 9,
+            "scheduledEventId": 8}'),
         (11, '{"result": [{"data": 7, "encoding": "json/plain"}], "workflowTaskCompletedEventId": 10}')$$,
             'and says what Temporal''s says');
 select results_eq($$select status, result, failure from perdure.workflow_result('one')$$,
@@ -53,6 +57,7 @@ select is(t.history('retry'),
         '5 ActivityTaskScheduled 6 ActivityTaskStarted '
     '7 ActivityTaskCompleted 8 WorkflowTaskScheduled', 'an activity that fails twice and then succeeds');
 select is(t.event('retry', 6) - 'requestId', '{"attempt": 3, "identity": "worker-1", "scheduledEventId": 5,
+    "workerVersion": {"buildId": "build-1"},
     "lastFailure": {"message": "second", "applicationFailureInfo": {"type": "Error"}}}',
         'its start tells the attempt and the failure before');
 select is(t.event_second('retry', 6), 104::numeric, 'and the time of the last start');
@@ -184,7 +189,7 @@ select is(t.history('bug', 5),
     '5 WorkflowTaskScheduled 6 WorkflowTaskStarted 7 WorkflowTaskCompleted 8 WorkflowExecutionCompleted',
     'fails again without an event, and succeeds');
 select is(t.event('bug', 5) -> 'attempt', '3'::jsonb, 'at the third attempt');
-select is(t.event('bug', 7) - 'identity' - 'binaryChecksum', '{"startedEventId": 6, "scheduledEventId": 5}',
+select is(t.event('bug', 7) - 'identity' - 'workerVersion', '{"startedEventId": 6, "scheduledEventId": 5}',
     'whose events are one after the other');
 select is(array[t.event_second('bug', 5), t.event_second('bug', 6), t.event_second('bug', 7)],
     array[802, 803, 804]::numeric[], 'each at its time');

@@ -2,6 +2,21 @@
 -- own queue and defaults. That saves half of the bytes of the usual events (docs/decisions/0003-stored-events.md).
 -- perdure.whole_event puts it back.
 
+create or replace function perdure.worker_version(p_build_id text) returns jsonb
+language sql immutable parallel safe
+return case when p_build_id <> ''
+    then jsonb_build_object('workerVersion', jsonb_build_object('buildId', p_build_id)) else '{}' end;
+comment on function perdure.worker_version(text) is
+    'The attribute workerVersion of the events that tell when a worker began or completed a task, in an object; an '
+    'empty object for a worker without a build id.';
+
+create or replace function perdure.build_of(p_event jsonb) returns text
+language sql immutable parallel safe
+-- Histories that were written before workerVersion have the build in binaryChecksum.
+return coalesce(p_event #>> '{attributes,workerVersion,buildId}', p_event #>> '{attributes,binaryChecksum}');
+comment on function perdure.build_of(jsonb) is
+    'The build id of the worker that an event tells of; null if it has none.';
+
 create or replace function perdure.whole_event(p_event jsonb, p_event_id bigint, p_batch perdure.history,
     p_run perdure.executions) returns jsonb
 language sql stable parallel safe
@@ -12,17 +27,17 @@ return case when p_event ? 'attributes' then p_event
                 'attempt', 1)
         when 'WorkflowTaskStarted' then jsonb_build_object(
             'scheduledEventId', p_event_id - 1, 'identity', p_batch.worker_identity, 'requestId', p_batch.worker_id)
+            || perdure.worker_version(p_batch.worker_build_id)
         when 'WorkflowTaskCompleted' then jsonb_build_object(
             'scheduledEventId', p_event_id - 2, 'startedEventId', p_event_id - 1, 'identity', p_batch.worker_identity)
-            || case when p_batch.worker_build_id is null then '{}'
-                else jsonb_build_object('binaryChecksum', p_batch.worker_build_id) end
+            || perdure.worker_version(p_batch.worker_build_id)
         when 'ActivityTaskScheduled' then jsonb_build_object(
             'taskQueue', jsonb_build_object('name', p_run.task_queue, 'kind', 'Normal'), 'workflowTaskCompletedEventId',
                 p_event_id - 1,
             'retryPolicy', jsonb '{"initialInterval": "1s", "backoffCoefficient": 2, "maximumInterval": "100s"}')
         when 'ActivityTaskStarted' then jsonb_build_object(
             'scheduledEventId', p_event_id - 1, 'identity', p_batch.worker_identity, 'requestId', p_batch.worker_id,
-                'attempt', 1)
+                'attempt', 1) || perdure.worker_version(p_batch.worker_build_id)
         when 'ActivityTaskCompleted' then jsonb_build_object(
             'scheduledEventId', p_event_id - 2, 'startedEventId', p_event_id - 1, 'identity', p_batch.worker_identity)
         when 'WorkflowExecutionStarted' then jsonb_build_object(

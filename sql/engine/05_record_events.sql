@@ -283,13 +283,13 @@ comment on function perdure.record_events(smallint, perdure.run_states, timestam
     'once.';
 
 drop function if exists perdure.workflow_task_started(bigint, text, uuid, timestamptz);
+drop function if exists perdure.workflow_task_started(bigint, text, uuid, timestamptz, bigint, bigint);
 create or replace function perdure.workflow_task_started(p_scheduled_event_id bigint, p_identity text,
-    p_request_id uuid, p_started_at timestamptz,
-    p_event_id bigint, p_bytes bigint) returns jsonb
+    p_build_id text, p_request_id uuid, p_started_at timestamptz, p_event_id bigint, p_bytes bigint) returns jsonb
 language sql stable
 return jsonb_build_object('eventType', 'WorkflowTaskStarted', 'eventTime', perdure.rfc3339(p_started_at), 'attributes',
         jsonb_build_object('scheduledEventId', p_scheduled_event_id, 'identity', coalesce(p_identity, ''), 'requestId',
             p_request_id)
-            || perdure.history_told(p_event_id, p_bytes));
-comment on function perdure.workflow_task_started(bigint, text, uuid, timestamptz, bigint, bigint) is
+            || perdure.worker_version(p_build_id) || perdure.history_told(p_event_id, p_bytes));
+comment on function perdure.workflow_task_started(bigint, text, text, uuid, timestamptz, bigint, bigint) is
     'The event WorkflowTaskStarted, which is written when the task ends.';

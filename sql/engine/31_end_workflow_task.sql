@@ -37,8 +37,8 @@ begin
     if p_task.attempt = 1 then
         v_started_event_id := p_run.next_event_id + cardinality(v_events);
         v_events := v_events || array[
-            perdure.workflow_task_started(p_task.scheduled_event_id, p_identity, p_task.worker, p_task.started_at,
-                v_started_event_id, p_run.history_bytes),
+            perdure.workflow_task_started(p_task.scheduled_event_id, p_identity, v_build, p_task.worker,
+                p_task.started_at, v_started_event_id, p_run.history_bytes),
             perdure.event(p_event_type, p_attributes || jsonb_build_object(
                 'scheduledEventId', p_task.scheduled_event_id, 'startedEventId', v_started_event_id))];
     end if;

@@ -257,7 +257,7 @@ begin
     end;
     delete from perdure.activity_tasks t where t.shard = p_shard and t.run_id = p_run.run_id
         and t.scheduled_event_id = v_activity.scheduled_event_id;
-    perform perdure.record_events(p_shard, p_run, v_time, array[perdure.activity_started(v_activity),
+    perform perdure.record_events(p_shard, p_run, v_time, array[perdure.activity_started(v_activity, p_worker.build_id),
         perdure.event('ActivityTaskCompleted', jsonb_build_object('result', p_item #> '{activity,result}',
             'scheduledEventId', v_activity.scheduled_event_id, 'identity', v_activity.last_worker_identity))]);
     update perdure.workflow_tasks t set state = 'started', worker = p_worker.worker_id, started_at = v_time,
@@ -310,6 +310,9 @@ declare
     v_affects_others boolean := false;
     v_next perdure.next_run;
 begin
+    if p_item ? 'buildId' then
+        perform perdure.check_text(p_item ->> 'buildId', 'build id', perdure.maximum('build id'));
+    end if;
     select * into v_run from perdure.run_states r where r.shard = p_shard and r.run_id = v_run_id for update;
     -- The size of the history that the run's code was told; for a fused step, the size before the step.
     v_bytes_told := v_run.history_bytes;
@@ -381,12 +384,12 @@ begin
     end if;
     v_completed := v_run.next_event_id + cardinality(v_events) + 1;
     v_events := v_events
-        || perdure.workflow_task_started(v_scheduled, p_worker.identity, p_worker.worker_id, v_task.started_at,
-            v_completed - 1, v_bytes_told)
+        || perdure.workflow_task_started(v_scheduled, p_worker.identity, p_worker.build_id, p_worker.worker_id,
+            v_task.started_at, v_completed - 1, v_bytes_told)
         || perdure.event('WorkflowTaskCompleted', jsonb_build_object('scheduledEventId', v_scheduled, 'startedEventId',
             v_completed - 1,
-            'identity', p_worker.identity, 'binaryChecksum', nullif(p_worker.build_id, ''),
-            'sdkMetadata', p_item -> 'sdkMetadata'));
+            'identity', p_worker.identity, 'sdkMetadata', p_item -> 'sdkMetadata')
+            || perdure.worker_version(coalesce(p_item ->> 'buildId', p_worker.build_id)));
     v_status := null;
     v_again := false;
     v_buffered := '{}';

@@ -198,18 +198,19 @@ begin
                     jsonb_to_recordset(p_completions) as ("scheduledEventId" bigint, attempt int,
                         commands jsonb, sticky boolean,
                         activity jsonb, "nextEventId" bigint, "startedAt" timestamptz, "sdkMetadata" jsonb,
-                        messages jsonb),
+                        messages jsonb, "buildId" text),
                     unnest(v_run_ids), unnest(v_runs), unnest(v_tasks), unnest(v_activities), unnest(v_executions),
                     unnest(v_in_use))
                     as c (scheduled_event_id, attempt, commands, sticky, activity, next_event_id, started_at,
-                        sdk_metadata, messages,
+                        sdk_metadata, messages, build_id,
                         run_id, run_row, task_row, activity_row, execution_row, in_use)
                 -- The general rules refuse an activity id that is in use.
                 where c.run_row is not null and not c.in_use
                   -- The test for null is made here, because a function call costs more and most completions have no SDK
                   -- metadata.
                   and (c.sdk_metadata is null or perdure.is_usual_sdk_metadata(c.sdk_metadata))
-                  and c.messages is null and jsonb_typeof(c.commands) = 'array' offset 0) c offset 0) i
+                  and c.messages is null and c.build_id is null
+                  and jsonb_typeof(c.commands) = 'array' offset 0) c offset 0) i
         where (i.activity is null or perdure.is_usual_payloads(i.result))
           and case when i.is_common then true
             when i.is_alone and i.command_type = 'CompleteWorkflowExecution'

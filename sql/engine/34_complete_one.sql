@@ -70,7 +70,7 @@ begin
     -- An unusual completion is left alone before anything is changed. The cost of an expression grows with its size,
     -- even where it is not evaluated, so a small expression recognises the most common case: one activity with no more
     -- than it needs.
-    if jsonb_typeof(v_commands) is distinct from 'array' or p_item ? 'messages'
+    if jsonb_typeof(v_commands) is distinct from 'array' or p_item ?| array['messages', 'buildId']
         or perdure.is_usual_sdk_metadata(p_item -> 'sdkMetadata') is not true then
         return;
     end if;

@@ -72,17 +72,23 @@ comment on function perdure.claim_activity_tasks(smallint, uuid, text, int, time
     'Hands out up to p_limit activity tasks in priority and age order. With p_since only those whose attempt was '
     'scheduled since then: for a caller that has left no older ones.';
 
-create or replace function perdure.activity_started(p_task perdure.activity_tasks) returns jsonb
+drop function if exists perdure.activity_started(perdure.activity_tasks);
+create or replace function perdure.activity_started(p_task perdure.activity_tasks, p_build_id text default null)
+returns jsonb
 language sql stable
 return perdure.event('ActivityTaskStarted', jsonb_build_object('scheduledEventId', p_task.scheduled_event_id,
         'identity', p_task.last_worker_identity, 'requestId', p_task.worker, 'attempt', p_task.attempt,
-        'lastFailure', case when p_task.attempt > 1 then p_task.last_failure end), p_task.started_at);
-comment on function perdure.activity_started(perdure.activity_tasks) is
-    'The event ActivityTaskStarted of the last attempt, which is written when the activity ends.';
+        'lastFailure', case when p_task.attempt > 1 then p_task.last_failure end)
+        || perdure.worker_version(p_build_id), p_task.started_at);
+comment on function perdure.activity_started(perdure.activity_tasks, text) is
+    'The event ActivityTaskStarted of the last attempt, which is written when the activity ends. As in Temporal it '
+    'tells the build of the worker that ended the attempt, but none if it was canceled or timed out.';
 
+drop function if exists perdure.fail_activity(
+    smallint, perdure.run_states, perdure.activity_tasks, timestamptz, jsonb, text);
 create or replace function perdure.fail_activity(
     p_shard smallint, p_run perdure.run_states, p_task perdure.activity_tasks, p_now timestamptz, p_failure jsonb,
-    p_timeout_type text default null)
+    p_timeout_type text default null, p_build_id text default null)
 returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -174,7 +180,7 @@ begin
     -- A task that waited has no ActivityTaskStarted to write. If it timed out after failed attempts, its failure has
     -- the last of theirs as its cause.
     if p_task.state = 'started' then
-        v_events := array[perdure.activity_started(p_task)];
+        v_events := array[perdure.activity_started(p_task, p_build_id)];
     end if;
     perform perdure.record_events(p_shard, p_run, p_now, v_events || case
         when p_timeout_type is null then perdure.event('ActivityTaskFailed',
@@ -190,7 +196,7 @@ begin
 end
 $$;
 comment on function perdure.fail_activity(smallint, perdure.run_states, perdure.activity_tasks, timestamptz, jsonb,
-    text) is
+    text, text) is
     'Handles an attempt that failed or timed out: queues the next attempt by the retry policy, or ends the activity. '
     'Returns retrying or failed.';
 
@@ -244,14 +250,15 @@ begin
     set local enable_indexscan = off;
     return query
     with item as materialized (
-        select i.run_id, i.scheduled_event_id, i.attempt, i.result, i.run_row, i.activity_row
+        select i.run_id, i.scheduled_event_id, i.attempt, i.result, i.build_id, i.run_row, i.activity_row
         from rows from (
-            jsonb_to_recordset(p_results) as (attempt int, outcome text, result jsonb),
+            jsonb_to_recordset(p_results) as (attempt int, outcome text, result jsonb, "buildId" text),
             unnest(v_run_ids), unnest(v_event_ids), unnest(v_runs), unnest(v_activities), unnest(v_is_left))
-            as i (attempt, outcome, result, run_id, scheduled_event_id, run_row, activity_row, is_left)
+            as i (attempt, outcome, result, build_id, run_id, scheduled_event_id, run_row, activity_row, is_left)
         -- If the run has a workflow task, the event is buffered, or joins the queued task, by the general rules. They
         -- also take all results of a run that has several in this call.
-        where i.outcome = 'completed' and perdure.is_usual_payloads(i.result) and not i.is_left),
+        where i.outcome = 'completed' and perdure.is_usual_payloads(i.result) and not i.is_left
+          and octet_length(i.build_id) <= perdure.maximum('build id') is not false),
     -- Runs that have no workflow task and may begin one.
     quiet as materialized (
         select item.*, r.next_event_id as first_event_id, r.history_bytes, r.namespace, r.task_queue, r.priority,
@@ -271,7 +278,7 @@ begin
         returning q.*, t.started_at, t.last_failure),
     batch as materialized (
         select e.run_id, e.run_row, e.scheduled_event_id, e.first_event_id, e.namespace, e.task_queue, e.priority,
-            e.workflow_task_timeout, e.sticky_worker,
+            e.workflow_task_timeout, e.sticky_worker, e.build_id,
             perdure.stored_activity_end(e.first_event_id, e.scheduled_event_id, e.attempt, e.started_at, e.last_failure,
                 e.result)
                 || perdure.stored_workflow_task_scheduled(e.workflow_task_timeout) as events
@@ -280,7 +287,7 @@ begin
         insert into perdure.history (shard, run_id, first_event_id, event_time, worker_id, worker_identity,
             worker_build_id, events)
         select p_shard, b.run_id, b.first_event_id, p_now, p_worker.worker_id, p_worker.identity,
-            nullif(p_worker.build_id, ''), b.events from batch b),
+            nullif(coalesce(b.build_id, p_worker.build_id), ''), b.events from batch b),
     kept as (
         update perdure.run_states r set next_event_id = b.first_event_id + 3,
             history_bytes = r.history_bytes + pg_column_size(b.events)
@@ -373,6 +380,7 @@ declare
     v_task perdure.activity_tasks;
     v_failure jsonb;
     v_outcome text;
+    v_build_id text;
 begin
     perform perdure.check_array(p_results, 'results');
     v_is_many := jsonb_array_length(p_results) >= perdure.many();
@@ -395,9 +403,13 @@ begin
         run_id := (v_item ->> 'runId')::uuid;
         scheduled_event_id := (v_item ->> 'scheduledEventId')::bigint;
         v_outcome := v_item ->> 'outcome';
+        v_build_id := nullif(v_worker.build_id, '');
+        if v_item ? 'buildId' then
+            perform perdure.check_text(v_item ->> 'buildId', 'build id', perdure.maximum('build id'));
+            v_build_id := nullif(v_item ->> 'buildId', '');
+        end if;
         if not v_is_many and not v_is_general and v_outcome = 'completed' then
-            if perdure.complete_activity(p_shard, p_worker_id, v_worker.identity, nullif(v_worker.build_id, ''), v_now,
-                v_item) then
+            if perdure.complete_activity(p_shard, p_worker_id, v_worker.identity, v_build_id, v_now, v_item) then
                 outcome := 'completed';
                 return next;
                 continue;
@@ -433,7 +445,7 @@ begin
         when 'completed' then
             delete from perdure.activity_tasks t where t.shard = p_shard and t.run_id = v_task.run_id
                 and t.scheduled_event_id = v_task.scheduled_event_id;
-            perform perdure.record_events(p_shard, v_run, v_now, array[perdure.activity_started(v_task),
+            perform perdure.record_events(p_shard, v_run, v_now, array[perdure.activity_started(v_task, v_build_id),
                 perdure.event('ActivityTaskCompleted', jsonb_build_object('result', v_item -> 'result',
                     'scheduledEventId', v_task.scheduled_event_id, 'identity', v_task.last_worker_identity))]);
             outcome := 'completed';
@@ -448,7 +460,7 @@ begin
             outcome := 'canceled';
         when 'failed' then
             outcome := perdure.fail_activity(p_shard, v_run, v_task, v_now,
-                coalesce(v_failure, '{"message": "the activity failed and gave no failure"}'));
+                coalesce(v_failure, '{"message": "the activity failed and gave no failure"}'), null, v_build_id);
         end case;
         return next;
     end loop;

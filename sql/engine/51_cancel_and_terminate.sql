@@ -95,6 +95,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_task perdure.workflow_tasks;
+    v_worker perdure.workers;
     v_started_event_id bigint;
     v_events jsonb[] := array[]::jsonb[];
 begin
@@ -106,10 +107,10 @@ begin
             v_events := array[perdure.workflow_task_scheduled(p_run, 1)
                 || jsonb_build_object('eventTime', perdure.rfc3339(v_task.scheduled_at))];
         end if;
+        select * into v_worker from perdure.workers w where w.worker_id = v_task.worker;
         v_started_event_id := p_run.next_event_id + cardinality(v_events);
         v_events := v_events || array[
-            perdure.workflow_task_started(v_task.scheduled_event_id,
-                (select w.identity from perdure.workers w where w.worker_id = v_task.worker),
+            perdure.workflow_task_started(v_task.scheduled_event_id, v_worker.identity, v_worker.build_id,
                 v_task.worker, v_task.started_at, v_started_event_id, p_run.history_bytes),
             perdure.event('WorkflowTaskFailed', jsonb_build_object('scheduledEventId', v_task.scheduled_event_id,
                 'startedEventId', v_started_event_id, 'cause', 'ForceCloseCommand', 'identity', 'Perdure'))];

@@ -37,7 +37,7 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select min(e.event_id)
     from perdure.events_of(p_shard, p_run, 1, 9223372036854775807, array['WorkflowTaskCompleted']) e
-    where e.event #>> '{attributes,binaryChecksum}' = p_build_id
+    where perdure.build_of(e.event) = p_build_id
 $$;
 comment on function perdure.first_task_of_build(smallint, perdure.executions, text) is
     'The first WorkflowTaskCompleted of a run that a build wrote; null if it wrote none.';
@@ -137,11 +137,10 @@ begin
     select * into v_run from perdure.executions e where e.shard = p_shard and e.run_id = p_run_id;
     return query
     select f.build_id, f.event_id, f.event_time from (
-        select distinct on (e.event #>> '{attributes,binaryChecksum}')
-            e.event #>> '{attributes,binaryChecksum}' as build_id, e.event_id, e.event_time
+        select distinct on (perdure.build_of(e.event)) perdure.build_of(e.event) as build_id, e.event_id, e.event_time
         from perdure.events_of(p_shard, v_run, 1, 9223372036854775807, array['WorkflowTaskCompleted']) e
-        where e.event #>> '{attributes,binaryChecksum}' <> ''
-        order by e.event #>> '{attributes,binaryChecksum}', e.event_id) f
+        where perdure.build_of(e.event) <> ''
+        order by perdure.build_of(e.event), e.event_id) f
     order by f.event_id;
 end
 $$;

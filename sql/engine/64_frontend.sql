@@ -73,7 +73,7 @@ begin
                 else '[]' end || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes',
                     jsonb_build_object(
                     'scheduledEventId', perdure.told_scheduled_event_id(t, r.next_event_id),
-                    'identity', w.identity, 'requestId', t.worker))))
+                    'identity', w.identity, 'requestId', t.worker) || perdure.worker_version(w.build_id))))
         from perdure.run_states r
         join perdure.workflow_tasks t on t.shard = r.shard and t.run_id = r.run_id
         left join perdure.workers w on w.worker_id = t.worker

@@ -47,8 +47,10 @@ $$;
 comment on function perdure.give_back_queries(smallint, uuid, jsonb) is
     'Makes queries that came with a workflow task and were not answered with it claimable again.';
 
+drop function if exists perdure.workflow_task_to_hand_out(
+    smallint, uuid, text, uuid, int, timestamptz, bigint, boolean);
 create or replace function perdure.workflow_task_to_hand_out(
-    p_shard smallint, p_worker_id uuid, p_identity text, p_run_id uuid, p_attempt int, p_started_at timestamptz,
+    p_shard smallint, p_worker perdure.workers, p_run_id uuid, p_attempt int, p_started_at timestamptz,
     p_scheduled_event_id bigint, p_is_cached boolean) returns json
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -87,17 +89,19 @@ begin
         'started', case when v_is_unwritten
             then jsonb_build_array(perdure.workflow_task_scheduled(v_run, p_attempt)) else '[]' end
             || jsonb_build_object('eventType', 'WorkflowTaskStarted', 'attributes', jsonb_build_object(
-                'scheduledEventId', v_scheduled_event_id, 'identity', p_identity, 'requestId', p_worker_id)
+                'scheduledEventId', v_scheduled_event_id, 'identity', p_worker.identity,
+                'requestId', p_worker.worker_id)
+                || perdure.worker_version(p_worker.build_id)
                 || coalesce(perdure.stored_workflow_task_started(v_started_event_id, v_run.history_bytes) -> 'given',
                     '{}')),
         'updates', case when v_run.updates_undelivered > 0
             then perdure.updates_to_deliver(p_shard, p_run_id) end,
-        'queries', perdure.ride_along_queries(p_shard, p_worker_id, v_run.namespace, v_run.task_queue, p_run_id,
+        'queries', perdure.ride_along_queries(p_shard, p_worker.worker_id, v_run.namespace, v_run.task_queue, p_run_id,
             p_started_at));
 end
 $$;
 comment on function perdure.workflow_task_to_hand_out(
-    smallint, uuid, text, uuid, int, timestamptz, bigint, boolean) is
+    smallint, perdure.workers, uuid, int, timestamptz, bigint, boolean) is
     'A workflow task that was just started for a worker of another SDK: with whole events, those after the start of '
     'the last task if the worker has the run cached, or all, and with the updates and queries that wait for the run.';
 
@@ -107,7 +111,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := perdure.clock();
-    v_identity text;
+    v_worker perdure.workers;
     v_task perdure.workflow_tasks;
 begin
     select * into v_task from perdure.workflow_tasks t
@@ -118,7 +122,7 @@ begin
         return null;
     end if;
     -- Keeps the worker from being found lost until this is committed, as in may_claim.
-    select w.identity into v_identity from perdure.workers w
+    select * into v_worker from perdure.workers w
     where w.worker_id = p_worker_id and w.lost_at is null for key share skip locked;
     if not found then
         return null;
@@ -126,7 +130,7 @@ begin
     update perdure.workflow_tasks t set state = 'started', worker = p_worker_id, started_at = v_now,
         deadline = v_now + t.start_to_close_timeout
     where t.shard = p_shard and t.run_id = p_run_id;
-    return perdure.workflow_task_to_hand_out(p_shard, p_worker_id, v_identity, p_run_id, v_task.attempt, v_now,
+    return perdure.workflow_task_to_hand_out(p_shard, v_worker, p_run_id, v_task.attempt, v_now,
         v_task.scheduled_event_id, v_task.sticky_worker is not null);
 end
 $$;
@@ -138,14 +142,14 @@ create or replace function perdure.claim_workflow_tasks_with_queries(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_identity text := (perdure.require_worker(p_worker_id)).identity;
+    v_worker perdure.workers := perdure.require_worker(p_worker_id);
     v_task record;
 begin
     perform perdure.require_session();
     for v_task in
         select c.run_id, c.attempt, c.started_at, c.scheduled_event_id, c.history_from
         from perdure.claim_workflow_tasks_as_stored(p_shard, p_worker_id, p_task_queue, p_limit) c loop
-        return next perdure.workflow_task_to_hand_out(p_shard, p_worker_id, v_identity, v_task.run_id, v_task.attempt,
+        return next perdure.workflow_task_to_hand_out(p_shard, v_worker, v_task.run_id, v_task.attempt,
             v_task.started_at, v_task.scheduled_event_id, v_task.history_from > 1);
     end loop;
 end

@@ -132,7 +132,7 @@ union all
 select e.namespace, e.workflow_id, e.run_id, r.next_event_id, t.started_at, 'WorkflowTaskStarted', '#'
     || t.scheduled_event_id, null, null, null,
     jsonb_build_object('scheduledEventId', t.scheduled_event_id, 'identity', w.identity, 'requestId', t.worker)
-        || perdure.history_told(r.next_event_id, r.history_bytes), e.shard
+        || perdure.worker_version(w.build_id) || perdure.history_told(r.next_event_id, r.history_bytes), e.shard
 from perdure.executions e
 join perdure.run_states r on r.shard = e.shard and r.run_id = e.run_id
 join perdure.workflow_tasks t on t.shard = e.shard and t.run_id = e.run_id

@@ -21,7 +21,8 @@ begin
         execute format('grant select on perdure.namespaces, perdure.search_attributes to %I', v_role);
         execute format('grant execute on function perdure.plain(jsonb), perdure.whole_event(jsonb, bigint, '
             'perdure.history, perdure.executions), '
-            'perdure.stored_attribute(jsonb, text), perdure.list_workflows(text, text, int, jsonb), '
+            'perdure.stored_attribute(jsonb, text), perdure.worker_version(text), '
+            'perdure.list_workflows(text, text, int, jsonb), '
             'perdure.count_workflows(text, text, bigint), '
             'perdure.list_filter_fields(text), perdure.violations(smallint), perdure.find_violations(smallint, double '
             'precision, int), '

@@ -10,8 +10,9 @@ struct ComparePage: Page {
     private static let longest = 2000
     /// What two runs of the same code differ in without meaning anything by it.
     private static let incidental: Set = [
-        "scheduledEventId", "startedEventId", "workflowTaskCompletedEventId", "identity", "requestId", "binaryChecksum",
-        "originalExecutionRunId", "firstExecutionRunId", "newExecutionRunId", "continuedExecutionRunId",
+        "scheduledEventId", "startedEventId", "workflowTaskCompletedEventId", "identity", "requestId", "workerVersion",
+        "binaryChecksum", "originalExecutionRunId", "firstExecutionRunId", "newExecutionRunId",
+        "continuedExecutionRunId",
     ]
 
     func addRoutes(to router: SiteRouter, of site: Site) {

@@ -22,12 +22,12 @@ struct ActivityTaskCalls: Sendable {
     }
 
     private func complete(_ request: JSON, _ token: TaskToken) async throws -> JSON {
-        try await finish(token, ["outcome": "completed", "result": request["result"] ?? []])
+        try await finish(token, request, ["outcome": "completed", "result": request["result"] ?? []])
     }
 
     private func fail(_ request: JSON, _ token: TaskToken) async throws -> JSON {
         if let details = request["lastHeartbeatDetails"] { _ = try await heartbeat(["details": details], token) }
-        return try await finish(token, ["outcome": "failed", "failure": request["failure"] ?? [:]])
+        return try await finish(token, request, ["outcome": "failed", "failure": request["failure"] ?? [:]])
     }
 
     private func cancel(_ request: JSON, _ token: TaskToken) async throws -> JSON {
@@ -40,12 +40,14 @@ struct ActivityTaskCalls: Sendable {
             throw CallError.invalidArgument(
                 "unable to mark activity as canceled without activity being request canceled first")
         }
-        return try await finish(token, ["outcome": "canceled", "details": request["details"] ?? .null])
+        return try await finish(token, request, ["outcome": "canceled", "details": request["details"] ?? .null])
     }
 
-    private func finish(_ token: TaskToken, _ end: JSON) async throws -> JSON {
+    private func finish(_ token: TaskToken, _ request: JSON, _ end: JSON) async throws -> JSON {
         defer { claims.workers.release(token) }
         var report = named(token, end)
+        // As in Temporal, an end by id names no build.
+        report["buildId"] = .string(request["workerVersion"]?.given("buildId") ?? "")
         // The worker that ran it is the one that has the run cached, most of the time: then the next task goes to a
         // poll of its own.
         let poll = agents.reserve(token.queue, in: token.namespace, for: token.worker)

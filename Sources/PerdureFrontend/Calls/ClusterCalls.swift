@@ -21,7 +21,7 @@ struct ClusterCalls: Sendable {
             "capabilities": [
                 "signalAndQueryHeader": true, "internalErrorDifferentiation": true,
                 "activityFailureIncludeHeartbeat": true, "encodedFailureAttributes": true, "upsertMemo": true,
-                "countGroupByExecutionStatus": true, "sdkMetadata": true,
+                "countGroupByExecutionStatus": true, "sdkMetadata": true, "buildIdBasedVersioning": true,
             ],
         ]
     }

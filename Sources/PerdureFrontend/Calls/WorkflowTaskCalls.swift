@@ -29,6 +29,12 @@ struct WorkflowTaskCalls: Sendable {
         if let metadata = request["sdkMetadata"], metadata.objectValue?.isEmpty == false {
             completion["sdkMetadata"] = metadata
         }
+        // The first task of an eager start goes to a worker that may not have polled yet.
+        if let build = request["workerVersionStamp"]?.given("buildId"),
+            build != claims.workers.buildID(of: token.worker)
+        {
+            completion["buildId"] = .string(build)
+        }
         if let messages = request["messages"]?.arrayValue, !messages.isEmpty {
             completion["messages"] = .array(messages)
         }

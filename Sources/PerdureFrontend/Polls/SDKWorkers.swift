@@ -22,7 +22,7 @@ final class SDKWorkers: Sendable {
     /// What its polls have told.
     private struct Told: Equatable {
         var queues: Set<String> = []
-        /// Empty until a poll names it: those for activities do not.
+        /// Empty until a poll names it.
         var buildID = ""
     }
 
@@ -60,6 +60,9 @@ final class SDKWorkers: Sendable {
 
     /// Whether the next task of a run can wait for this worker.
     func keepsRuns(_ id: UUID) -> Bool { workers.withLock { $0[id]?.polls ?? true } }
+
+    /// The build id that a worker's polls told; empty if none did.
+    func buildID(of id: UUID) -> String { workers.withLock { $0[id]?.told.buildID ?? "" } }
 
     private func worker(
         _ key: String, _ identity: String, _ buildID: String, _ queue: String, _ namespace: String, polls: Bool
