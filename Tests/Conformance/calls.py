@@ -16,6 +16,9 @@ import re
 from datetime import timedelta
 
 from google.protobuf import message_factory
+from temporalio.api.common.v1 import WorkerVersionCapabilities
+from temporalio.api.deployment.v1 import WorkerDeploymentOptions
+from temporalio.api.enums.v1 import WorkerVersioningMode
 from temporalio.api.operatorservice.v1 import service_pb2 as operator
 from temporalio.api.workflowservice.v1 import service_pb2 as workflow
 from temporalio.client import Client
@@ -38,9 +41,18 @@ def snake(name):
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-async def answer(client, service, method):
+# Polls of workers that ask for versioning, in the older way and in the present one.
+VERSIONED = [
+    {"worker_version_capabilities": WorkerVersionCapabilities(build_id="1.0", use_versioning=True)},
+    {"deployment_options": WorkerDeploymentOptions(
+        deployment_name="payments", build_id="1.0",
+        worker_versioning_mode=WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED)},
+]
+
+
+async def answer(client, service, method, **options):
     """OK, the name of a status, or waits; and the message of an error."""
-    request = message_factory.GetMessageClass(method.input_type)()
+    request = message_factory.GetMessageClass(method.input_type)(**options)
     if "namespace" in method.input_type.fields_by_name:
         request.namespace = "nowhere" if method.name == "DeleteNamespace" else "default"
     if method.name.startswith("Poll") and "task_queue" in method.input_type.fields_by_name:
@@ -83,6 +95,14 @@ async def main():
             problem = f"an empty request gets {status}: {message}"
         passed, failed = (passed, failed + 1) if problem else (passed + 1, failed)
         print(f"{'not ok' if problem else 'ok'} call {method.name}{': ' + problem if problem else f' ({status})'}")
+    for service, method in methods():
+        for options in VERSIONED if method.name in ("PollWorkflowTaskQueue", "PollActivityTaskQueue") else []:
+            status, message = await answer(client, service, method, **options)
+            is_refused = status == "UNIMPLEMENTED" and "worker versioning" in message
+            passed, failed = (passed + 1, failed) if is_refused else (passed, failed + 1)
+            outcome = "ok" if is_refused else "not ok"
+            kind = ", ".join(options)
+            print(f"{outcome} call {method.name} with {kind}: {status}, {message}")
     for name in told.keys() - known:
         failed += 1
         print(f"not ok call {name}: the guide names it, Temporal does not have it")

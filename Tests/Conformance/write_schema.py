@@ -22,6 +22,7 @@ LEFT_OUT = tuple(
         "callback compute deployment nexus nexusservices rules worker".split()
     )
 )
+KEPT_TYPES = {"temporal.api.deployment.v1.WorkerDeploymentOptions"}
 LEFT_OUT_TYPES = {
     "temporal.api.common.v1.Callback",
     "temporal.api.common.v1.FastForwardConfig",
@@ -68,7 +69,8 @@ def is_left_out(field):
     if is_map(field):
         return is_left_out(field.message_type.fields_by_name["value"])
     kind = field.message_type or field.enum_type
-    return kind is not None and (kind.full_name in LEFT_OUT_TYPES or kind.full_name.startswith(LEFT_OUT))
+    return kind is not None and kind.full_name not in KEPT_TYPES and (
+        kind.full_name in LEFT_OUT_TYPES or kind.full_name.startswith(LEFT_OUT))
 
 
 def type_name(field):

@@ -24,6 +24,14 @@ struct PollCalls: Sendable {
     private func poll(_ kind: PollQueue.Kind, _ request: JSON) async throws -> JSON {
         let namespace = request.text("namespace")
         let name = try queueName(request)
+        // The engine gives tasks to workers of all builds. A worker that counts on versioning must not get them.
+        guard request["deploymentOptions"]?.text("workerVersioningMode") != "Versioned",
+            request["workerVersionCapabilities"]?.flag("useVersioning") != true
+        else {
+            throw CallError(
+                .unimplemented,
+                "Perdure does not have worker versioning yet: start the worker with use_worker_versioning off")
+        }
         let worker = try await claims.workers.worker(
             key: key(request), identity: request.text("identity"), buildID: buildID(request), queue: name,
             namespace: namespace)
