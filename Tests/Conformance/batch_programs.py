@@ -3,16 +3,21 @@
 import uuid
 
 from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.batch.v1 import (
-    BatchOperationCancellation, BatchOperationDeletion, BatchOperationReset, BatchOperationSignal,
-    BatchOperationTermination)
-from temporalio.api.common.v1 import Payload, Payloads, ResetOptions, WorkflowExecution
+    BatchOperationCancellation, BatchOperationDeletion, BatchOperationReset, BatchOperationResetActivities,
+    BatchOperationSignal, BatchOperationTermination, BatchOperationUnpauseActivities,
+    BatchOperationUpdateActivityOptions)
+from temporalio.api.common.v1 import Payload, Payloads, ResetOptions, RetryPolicy, WorkflowExecution
 from temporalio.api.workflowservice.v1 import (
     CountWorkflowExecutionsRequest, DescribeBatchOperationRequest, ListBatchOperationsRequest,
     StartBatchOperationRequest, StopBatchOperationRequest)
 from temporalio.service import RPCError, RPCStatusCode
 
+from activity_programs import ACTIVITIES, Runs, SLOW, Subject
 from harness import attempt, eventually, program, result
 from resets import Again, Notes, Waits, begin
 
@@ -271,3 +276,128 @@ async def batches_are_listed(env):
         if not token:
             break
     return [[jobs.index(info.job_id), info.state, info.operation_type] for info in found]
+
+
+# --- activities ------------------------------------------------------------------------------------------------------
+
+
+def with_failing_activities(function):
+    """Runs a program beside a worker and runs with an activity each, which fails until it is let go."""
+
+    async def run(env):
+        async with env.worker(Runs, Waits, activities=ACTIVITIES):
+            runs = [await Subject.start(env, "tries", options=dict(SLOW), id=id) for id in RUNS]
+            for it in runs:
+                await it.backs_off()
+            await listed(env, len(runs))
+            return await function(env, runs)
+
+    run.__name__ = function.__name__
+    return program(run)
+
+
+async def seen_of(runs):
+    seen = []
+    for it in runs:
+        await it.look()
+        seen.append(it.seen)
+    return seen
+
+
+@with_failing_activities
+async def batch_unpauses_activities_of_a_type(env, runs):
+    for it in runs:
+        await it.pause(type="tries")
+    for it in runs:
+        it.let_go()
+    job = await start(env, unpause_activities_operation=BatchOperationUnpauseActivities(
+        identity=IDENTITY, type="tries", reset_attempts=True))
+    return [await ended(env, job)] + [await result(it.handle) for it in runs]
+
+
+@with_failing_activities
+async def batch_unpauses_every_activity(env, runs):
+    for it in runs[:2]:
+        await it.pause()
+    job = await start(env, unpause_activities_operation=BatchOperationUnpauseActivities(
+        identity=IDENTITY, match_all=True, jitter=Duration(seconds=600)))
+    seen = await seen_of(runs)
+    for run in seen:
+        # The jitter decides.
+        run[-1][0].pop("currentRetryInterval", None)
+    return [await ended(env, job), seen]
+
+
+@with_failing_activities
+async def batch_resets_activities(env, runs):
+    for it in runs:
+        it.let_go()
+    job = await start(env, reset_activities_operation=BatchOperationResetActivities(
+        identity=IDENTITY, match_all=True, reset_attempts=True, reset_heartbeat=True))
+    return [await ended(env, job)] + [await result(it.handle) for it in runs]
+
+
+@with_failing_activities
+async def batch_resets_activities_that_stay_paused(env, runs):
+    for it in runs:
+        await it.pause(type="tries")
+    job = await start(env, reset_activities_operation=BatchOperationResetActivities(
+        identity=IDENTITY, type="tries", keep_paused=True))
+    return [await ended(env, job), await seen_of(runs)]
+
+
+@with_failing_activities
+async def batch_changes_options_of_activities(env, runs):
+    options = ActivityOptions(
+        start_to_close_timeout=Duration(seconds=77), retry_policy=RetryPolicy(maximum_attempts=5))
+    job = await start(env, update_activity_options_operation=BatchOperationUpdateActivityOptions(
+        identity=IDENTITY, type="tries", activity_options=options,
+        update_mask=FieldMask(paths=["start_to_close_timeout", "retry_policy.maximum_attempts"])))
+    # Temporal's server crashes if original options are to be restored.
+    return [await ended(env, job), await seen_of(runs)]
+
+
+@with_failing_activities
+async def batch_of_activities_that_are_not_there(env, runs):
+    """Of a type that no run has; and beside a run without activities."""
+    handle = await begin(env, Waits.run, id="without")
+    await listed(env, len(runs) + 1)
+    operations = {
+        "unpause_activities_operation": BatchOperationUnpauseActivities,
+        "reset_activities_operation": BatchOperationResetActivities,
+    }
+    seen = []
+    for field, operation in operations.items():
+        for which in ({"type": "other"}, {"match_all": True}):
+            job = await start(env, **{field: operation(identity=IDENTITY, **which)})
+            seen.append(await ended(env, job))
+    job = await start(env, update_activity_options_operation=BatchOperationUpdateActivityOptions(
+        identity=IDENTITY, type="other", activity_options=ActivityOptions(heartbeat_timeout=Duration(seconds=3)),
+        update_mask=FieldMask(paths=["heartbeat_timeout"])))
+    seen.append(await ended(env, job))
+    await handle.signal(Notes.note, "end")
+    return [*seen, await result(handle)]
+
+
+@program
+async def batches_of_activities_that_are_refused(env):
+    async def refusal(**operation):
+        return await attempt(env.client.workflow_service.start_batch_operation(StartBatchOperationRequest(
+            namespace=env.client.namespace, job_id=env.id("job"), reason="a reason", visibility_query=query(env),
+            **operation)))
+
+    options = ActivityOptions(heartbeat_timeout=Duration(seconds=3))
+    mask = FieldMask(paths=["heartbeat_timeout"])
+    seen = []
+    # Temporal's server takes changes of options without a mask or without a choice of activities; some crash it.
+    for operation in (BatchOperationUnpauseActivities, BatchOperationResetActivities):
+        name = "unpause_activities_operation" if operation is BatchOperationUnpauseActivities \
+            else "reset_activities_operation"
+        for which in ({}, {"type": ""}, {"match_all": False}):
+            seen.append([name, which, await refusal(**{name: operation(identity=IDENTITY, **which)})])
+    for fields in ({}, {"type": ""}, {"type": "tries"}, {"type": "tries", "update_mask": mask},
+                   {"match_all": False, "activity_options": options, "update_mask": mask},
+                   {"type": "tries", "restore_original": True, "activity_options": options}):
+        seen.append([str(fields), await refusal(
+            update_activity_options_operation=BatchOperationUpdateActivityOptions(identity=IDENTITY, **fields))])
+    return seen

@@ -594,6 +594,29 @@ async def lists(t):
 
 
 @scene
+async def changing_many_activities(t):
+    chosen = "--query \"WorkflowId STARTS_WITH 'tried-'\" --yes"
+    async with t.worker():
+        for number in (1, 2):
+            await t(f"workflow start --type Tries --task-queue QUEUE --workflow-id tried-{number}")
+            await t.until(f"workflow describe --workflow-id tried-{number}", "not yet")
+        await t.until("workflow count --query \"WorkflowId STARTS_WITH 'tried-'\"", "2")
+        await t(f"activity update-options {chosen} --start-to-close-timeout 7s --reason 'it is slow'")
+        for number in (1, 2):
+            await t.until(f"workflow describe --workflow-id tried-{number} -o json", '"startToCloseTimeout": "7s"')
+            await t(f"activity pause --workflow-id tried-{number} --activity-id attempts")
+        job = (await t(f"activity reset {chosen} --keep-paused --reason again")).split()[-1]
+        await t.until(f"batch describe --job-id {job}", "Completed")
+        for number in (1, 2):
+            await t.until(f"workflow describe --workflow-id tried-{number} -o json", '"attempt": 1')
+        job = (await t(f"activity unpause {chosen} --jitter 1s")).split()[-1]
+        await t.until(f"batch describe --job-id {job}", "Completed")
+        for number in (1, 2):
+            await t.until(f"workflow describe --workflow-id tried-{number} -o json", '"attempt": 2')
+            await t(f"workflow terminate --workflow-id tried-{number}")
+
+
+@scene
 async def activities(t):
     async with t.worker():
         for number in (1, 2, 3):

@@ -107,6 +107,55 @@ select perdure.start_workflow('W', 'b1', 'q') \g /dev/null
 select is(t.finish(t.job('delete', 'WorkflowId STARTS_WITH "b"')), '4 4 0 t', 'open and closed runs are deleted');
 select is((select count(*) from perdure.workflows w where w.workflow_id like 'b%'), 0::bigint, 'each run of an id');
 
+-- Activities
+select is(t.refusal(format('select perdure.start_batch_job(%L, '''', %L)', o, p)), 'PD003', o || ' takes no ' || p)
+from (values ('unpause_activities', '{}'), ('unpause_activities', '{"activityType": ""}'),
+    ('unpause_activities', '{"matchAll": false}'), ('reset_activities', '{"activityType": "A", "matchAll": true}'),
+    ('reset_activities', '{"matchAll": true, "jitter": "soon"}'), ('update_activity_options', '{"matchAll": true}'),
+    ('update_activity_options', '{"matchAll": true, "activityOptions": {}}'),
+    ('update_activity_options', '{"matchAll": true, "restoreOriginal": true, "paths": []}')) v (o, p);
+create function t.activities(p_id text) returns text language sql
+as $$
+    select string_agg(concat_ws(' ', a.activity_id, a.state, a.attempt,
+        extract(epoch from a.start_to_close_timeout)::int), ', ' order by a.activity_id)
+    from perdure.activity_tasks a where a.run_id = t.run(p_id)
+$$;
+-- Runs with two activities, of the types A and B.
+create function t.with_two(p_id text) returns void language sql
+as $$
+    select t.start(p_id), t.claim(p_limit => 1000);
+    select t.complete(p_id, jsonb_build_array(t.activity('a'), t.activity('b', '{"activityType": {"name": "B"}}')));
+$$;
+select t.with_two(w) from unnest(array['act-1', 'act-2', 'act-3', 'act-4']) w \g /dev/null
+select t.start('act-none'), t.claim(p_limit => 1000), t.complete('act-none') \g /dev/null
+select perdure.pause_activities(0::smallint, 'default', w, null, null, 'A') from unnest(array['act-1', 'act-2']) w
+    \g /dev/null
+select perdure.pause_activities(0::smallint, 'default', 'act-3', null, 'b') \g /dev/null
+select is(t.activities('act-1'), 'a paused 1 10, b scheduled 1 10', 'activities are paused');
+select is(t.finish(t.job('unpause_activities', 'WorkflowId STARTS_WITH "act-"', '{"activityType": "A"}')), '2 2 0 t',
+    'runs with a paused activity of the type are chosen');
+select is((select array_agg(t.activities('act-' || i) order by i) from generate_series(1, 3) i),
+    array['a scheduled 1 10, b scheduled 1 10', 'a scheduled 1 10, b scheduled 1 10',
+        'a scheduled 1 10, b paused 1 10'],
+    'and these activities go on');
+select is(t.finish(t.job('update_activity_options', 'WorkflowId STARTS_WITH "act-"',
+    '{"activityType": "B", "activityOptions": {"startToCloseTimeout": "77s"}, "paths": ["startToCloseTimeout"]}')),
+    '5 5 0 t', 'options of a type are changed; a run that has none is no failure');
+select is(t.activities('act-1') || '; ' || t.activities('act-3'),
+    'a scheduled 1 10, b scheduled 1 77; a scheduled 1 10, b paused 1 77', 'of these activities alone');
+select is(t.finish(t.job('update_activity_options', 'WorkflowId STARTS_WITH "act-"',
+    '{"matchAll": true, "restoreOriginal": true}')), '5 5 0 t', 'options are restored');
+select is(t.activities('act-1'), 'a scheduled 1 10, b scheduled 1 10', 'to those of the start');
+select is(t.finish(t.job('update_activity_options', 'WorkflowId = "act-1"',
+    '{"activityType": "A", "activityOptions": {"startToCloseTimeout": "-1s"}, "paths": ["startToCloseTimeout"]}')),
+    '1 0 1 t', 'an option that cannot be fails with the run');
+select is(t.finish(t.job('reset_activities', 'WorkflowId = "act-3"', '{"matchAll": true}')), '1 1 0 t', 'a reset');
+select is(t.activities('act-3'), 'a scheduled 1 10, b scheduled 1 10', 'ends the pause, too');
+select is(t.finish(t.job('unpause_activities', 'WorkflowId STARTS_WITH "act-"', '{"matchAll": true}')), '5 5 0 t',
+    'all activities of all runs');
+select t.job('cancel', 'WorkflowId STARTS_WITH "act-"') as job \gset
+select t.finish(:'job') \g /dev/null
+
 -- A run that cannot be changed for now
 select t.start('l' || i) from generate_series(1, 3) i \g /dev/null
 select t.job('signal', 'WorkflowId STARTS_WITH "l"', '{"signalName": "s"}') as job \gset

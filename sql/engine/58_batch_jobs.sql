@@ -12,6 +12,11 @@ begin
         raise exception 'the options of a batch job must be an object' using errcode = 'PD003',
             hint = 'For example {"signalName": "stop"}.';
     end if;
+    if p_operation like '%activit%' and (coalesce(p_options ->> 'activityType', '') = '')
+        = (p_options -> 'matchAll' is distinct from 'true') then
+        raise exception 'a batch job that changes activities needs a type of activities, or changes all'
+            using errcode = 'PD003', hint = 'The options hold {"activityType": "…"} or {"matchAll": true}.';
+    end if;
     case p_operation
     when 'reset' then
         perform perdure.reset_excludes(p_options);
@@ -29,11 +34,26 @@ begin
         end if;
     when 'terminate' then
         perform perdure.check_payloads(coalesce(p_options -> 'details', '[]'), 'details');
+    when 'unpause_activities', 'reset_activities' then
+        perform perdure.duration(p_options -> 'jitter', 'jitter');
+    when 'update_activity_options' then
+        if p_options -> 'restoreOriginal' is not distinct from 'true' then
+            if p_options ?| array['activityOptions', 'paths'] then
+                raise exception 'options of activities are either restored or changed' using errcode = 'PD003',
+                    hint = 'Leave restoreOriginal out, or activityOptions and paths.';
+            end if;
+        elsif jsonb_typeof(p_options -> 'activityOptions') is distinct from 'object'
+            or jsonb_typeof(p_options -> 'paths') is distinct from 'array' then
+            raise exception 'there are no options of activities to change' using errcode = 'PD003',
+                hint = 'For example {"activityOptions": {"startToCloseTimeout": "60s"}, '
+                    '"paths": ["startToCloseTimeout"]}, or {"restoreOriginal": true}.';
+        end if;
     when 'cancel', 'delete' then
         null;
     else
         raise exception 'a batch job cannot %', coalesce(quote_literal(left(p_operation, 100)), 'do nothing')
-            using errcode = 'PD003', hint = 'It can reset, terminate, cancel, signal or delete.';
+            using errcode = 'PD003', hint = 'It can reset, terminate, cancel, signal, delete, unpause_activities, '
+                'reset_activities or update_activity_options.';
     end case;
 end
 $$;
@@ -127,11 +147,14 @@ end
 $$;
 comment on function perdure.start_batch_job(text, text, jsonb, text, text, text, text, double precision, jsonb,
     boolean) is
-    'Asks for an operation (reset, terminate, cancel, signal or delete) on all runs that a list filter chooses, or '
-    'that are named. Options of a reset are those of reset_workflow and one of eventId, type, buildId and patch; of a '
-    'signal signalName, input (payloads) and header; of a termination details (payloads). A running perdure-frontend '
-    'changes the runs, or else perdure.run_batch_job; perdure.batch_job_progress tells how far it is. Returns the job. '
-    'Raises PD002, PD003, PD004 or PD005.';
+    'Asks for an operation (reset, terminate, cancel, signal, delete, unpause_activities, reset_activities or '
+    'update_activity_options) on all runs that a list filter chooses, or that are named. Options of a reset are those '
+    'of reset_workflow and one of eventId, type, buildId and patch; of a signal signalName, input (payloads) and '
+    'header; of a termination details (payloads). An operation on activities has activityType or matchAll; to unpause '
+    'has resetAttempts, resetHeartbeat and jitter; to reset resetHeartbeat, keepPaused, jitter and '
+    'restoreOriginalOptions; to change options activityOptions and paths, or restoreOriginal. A running '
+    'perdure-frontend changes the runs, or else perdure.run_batch_job; perdure.batch_job_progress tells how far it is. '
+    'Returns the job. Raises PD002, PD003, PD004 or PD005.';
 
 create or replace function perdure.list_runs_of_batch_job(p_job_id uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -176,6 +199,12 @@ begin
                     and not exists (
                         select from perdure.batch_job_runs r
                         where r.shard = p.shard and r.job_id = p_job_id and r.workflow_id = p.workflow_id)
+                -- As in Temporal, runs in which an activity of the type is paused.
+                when 'unpause_activities' then p.status = 'Running'
+                    and (v_job.options -> 'matchAll' is not distinct from 'true' or exists (
+                        select from perdure.activity_tasks a
+                        where a.shard = p.shard and a.run_id = p.run_id and a.paused_at is not null
+                          and a.activity_type = v_job.options ->> 'activityType'))
                 else p.status = 'Running' end
             on conflict do nothing)
         select count(*)::int, (select p.place from page p order by p.ordinality desc limit 1)
@@ -220,6 +249,23 @@ begin
         perform perdure.signal_workflow(p_shard, p_job.namespace, p_workflow_id, p_run_id,
             p_job.options ->> 'signalName', coalesce(p_job.options -> 'input', '[]'), p_job.requested_by,
             v_request_id, p_job.options -> 'header');
+    when 'unpause_activities' then
+        perform perdure.unpause_activities(p_shard, p_job.namespace, p_workflow_id, p_run_id, null,
+            p_job.options ->> 'activityType', (p_job.options ->> 'matchAll')::boolean is true,
+            (p_job.options ->> 'resetAttempts')::boolean is true, (p_job.options ->> 'resetHeartbeat')::boolean is true,
+            perdure.duration(p_job.options -> 'jitter', 'jitter'));
+    when 'reset_activities' then
+        perform perdure.reset_activities(p_shard, p_job.namespace, p_workflow_id, p_run_id, null,
+            p_job.options ->> 'activityType', (p_job.options ->> 'matchAll')::boolean is true,
+            (p_job.options ->> 'resetHeartbeat')::boolean is true, (p_job.options ->> 'keepPaused')::boolean is true,
+            perdure.duration(p_job.options -> 'jitter', 'jitter'),
+            (p_job.options ->> 'restoreOriginalOptions')::boolean is true);
+    when 'update_activity_options' then
+        perform perdure.update_activity_options(p_shard, p_job.namespace, p_workflow_id, p_run_id, null,
+            p_job.options -> 'activityOptions',
+            array(select jsonb_array_elements_text(coalesce(p_job.options -> 'paths', '[]'))),
+            p_job.options ->> 'activityType', (p_job.options ->> 'matchAll')::boolean is true,
+            (p_job.options ->> 'restoreOriginal')::boolean is true);
     when 'delete' then
         begin
             perform perdure.terminate_workflow(p_shard, p_job.namespace, p_workflow_id, p_run_id,
@@ -307,8 +353,9 @@ begin
     begin
         v_new_run_id := perdure.change_run_of_batch_job(p_shard, v_job, v_next.workflow_id, v_next.run_id);
     exception
-        when sqlstate 'PD001' or sqlstate 'PD006' then
-            -- The run has ended or was deleted since it was written down. As in Temporal that is no failure.
+        when sqlstate 'PD001' or sqlstate 'PD006' or sqlstate 'PD018' then
+            -- The run has ended or was deleted since it was written down, or has no such activity. As in Temporal that
+            -- is no failure.
             null;
         when others then
             if perdure.is_passing(sqlstate) then

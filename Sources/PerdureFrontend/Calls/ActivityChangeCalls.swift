@@ -143,7 +143,7 @@ struct ActivityChangeCalls: Sendable {
     }
 
     /// The paths of a mask in the names of JSON, in whichever names they came.
-    private static func paths(_ mask: String) -> [String] {
+    static func paths(_ mask: String) -> [String] {
         mask.split(separator: ",").map { path in
             path.split(separator: ".").map { step in
                 let words = step.split(separator: "_")
@@ -155,7 +155,7 @@ struct ActivityChangeCalls: Sendable {
     }
 
     /// Says in Temporal's words what the options of an activity cannot be.
-    private static func check(_ options: JSON) throws {
+    static func check(_ options: JSON) throws {
         for name in ["ScheduleToCloseTimeout", "ScheduleToStartTimeout", "StartToCloseTimeout", "HeartbeatTimeout"]
         where options.text(name.prefix(1).lowercased() + name.dropFirst()).hasPrefix("-") {
             throw CallError.invalidArgument("invalid \(name): negative duration")

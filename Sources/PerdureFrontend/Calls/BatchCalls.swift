@@ -81,15 +81,70 @@ struct BatchCalls: Sendable {
         if let asked = request["resetOperation"] {
             return Operation(name: "reset", identity: identity(asked), options: try options(ofReset: asked))
         }
+        if let asked = request["unpauseActivitiesOperation"] {
+            return Operation(
+                name: "unpause_activities", identity: identity(asked),
+                options: try activities(asked, none: "activity filter must be set"))
+        }
+        if let asked = request["resetActivitiesOperation"] {
+            return Operation(name: "reset_activities", identity: identity(asked), options: try activities(asked))
+        }
+        if let asked = request["updateActivityOptionsOperation"] {
+            return Operation(
+                name: "update_activity_options", identity: identity(asked), options: try activityOptions(asked))
+        }
         for (field, what) in [
-            ("updateWorkflowOptionsOperation", "options of workflows"), ("unpauseActivitiesOperation", "activities"),
-            ("resetActivitiesOperation", "activities"), ("updateActivityOptionsOperation", "activities"),
-            ("cancelActivitiesOperation", "activities"), ("terminateActivitiesOperation", "activities"),
-            ("deleteActivitiesOperation", "activities"),
+            ("updateWorkflowOptionsOperation", "options of workflows"),
+            ("cancelActivitiesOperation", "activities without a workflow"),
+            ("terminateActivitiesOperation", "activities without a workflow"),
+            ("deleteActivitiesOperation", "activities without a workflow"),
         ] where request[field] != nil {
             throw CallError.notYet("batch operations on \(what)")
         }
         return nil
+    }
+
+    /// Which activities of each run are changed and how, as `perdure.start_batch_job` takes it.
+    private static func activities(
+        _ asked: JSON, none: String = "must provide ActivityType or MatchAll"
+    ) throws -> JSON {
+        guard asked["type"] != nil || asked["matchAll"] != nil else { throw CallError.invalidArgument(none) }
+        guard asked.given("type") != nil || asked.flag("matchAll") else {
+            throw CallError.invalidArgument(
+                "Either activity type must be set, or match all should be set to true")
+        }
+        return .compact([
+            "activityType": asked.flag("matchAll") ? nil : asked.given("type").map { .string($0) },
+            "matchAll": asked.flag("matchAll") ? true : nil,
+            "resetAttempts": asked.flag("resetAttempts") ? true : nil,
+            "resetHeartbeat": asked.flag("resetHeartbeat") ? true : nil,
+            "keepPaused": asked.flag("keepPaused") ? true : nil, "jitter": asked["jitter"],
+            "restoreOriginalOptions": asked.flag("restoreOriginalOptions") ? true : nil,
+        ])
+    }
+
+    private static func activityOptions(_ asked: JSON) throws -> JSON {
+        let isRestored = asked.flag("restoreOriginal")
+        guard !isRestored || asked["activityOptions"] == nil else {
+            throw CallError.invalidArgument("cannot set both activity options and restore original")
+        }
+        guard isRestored || asked["activityOptions"] != nil else {
+            throw CallError.invalidArgument(
+                "Either activity type must be set, or restore original should be set to true")
+        }
+        var options = try activities(asked)
+        if isRestored {
+            options["restoreOriginal"] = true
+            return options
+        }
+        // Temporal's server takes this one, and its operation then fails with each run.
+        guard let mask = asked["updateMask"]?.stringValue else {
+            throw CallError.invalidArgument("UpdateMask is not provided")
+        }
+        try ActivityChangeCalls.check(asked["activityOptions"] ?? [:])
+        options["activityOptions"] = asked["activityOptions"]
+        options["paths"] = .array(ActivityChangeCalls.paths(mask).map { .string($0) })
+        return options
     }
 
     /// Where runs go back to, and what is applied again, as `perdure.start_batch_job` takes it.
@@ -129,7 +184,7 @@ struct BatchCalls: Sendable {
 
     private static func target(_ execution: JSON) throws -> JSON {
         guard execution.given("type").map({ $0 == "Workflow" || $0 == "Unspecified" }) ?? true else {
-            throw CallError.notYet("batch operations on activities")
+            throw CallError.notYet("batch operations on activities without a workflow")
         }
         return .compact([
             "workflowId": .string(execution.text("businessId")),
@@ -220,7 +275,8 @@ struct BatchCalls: Sendable {
 
     private static let types = [
         "reset": "ResetWorkflow", "terminate": "TerminateWorkflow", "cancel": "CancelWorkflow",
-        "signal": "SignalWorkflow", "delete": "DeleteWorkflow",
+        "signal": "SignalWorkflow", "delete": "DeleteWorkflow", "unpause_activities": "UnpauseActivity",
+        "reset_activities": "ResetActivity", "update_activity_options": "UpdateActivityOptions",
     ]
 
     private static func info(_ row: PostgresRow) throws -> JSON {
