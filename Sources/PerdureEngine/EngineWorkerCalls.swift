@@ -78,15 +78,22 @@ public struct WorkflowTaskCompletion: Sendable {
 
     private var withoutMetadata: JSON {
         guard let fused else {
-            let messages = commands.compactMap(\.message)
+            var messages: [JSON] = []
+            var sent: [JSON] = []
+            sent.reserveCapacity(commands.count)
+            for command in commands {
+                if let message = command.message {
+                    messages.append(message.json)
+                    // No event tells of a rejection.
+                    if message.isRejection { continue }
+                }
+                sent.append(command.json)
+            }
             var json: JSON = [
                 "runId": .string(runID.uuidString), "scheduledEventId": .number(scheduledEventID),
-                "attempt": .number(attempt),
-                // No event tells of a rejection.
-                "commands": .array(commands.filter { $0.message?.isRejection != true }.map(\.json)),
-                "sticky": .bool(sticky),
+                "attempt": .number(attempt), "commands": .array(sent), "sticky": .bool(sticky),
             ]
-            if !messages.isEmpty { json["messages"] = .array(messages.map(\.json)) }
+            if !messages.isEmpty { json["messages"] = .array(messages) }
             return json
         }
         return [

@@ -57,29 +57,63 @@ public struct Failure: Error, Sendable, Hashable {
         }
     }
 
-    public var message: String
+    public var message: String {
+        get { parts.message }
+        set { parts.message = newValue }
+    }
     /// The SDK that made it.
-    public var source: String
-    public var stackTrace: String
+    public var source: String {
+        get { parts.source }
+        set { parts.source = newValue }
+    }
+    public var stackTrace: String {
+        get { parts.stackTrace }
+        set { parts.stackTrace = newValue }
+    }
     /// The message and the stack trace as a payload, which a codec can encrypt; nil if they stand in their own places.
-    public var encodedAttributes: Payload?
-    public var kind: Kind
-    // A struct cannot hold itself; an array of at most one can.
-    private var causes: [Failure]
-
+    public var encodedAttributes: Payload? {
+        get { parts.encodedAttributes }
+        set { parts.encodedAttributes = newValue }
+    }
+    public var kind: Kind {
+        get { parts.kind }
+        set { parts.kind = newValue }
+    }
     public var cause: Failure? {
-        get { causes.first }
-        set { causes = newValue.map { [$0] } ?? [] }
+        get { parts.cause }
+        set { parts.cause = newValue }
     }
 
     public init(
         message: String, source: String = "PerdureSwift", stackTrace: String = "", cause: Failure? = nil, kind: Kind
     ) {
-        self.message = message
-        self.source = source
-        self.stackTrace = stackTrace
-        self.kind = kind
-        causes = cause.map { [$0] } ?? []
+        box = .box(Parts(message: message, source: source, stackTrace: stackTrace, kind: kind, cause: cause))
+    }
+
+    private struct Parts: Sendable, Hashable {
+        var message: String
+        var source: String
+        var stackTrace: String
+        var encodedAttributes: Payload?
+        var kind: Kind
+        var cause: Failure?
+    }
+
+    /// Commands, results and outcomes have space for a failure, seldom have one, and are copied often. So a failure is
+    /// one reference.
+    private indirect enum Box: Sendable, Hashable {
+        case box(Parts)
+    }
+
+    private var box: Box
+
+    private var parts: Parts {
+        get {
+            switch box {
+            case .box(let parts): parts
+            }
+        }
+        set { box = .box(newValue) }
     }
 }
 

@@ -37,7 +37,8 @@ public enum UpdateState: Sendable, Hashable {
 
 /// What a run's code says of an update when it completes a workflow task.
 public struct UpdateMessage: Sendable, Hashable {
-    public enum Kind: Sendable, Hashable {
+    // Indirect, because each command has space for a message.
+    public indirect enum Kind: Sendable, Hashable {
         /// - Parameter sequencingEventID: the event behind which the update was delivered.
         case acceptance(sequencingEventID: Int64)
         case rejection(Failure)

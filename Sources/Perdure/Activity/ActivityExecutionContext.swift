@@ -12,12 +12,9 @@ public struct ActivityExecutionContext: Sendable {
 
     private let attempt: ActivityAttempt
     /// Facts about the attempt.
-    public let info: Info
+    public var info: Info { Info(attempt) }
 
-    init(_ attempt: ActivityAttempt) {
-        self.attempt = attempt
-        info = Info(attempt)
-    }
+    init(_ attempt: ActivityAttempt) { self.attempt = attempt }
 
     /// Where a transactional activity's attempt works.
     var transaction: PostgresConnection? { attempt.transaction }

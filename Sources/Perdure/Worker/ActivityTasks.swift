@@ -302,15 +302,18 @@ extension WorkerSession {
         return []
     }
 
-    private func run(_ activity: RunningActivity) {
-        let task = activity.task
-        let attempt = ActivityAttempt(
-            task: task, namespace: options.namespace, taskQueue: options.taskQueue, baseLogger: logger,
+    private func attempt(_ decoded: ClaimedActivityTask, of activity: RunningActivity) -> ActivityAttempt {
+        ActivityAttempt(
+            task: decoded, namespace: options.namespace, taskQueue: options.taskQueue, baseLogger: logger,
             heartbeat: { [heartbeats] details in
                 activity.note(details)
                 heartbeats.record(activity, details)
             },
             cancellation: { activity.cancellation }, surroundings: surroundings, workerID: workerID)
+    }
+
+    private func run(_ activity: RunningActivity) {
+        let task = activity.task
         guard let operation = code.activities[task.activityType] else {
             let known = code.activityTypes.joined(separator: ", ")
             activity.ending.settle(
@@ -325,8 +328,8 @@ extension WorkerSession {
         activity.run { [runningCode] in
             runningCode.take(1)
             defer { runningCode.give() }
-            var attempt = attempt
-            attempt.task = try await self.surroundings.converter.decoded(task)
+            let attempt = self.attempt(
+                try await self.surroundings.converter.decoded(task), of: activity)
             if !task.heartbeatDetails.isEmpty { activity.note(attempt.task.heartbeatDetails) }
             guard !isTransactional else {
                 let result = try await self.completeInTransaction(attempt, until: activity.reportedUntil) {

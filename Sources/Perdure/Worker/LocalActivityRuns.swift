@@ -171,11 +171,9 @@ extension WorkerSession {
             startToCloseTimeout: request.options.startToCloseTimeout,
             scheduleToCloseTimeout: request.options.scheduleToCloseTimeout, idempotencyKey: request.idempotencyKey)
         let running = RunningActivity(task)
-        var attempt = ActivityAttempt(
+        let its = ActivityAttempt(
             task: task, namespace: options.namespace, taskQueue: options.taskQueue, baseLogger: logger,
-            heartbeat: { _ in }, cancellation: { running.cancellation }, surroundings: surroundings)
-        attempt.isLocal = true
-        let its = attempt
+            heartbeat: { _ in }, cancellation: { running.cancellation }, surroundings: surroundings, isLocal: true)
         running.run { [runningCode] in
             runningCode.take(1)
             defer { runningCode.give() }

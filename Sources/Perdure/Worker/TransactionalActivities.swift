@@ -55,9 +55,7 @@ extension WorkerSession {
         do {
             return try await transactions.transaction { connection in
                 hasBegun = true
-                var attempt = attempt
-                attempt.transaction = connection
-                let result = try await operation(attempt)
+                let result = try await operation(attempt.on(connection))
                 try check(connection.transactionStatus)
                 try attempt.task.check(result)
                 try await record(result, of: attempt.task, on: connection)

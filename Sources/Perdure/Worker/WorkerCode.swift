@@ -87,9 +87,9 @@ struct LiveRunInfo: Sendable {
     var runElsewhere: @Sendable (@escaping @Sendable () -> Void) -> Void = { work in Task.detached { work() } }
 }
 
-/// An attempt of an activity, as its code sees it.
-struct ActivityAttempt: Sendable {
-    var task: ClaimedActivityTask
+/// An attempt of an activity, as its code sees it. A class, because many closures hold it, and it is large.
+final class ActivityAttempt: Sendable {
+    let task: ClaimedActivityTask
     let namespace: String
     let taskQueue: String
     let baseLogger: Logger
@@ -97,15 +97,41 @@ struct ActivityAttempt: Sendable {
     let heartbeat: @Sendable ([Payload]) -> Void
     /// Why the attempt's task was cancelled; nil while it was not.
     let cancellation: @Sendable () -> ActivityCancellation?
-    var surroundings = Surroundings.none
+    let surroundings: Surroundings
     /// Whether it runs as a part of its workflow's task.
-    var isLocal = false
+    let isLocal: Bool
     /// The worker that has it.
-    var workerID = UUID()
+    let workerID: UUID
     /// Where it works, if its completion belongs to a transaction of its own.
-    var transaction: PostgresConnection?
+    let transaction: PostgresConnection?
+
+    init(
+        task: ClaimedActivityTask, namespace: String, taskQueue: String, baseLogger: Logger,
+        heartbeat: @escaping @Sendable ([Payload]) -> Void,
+        cancellation: @escaping @Sendable () -> ActivityCancellation?, surroundings: Surroundings,
+        isLocal: Bool = false, workerID: UUID = UUID(), transaction: PostgresConnection? = nil
+    ) {
+        self.task = task
+        self.namespace = namespace
+        self.taskQueue = taskQueue
+        self.baseLogger = baseLogger
+        self.heartbeat = heartbeat
+        self.cancellation = cancellation
+        self.surroundings = surroundings
+        self.isLocal = isLocal
+        self.workerID = workerID
+        self.transaction = transaction
+    }
 
     var logger: Logger { task.logger(baseLogger) }
+
+    /// The same attempt in a transaction.
+    func on(_ transaction: PostgresConnection) -> ActivityAttempt {
+        ActivityAttempt(
+            task: task, namespace: namespace, taskQueue: taskQueue, baseLogger: baseLogger, heartbeat: heartbeat,
+            cancellation: cancellation, surroundings: surroundings, isLocal: isLocal, workerID: workerID,
+            transaction: transaction)
+    }
 }
 
 /// Why an attempt of an activity is cancelled.

@@ -40,9 +40,20 @@ extension ClaimedWorkflowTask {
     /// How long it is this worker's, by this machine's clock: the engine gives it up then, by a timeout that stands in
     /// the history.
     fileprivate var timeLeft: Duration {
-        let scheduled = history.last { $0.eventType == .workflowTaskScheduled }
-        let timeout = scheduled?.attributes["startToCloseTimeout"]?.stringValue.flatMap { Duration(wire: $0) }
-        return timeout ?? .seconds(10)
+        let scheduled = history.lastPlace(of: .workflowTaskScheduled).map { history[$0].attributes }
+        return scheduled?["startToCloseTimeout"]?.stringValue.flatMap { Duration(wire: $0) } ?? .seconds(10)
+    }
+}
+
+extension [HistoryEvent] {
+    /// Where the last event of a type stands. `last(where:)` would copy each event that it looks at.
+    fileprivate func lastPlace(of type: EventType) -> Int? {
+        var place = count
+        while place > 0 {
+            place -= 1
+            if self[place].eventType == type { return place }
+        }
+        return nil
     }
 }
 
@@ -52,7 +63,8 @@ extension WorkerSession {
     /// - Returns: the activities that are started with it, for which slots are taken.
     func process(_ task: ClaimedWorkflowTask) async -> [ClaimedActivityTask] {
         let start = ContinuousClock.now
-        let limit = start + task.timeLeft
+        let timeLeft = task.timeLeft
+        let limit = start + timeLeft
         let cached = await cache.acquire(task.runID)
         var kept: CachedRun?
         var started: [ClaimedActivityTask] = []
@@ -63,7 +75,7 @@ extension WorkerSession {
             // As in Temporal: what takes longer than four fifths of a task goes on in the next.
             let areOpen: Bool
             (commands, areOpen) = try await finishLocalActivities(
-                of: run.run, task.runID, after: commands, until: start + task.timeLeft * 4 / 5)
+                of: run.run, task.runID, after: commands, until: start + timeLeft * 4 / 5)
             metrics.workflow(task.workflowType).taskLatency.record(start.duration(to: .now))
             var completion = WorkflowTaskCompletion(
                 runID: task.runID, scheduledEventID: task.scheduledEventID, attempt: task.attempt,
@@ -316,9 +328,9 @@ extension WorkerSession {
                     try await decodedHistory(of: task, from: run.lastEventID + 1, until: limit)
                 }
             let updates = try await surroundings.converter.decoded(task.updates)
-            if let scheduled = events.last(where: { $0.eventType == .workflowTaskScheduled }) {
+            if let scheduled = events.lastPlace(of: .workflowTaskScheduled) {
                 metrics.workflow(task.workflowType).taskScheduleToStart.record(
-                    task.startedAt.duration(since: scheduled.eventTime))
+                    task.startedAt.duration(since: events[scheduled].eventTime))
             }
             let active = run.run
             (live, isRunning) = (active, true)
@@ -425,6 +437,12 @@ extension WorkerSession {
     private func history(
         of task: ClaimedWorkflowTask, from first: Int64, until limit: ContinuousClock.Instant
     ) async throws -> [HistoryEvent] {
+        // As it comes for a run that is cached: all that is asked for, and nothing else.
+        if task.history.first?.eventId == first, task.history.last?.eventId == task.startedEventID,
+            Int64(task.history.count) == task.startedEventID - first + 1
+        {
+            return task.history
+        }
         var events: [HistoryEvent] = []
         var next = first
         var known = task.history[...].drop { $0.eventId < next }
