@@ -1,5 +1,5 @@
--- The attribute workerVersion: which build the events of a worker's tasks tell. A worker of another SDK tells its build
--- with the end of an activity, because its polls for activities name none.
+-- The attribute workerVersion: which build the events of a worker's tasks name. A report may name the build ("buildId",
+-- as the frontend sends it for other SDKs); without it, the build of the registered worker counts.
 begin;
 \ir support/engine.psql
 select no_plan();
